@@ -1,0 +1,153 @@
+"""Every reason for a refusal: its code and its sentence in Norwegian and English, in this one place."""
+
+from enum import StrEnum
+
+from shared.contract.fields import LocalizedText
+
+
+class Code(StrEnum):
+    """What a partner's developer can act on; the sentences are for people."""
+
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_TYPE = "unknown_type"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    NOT_YOUR_OFFICE = "not_your_office"
+    UNKNOWN_INSURER = "unknown_insurer"
+    UNKNOWN_OFFICE = "unknown_office"
+    UNKNOWN_USER = "unknown_user"
+    NEVER_PERMITTED = "never_permitted"
+    INSIDE_OFFICE_HOURS = "inside_office_hours"
+    ENHANCED_FUNCTION_OFF = "enhanced_function_off"
+    MAY_NOT_ASSIGN_TO_OTHERS = "may_not_assign_to_others"
+    MAY_NOT_DEFINE_CLAIM_NUMBER = "may_not_define_claim_number"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
+    UNKNOWN_CLAIM = "unknown_claim"
+    UNKNOWN_TASK = "unknown_task"
+    CLAIM_NUMBER_TAKEN = "claim_number_taken"
+    NOT_TEMPORARY = "not_temporary"
+    ALREADY_CANCELLED = "already_cancelled"
+    BEING_LINKED = "being_linked"
+    TARGET_NOT_LINKABLE = "target_not_linkable"
+    BUDGET_MISSING = "budget_missing"
+    MEDIA_MISSING = "media_missing"
+    MEDIA_MISMATCH = "media_mismatch"
+    MEDIA_NOT_ALLOWED = "media_not_allowed"
+    TOO_MANY_MEDIA = "too_many_media"
+    INCIDENT_IN_FUTURE = "incident_in_future"
+
+    @property
+    def message(self) -> LocalizedText:
+        """Say it to a person."""
+        return _SENTENCES[self]
+
+
+def _said(nb: str, en: str) -> LocalizedText:
+    return LocalizedText(nb=nb, en=en)
+
+
+_SENTENCES = {
+    Code.INVALID_REQUEST: _said(
+        "Forespørselen har feil eller mangler noe; se hvert felt under detaljer.",
+        "The request is wrong or incomplete; see each field under details.",
+    ),
+    Code.UNKNOWN_TYPE: _said(
+        "Denne typen forespørsel finnes ikke.",
+        "There is no such type of request.",
+    ),
+    Code.MESSAGE_TOO_LARGE: _said(
+        "Forespørselen er større enn 256 KiB.",
+        "The request is larger than 256 KiB.",
+    ),
+    Code.NOT_YOUR_OFFICE: _said(
+        "Kontoret hører til et annet selskap enn det som sendte forespørselen.",
+        "The office belongs to another company than the one that sent the request.",
+    ),
+    Code.UNKNOWN_INSURER: _said(
+        "Forsikringsselskapet er ikke registrert.",
+        "The insurer is not registered.",
+    ),
+    Code.UNKNOWN_OFFICE: _said(
+        "Kontoret er ikke registrert, eller kan ikke brukes her.",
+        "The office is not registered, or cannot be used here.",
+    ),
+    Code.UNKNOWN_USER: _said(
+        "Brukeren er ikke registrert hos selskapet.",
+        "The user is not registered with the company.",
+    ),
+    Code.NEVER_PERMITTED: _said(
+        "Kontoret har ikke tillatelse til å opprette midlertidige saker for dette forsikringsselskapet.",
+        "The office has no permission to create temporary claims for this insurer.",
+    ),
+    Code.INSIDE_OFFICE_HOURS: _said(
+        "Kontoret kan opprette midlertidige saker bare utenfor forsikringsselskapets kontortid.",
+        "The office may create temporary claims only outside the insurer's office hours.",
+    ),
+    Code.ENHANCED_FUNCTION_OFF: _said(
+        "Forbedret funksjon er ikke slått på i forsikringsselskapets portal.",
+        "The enhanced function is not switched on in the insurer's portal.",
+    ),
+    Code.MAY_NOT_ASSIGN_TO_OTHERS: _said(
+        "Kontoret har ikke rett til å tildele oppgaver til andre partneres kontorer.",
+        "The office has no right to assign tasks to other partners' offices.",
+    ),
+    Code.MAY_NOT_DEFINE_CLAIM_NUMBER: _said(
+        "Kontoret har ikke rett til å bestemme skadenummeret.",
+        "The office has no right to define the claim number.",
+    ),
+    Code.SENDER_NOT_ALLOWED: _said(
+        "Selskapet kan ikke sende denne forespørselen.",
+        "The company may not send this request.",
+    ),
+    Code.UNKNOWN_CLAIM: _said(
+        "Saken finnes ikke, eller er ikke tilgjengelig for selskapet.",
+        "The claim does not exist, or is not available to the company.",
+    ),
+    Code.UNKNOWN_TASK: _said(
+        "Oppgaven finnes ikke i saken.",
+        "There is no such task in the claim.",
+    ),
+    Code.CLAIM_NUMBER_TAKEN: _said(
+        "Skadenummeret er allerede brukt hos forsikringsselskapet.",
+        "The claim number is already in use at the insurer.",
+    ),
+    Code.NOT_TEMPORARY: _said(
+        "Saken er ikke lenger en midlertidig sak.",
+        "The claim is no longer a temporary claim.",
+    ),
+    Code.ALREADY_CANCELLED: _said(
+        "Saken er avbrutt.",
+        "The claim is cancelled.",
+    ),
+    Code.BEING_LINKED: _said(
+        "Saken er i ferd med å bli tilknyttet en annen sak.",
+        "The claim is being linked to another claim.",
+    ),
+    Code.TARGET_NOT_LINKABLE: _said(
+        "Saken det skal tilknyttes til, finnes ikke hos forsikringsselskapet, er midlertidig, avbrutt eller samme sak.",
+        "The claim to link to does not exist at the insurer, is temporary, cancelled, or the same claim.",
+    ),
+    Code.BUDGET_MISSING: _said(
+        "Oppgaven kan ikke rapporteres på før forsikringsselskapet har godkjent budsjettet.",
+        "The task cannot be reported on before the insurer has approved its budget.",
+    ),
+    Code.MEDIA_MISSING: _said(
+        "Filen er ikke lastet opp.",
+        "The file has not been uploaded.",
+    ),
+    Code.MEDIA_MISMATCH: _said(
+        "Filen er en annen enn den som ble lastet opp: størrelse eller SHA-256 stemmer ikke.",
+        "The file is not the one that was uploaded: its size or SHA-256 differs.",
+    ),
+    Code.MEDIA_NOT_ALLOWED: _said(
+        "Filen ble lastet opp av et annet selskap, eller er av en type som ikke tas imot.",
+        "The file was uploaded by another company, or is of a kind that is not taken.",
+    ),
+    Code.TOO_MANY_MEDIA: _said(
+        "Saken kan ha høyst 5 000 filer.",
+        "A claim can have at most 5,000 files.",
+    ),
+    Code.INCIDENT_IN_FUTURE: _said(
+        "Skadedatoen er senere enn forespørselens egen dato.",
+        "The incident date is later than the request's own date.",
+    ),
+}

@@ -1,0 +1,61 @@
+"""What `claim-commands` carries: requests that permissions has checked (contract: Topics)."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from shared.contract.codes import Code
+from shared.contract.fields import Message, Moment, Slug, TimeZone
+from shared.contract.outcomes import Decision, Detail
+
+
+class Refusal(Message):
+    """Why permissions refused a request; claims remembers it as its outcome."""
+
+    code: Code
+    details: list[Detail] | None = None
+
+
+class OfficeOfInsurer(Message):
+    """A pair of insurer and partner office (domain rule 1)."""
+
+    insurer: Slug
+    office: Slug
+
+
+class Facts(Message):
+    """What permissions knew at the moment of the request and claims needs to decide; only what matters is given."""
+
+    time_zones: dict[Slug, TimeZone] = {}
+    """The time zones of the insurers that the claim can belong to."""
+    companies_of_offices: dict[Slug, Slug] = {}
+    """The company of each office that the request names."""
+    insurers_that_need_budget: list[Slug] = []
+    """The insurers whose inspection tasks need a budget (domain rule 11)."""
+    may_assign_to_others: list[OfficeOfInsurer] = []
+    """For which insurers the sender's offices hold the right (domain rule 7)."""
+
+
+class CheckedRequest(Message):
+    """A request with what permissions decided; a refused one too, since claims is where outcomes are remembered."""
+
+    NAME: ClassVar[str] = "checked-request"
+
+    company: Slug
+    request_id: str
+    request_type: str
+    requested_at: Moment
+    actor: str | None = None
+    claim_id: UUID
+    """The message's key: the claim that it is about, or that it creates."""
+    request: JsonValue = None
+    """The body, well formed for its type; absent where refused."""
+    refusal: Refusal | None = None
+    decision: Decision | None = None
+    facts: Facts = Facts()
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"

@@ -1,0 +1,204 @@
+"""CloudEvents 1.0 over Kafka: how a message's headers and value are read and written (contract: Envelope)."""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from shared.contract.outcomes import Detail
+from shared.contract.requests import MAX_BODY_BYTES
+
+Headers = Sequence[tuple[str, bytes]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
+_STRUCTURED = "application/cloudevents+json"
+_CARRIED_THROUGH = ("traceparent", "tracestate")
+_LONGEST_ECHO = 200
+
+
+class Undecodable(Exception):
+    """A message that cannot be understood and has no readable id: it goes to the dead letters with this reason."""
+
+
+class Body(Protocol):
+    """A message of the contract."""
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+
+    def json_bytes(self) -> bytes:
+        """Write the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message with its CloudEvents attributes; `problems` tell what is wrong with it although its id is readable."""
+
+    id: str
+    type: str
+    source: str
+    body: bytes
+    subject: str | None = None
+    actor: str | None = None
+    trace: tuple[tuple[str, bytes], ...] = ()
+    republished_for: str | None = None
+    problems: tuple[Detail, ...] = ()
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the body is over the limit for a request."""
+        return len(self.body) > MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish."""
+
+    topic: str
+    key: str
+    headers: tuple[tuple[str, bytes], ...] = field(repr=False)
+    value: bytes = field(repr=False)
+
+
+def outgoing(
+    topic: str,
+    key: UUID | str,
+    body: Body,
+    *,
+    id: str,  # noqa: A002 - CloudEvents' own word
+    source: str,
+    cause: str,
+    subject: UUID | str | None = None,
+    trace: Headers = (),
+    republished_for: str | None = None,
+) -> Outgoing:
+    """Put a message of the contract into its envelope, in binary mode.
+
+    `id` is deterministic, so that a message delivered twice is recognised; `cause` is the id of the request that led
+    to it; `source` is the service's name.
+    """
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id.encode()),
+        ("ce_source", b"/claimbus/" + source.encode()),
+        ("ce_type", body.type().encode()),
+        ("ce_causationid", cause.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if subject is not None:
+        headers.append(("ce_subject", str(subject).encode()))
+    if republished_for is not None:
+        headers.append(("ce_republishedfor", republished_for.encode()))
+    return Outgoing(topic, str(key), (*headers, *trace), body.json_bytes())
+
+
+def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
+    """Read a message in binary or structured mode.
+
+    Raises Undecodable where no id can be read; where it can, whatever else is wrong is in `problems`.
+    """
+    texts: dict[str, str] = {}
+    problems: list[Detail] = []
+    trace = []
+    for name, raw in headers:
+        name = name.lower()  # noqa: PLW2901 - header names differ in case between clients
+        if name in _CARRIED_THROUGH:
+            trace.append((name, raw or b""))
+            continue
+        try:
+            texts[name] = (raw or b"").decode()
+        except UnicodeDecodeError:
+            problems.append(Detail(field=name[:_LONGEST_ECHO], problem="is not UTF-8"))
+    content_type = texts.get("content-type", "application/json").split(";")[0].strip().lower()
+    if content_type == _STRUCTURED:
+        attributes, body = _structured(value or b"", problems)
+    else:
+        attributes, body = {n[3:]: t for n, t in texts.items() if n.startswith("ce_")}, value or b""
+        if content_type != "application/json":
+            problems.append(Detail(field="content-type", problem=f"is neither application/json nor {_STRUCTURED}"))
+    request_id = attributes.get("id")
+    if request_id is None:
+        raise Undecodable("; ".join(["it has no ce_id", *(f"{p.field} {p.problem}" for p in problems)]))
+    if not _REQUEST_ID.match(request_id):
+        raise Undecodable("its ce_id is not 1–100 characters of [A-Za-z0-9._:-]")
+    if attributes.get("specversion") != "1.0":
+        problems.append(Detail(field="ce_specversion", problem="must be 1.0"))
+    problems += [Detail(field=f"ce_{n}", problem="is missing") for n in ("source", "type") if not attributes.get(n)]
+    actor = attributes.get("actor")
+    return Envelope(
+        id=request_id,
+        type=_printable(attributes.get("type", "")),
+        source=_printable(attributes.get("source", "")),
+        body=body,
+        subject=attributes.get("subject"),
+        actor=_printable(actor) if actor else None,
+        trace=tuple(trace),
+        republished_for=attributes.get("republishedfor"),
+        problems=tuple(problems),
+    )
+
+
+def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
+    """Read a message of one of our own services, whose ids may be longer than a request's.
+
+    Raises Undecodable if it is not in binary mode with an id and a type.
+    """
+    texts: dict[str, bytes] = dict(headers)
+    try:
+        return Envelope(
+            id=texts["ce_id"].decode(),
+            type=texts["ce_type"].decode(),
+            source=texts["ce_source"].decode(),
+            body=value or b"",
+            subject=texts["ce_subject"].decode() if "ce_subject" in texts else None,
+            trace=tuple((n, texts[n]) for n in _CARRIED_THROUGH if n in texts),
+            republished_for=texts["ce_republishedfor"].decode() if "ce_republishedfor" in texts else None,
+        )
+    except KeyError as missing:
+        raise Undecodable(f"it has no {missing.args[0]}") from None
+    except UnicodeDecodeError:
+        raise Undecodable("its CloudEvents headers are not UTF-8") from None
+
+
+def details_of(error: ValidationError) -> list[Detail]:
+    """Tell what is wrong with each field, without repeating what was sent."""
+    return [
+        Detail(
+            field=".".join(str(part) for part in problem["loc"]) or "body",
+            problem=problem["msg"].removeprefix("Value error, "),
+        )
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def _structured(value: bytes, problems: list[Detail]) -> tuple[dict[str, str], bytes]:
+    try:
+        event: Any = from_json(value)
+    except ValueError as error:
+        raise Undecodable(f"it is not JSON, so its id cannot be read: {error}") from None
+    if not isinstance(event, dict):
+        raise Undecodable("it is not a JSON object, so it has no id")
+    attributes = {
+        name: content
+        for name, content in event.items()
+        if isinstance(content, str) and name not in {"data", "data_base64"}
+    }
+    if "data_base64" in event:
+        try:
+            return attributes, base64.b64decode(event["data_base64"], validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            problems.append(Detail(field="data_base64", problem="is not base 64"))
+            return attributes, b""
+    return attributes, to_json(event["data"]) if "data" in event else b""
+
+
+def _printable(text: str) -> str:
+    """Cut a text that we repeat to a length, and leave out what no log or database should get."""
+    return "".join(c for c in text[:_LONGEST_ECHO] if c.isprintable())

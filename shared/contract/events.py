@@ -1,0 +1,255 @@
+"""What happened to a claim (contract: Events), each with the claim's next version."""
+
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.contract.fields import (
+    Actor,
+    Amount,
+    ClaimNumber,
+    Currency,
+    Incident,
+    Message,
+    Moment,
+    Policyholder,
+    Slug,
+    TaskKind,
+    TimeZone,
+)
+
+
+class Task(Message):
+    """A task as it was assigned."""
+
+    task_id: UUID
+    kind: TaskKind
+    office: Slug
+    company: Slug
+    needs_budget: bool
+
+
+class ReportedMedia(Message):
+    """A file of a report."""
+
+    media_id: UUID
+    name: str
+    content_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class Report(Message):
+    """A report on a task."""
+
+    report_id: UUID
+    text: str | None = None
+    media: list[ReportedMedia] = []
+    finished: bool = False
+
+
+class ClaimContent(Message):
+    """What was written about a claim; also what `claim-amended` tells of before and after."""
+
+    incident: Incident | None = None
+    policyholder: Policyholder | None = None
+    policy_number: str | None = None
+    partner_reference: str | None = None
+
+
+class ClaimEvent(Message):
+    """What every event says."""
+
+    NAME: ClassVar[str]
+
+    claim_id: UUID
+    version: Annotated[int, Field(ge=1)]
+    """1, 2, 3 … for each claim, without gaps."""
+    insurer: Slug
+    at: Moment
+    """The append time of the request that led to it."""
+    actor: Actor
+    audience: list[Slug]
+    """The companies that may see it; removed before it reaches `events.<company>`."""
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"
+
+
+class TemporaryClaimCreated(ClaimEvent):
+    """A partner created a temporary claim (domain rules 8–11)."""
+
+    NAME = "temporary-claim-created"
+
+    claim_number: ClaimNumber
+    company: Slug
+    """The creating company."""
+    office: Slug
+    incident: Incident
+    policyholder: Policyholder
+    policy_number: str | None = None
+    partner_reference: str | None = None
+    assigned_office: Slug | None = None
+    assigned_company: Slug | None = None
+    tasks: list[Task]
+    inside_office_hours: bool
+    time_zone: TimeZone
+    """The insurer's, whose local date an incident date is."""
+
+
+class ClaimRegistered(ClaimEvent):
+    """The insurer registered a normal claim."""
+
+    NAME = "claim-registered"
+
+    claim_number: ClaimNumber
+    handler: Slug
+    incident: Incident
+    policyholder: Policyholder
+    policy_number: str | None = None
+    time_zone: TimeZone
+
+
+class TaskAssigned(ClaimEvent):
+    """A task was assigned; it tells what the office needs to know of the claim, which it may see from now on."""
+
+    NAME = "task-assigned"
+
+    task: Task
+    claim_number: ClaimNumber
+    incident: Incident
+    policyholder: Policyholder
+
+
+class TaskReported(ClaimEvent):
+    """A task was reported on."""
+
+    NAME = "task-reported"
+
+    task_id: UUID
+    report: Report
+
+
+class BudgetApproved(ClaimEvent):
+    """The insurer approved a task's budget."""
+
+    NAME = "budget-approved"
+
+    task_id: UUID
+    amount: Amount
+    currency: Currency
+
+
+class ClaimConverted(ClaimEvent):
+    """A temporary claim became a normal one (domain rule 14)."""
+
+    NAME = "claim-converted"
+
+    claim_number: ClaimNumber
+    previous_claim_number: ClaimNumber
+    handler: Slug
+
+
+class ClaimAmended(ClaimEvent):
+    """What was written was corrected; only the parts that the request gave are told."""
+
+    NAME = "claim-amended"
+
+    before: ClaimContent
+    after: ClaimContent
+
+
+class ClaimCancelled(ClaimEvent):
+    """The insurer took the claim out."""
+
+    NAME = "claim-cancelled"
+
+    reason: str | None = None
+
+
+class LinkStarted(ClaimEvent):
+    """The temporary claim is being linked to another one (domain rule 15)."""
+
+    NAME = "link-started"
+
+    link_id: UUID
+    target_claim_id: UUID
+
+
+class LinkFailed(ClaimEvent):
+    """The link could not finish; the claim is temporary as before (domain rule 16)."""
+
+    NAME = "link-failed"
+
+    link_id: UUID
+    target_claim_id: UUID
+    reason: str
+
+
+class ClaimLinked(ClaimEvent):
+    """The temporary claim is cancelled; its content is in the target (domain rule 15)."""
+
+    NAME = "claim-linked"
+
+    link_id: UUID
+    target_claim_id: UUID
+
+
+class ImportedMedia(ReportedMedia):
+    """A file's verified copy and where it came from."""
+
+    source_media_id: UUID
+
+
+class ImportedReport(Message):
+    """A report's copy and where it came from."""
+
+    report_id: UUID
+    source_report_id: UUID
+    text: str | None = None
+    media: list[ImportedMedia] = []
+    finished: bool = False
+    at: Moment
+    actor: Actor
+
+
+class ImportedTask(Task):
+    """A task's copy, with its reports, and where it came from."""
+
+    source_task_id: UUID
+    reports: list[ImportedReport] = []
+
+
+class ContentImported(ClaimEvent):
+    """A temporary claim's content was imported into this one (domain rule 15)."""
+
+    NAME = "content-imported"
+
+    link_id: UUID
+    part: Annotated[int, Field(ge=1)]
+    source_claim_id: UUID
+    tasks: list[ImportedTask]
+
+
+CLAIM_EVENTS: dict[str, type[ClaimEvent]] = {
+    event.type(): event
+    for event in (
+        TemporaryClaimCreated,
+        ClaimRegistered,
+        TaskAssigned,
+        TaskReported,
+        BudgetApproved,
+        ClaimConverted,
+        ClaimAmended,
+        ClaimCancelled,
+        LinkStarted,
+        LinkFailed,
+        ClaimLinked,
+        ContentImported,
+    )
+}
+"""Every claim event by its CloudEvents type."""

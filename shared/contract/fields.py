@@ -1,0 +1,200 @@
+"""The kinds of value that messages are made of, each with its limits (contract: Envelope)."""
+
+import zoneinfo
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
+
+
+class Message(BaseModel):
+    """A part of a message: unknown fields are ignored in what we read and never sent; nothing is guessed."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", str_strip_whitespace=True)
+
+    def json_bytes(self) -> bytes:
+        """Write it as JSON, leaving out what is not there."""
+        return self.__pydantic_serializer__.to_json(self, exclude_none=True)
+
+
+def _without_nul(text: str) -> str:
+    # PostgreSQL cannot keep U+0000 in text or JSON, so it is refused at the door.
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ValueError(f"{name!r} is not an IANA time zone") from None
+    return name
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC, to the microsecond where it has any."""
+    text = at.astimezone(UTC).isoformat(timespec="microseconds" if at.microsecond % 1000 else "milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)]
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
+ClaimNumber = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
+"""E.164."""
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$", max_length=254)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+"""ISO 4217."""
+Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
+"""A decimal number as a string, never a float."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+"""An IANA time zone, such as Europe/Oslo."""
+Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
+"""RFC 3339, sent in UTC."""
+
+
+class CompanyKind(StrEnum):
+    """What a company is: an insurer owns claims, a partner's offices create and work on them."""
+
+    INSURER = "insurer"
+    PARTNER = "partner"
+    OPERATOR = "operator"
+
+
+class CreationPermission(StrEnum):
+    """When an office may create temporary claims for an insurer (domain rule 1)."""
+
+    NEVER = "never"
+    OUTSIDE_OFFICE_HOURS = "outside_office_hours"
+    ALWAYS = "always"
+
+
+class Cause(StrEnum):
+    """What did the damage."""
+
+    WATER = "water"
+    FIRE = "fire"
+    STORM = "storm"
+    FLOOD = "flood"
+    LANDSLIDE = "landslide"
+    BURGLARY = "burglary"
+    GLASS = "glass"
+    OTHER = "other"
+
+
+class TaskKind(StrEnum):
+    """What a task is for (domain rule 11)."""
+
+    FIRST_AID = "first_aid"
+    INSPECTION = "inspection"
+
+
+class ReportPeriod(StrEnum):
+    """How often an insurer's report is made (domain rule 18)."""
+
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class Weekday(StrEnum):
+    """Days of the week, in ISO order."""
+
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
+
+    @classmethod
+    def of(cls, day: date) -> "Weekday":
+        """Tell the weekday of a date."""
+        return list(cls)[day.weekday()]
+
+
+class Hours(Message):
+    """Opening and closing time of one day, local wall-clock time HH:MM; closing may be 24:00."""
+
+    opens: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    closes: Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> "Hours":
+        if self.opens >= self.closes:
+            raise ValueError(f"opens ({self.opens}) must be before closes ({self.closes})")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.opens}–{self.closes}"
+
+
+class Address(Message):
+    """Where the damage is."""
+
+    street: Line
+    postal_code: Line
+    city: Line
+    country: Country = "NO"
+
+
+class Incident(Message):
+    """What happened, when (the insurer's local date) and where."""
+
+    date: date
+    cause: Cause
+    address: Address
+    description: Text | None = None
+
+
+class Policyholder(Message):
+    """Whom it happened to."""
+
+    name: Line
+    phone: Phone
+    email: Email | None = None
+
+
+class Media(Message):
+    """A file reported on a task; its bytes were uploaded before, and `key` says so (contract: Media)."""
+
+    name: Line
+    content_type: Line
+    size: Annotated[int, Field(gt=0, le=100 * 1024 * 1024)]
+    sha256: Sha256
+    key: Text
+
+
+class LocalizedText(Message):
+    """A sentence for a person, in Norwegian (bokmål) and English."""
+
+    nb: str
+    en: str
+
+
+class Actor(Message):
+    """Who did it: the company, from the broker, and a name that the company gave."""
+
+    company: Slug
+    name: str | None = None
+
+
+ClaimId = UUID
+TaskId = UUID

@@ -1,0 +1,91 @@
+"""The one outcome of each request (contract: Outcomes; domain rules 6 and 21)."""
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from shared.contract.codes import Code
+from shared.contract.fields import CreationPermission, Hours, LocalizedText, Message, Moment, Slug
+
+
+class DecisionRule(StrEnum):
+    """Which rule decided a creation request (domain rules 1 and 3)."""
+
+    NEVER_PERMITTED = "never_permitted"
+    ALWAYS_PERMITTED = "always_permitted"
+    PUBLIC_HOLIDAY = "public_holiday"
+    CLOSED_DAY = "closed_day"
+    CLOSED_WEEKDAY = "closed_weekday"
+    SPECIAL_CLOSED_DAY = "special_closed_day"
+    BEFORE_OPENING = "before_opening"
+    AFTER_CLOSING = "after_closing"
+    INSIDE_OFFICE_HOURS = "inside_office_hours"
+
+
+class Decision(Message):
+    """How a creation request was decided (domain rule 6)."""
+
+    rule: DecisionRule
+    creation_permission: CreationPermission
+    local_time: str
+    """The request's append time in the insurer's time zone, as RFC 9557: 2026-11-24T17:12:00.000+01:00[Europe/Oslo]."""
+    inside_office_hours: bool
+    office_hours: Hours | None = None
+    """The day's hours: the special ones where the date has any; absent on a day without hours."""
+    holiday: str | None = None
+    """The name of the public holiday, in the country's own language."""
+    explanation: LocalizedText
+    """The same for a person."""
+
+
+class Detail(Message):
+    """What is wrong with one field; the field is a path such as incident.address.city, or a header's name."""
+
+    field: str
+    problem: str
+
+
+class Outcome(Message):
+    """What every outcome says."""
+
+    NAME: ClassVar[str]
+
+    request_id: str
+    company: Slug
+    request_type: str
+    """The request's `ce_type` as it was sent."""
+    requested_at: Moment
+    """The broker's append time of the request (domain rule 4)."""
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"
+
+
+class RequestAccepted(Outcome):
+    """The request took effect."""
+
+    NAME = "request-accepted"
+
+    claim_id: UUID | None = None
+    claim_number: str | None = None
+    task_ids: list[UUID] | None = None
+    effective_at: Moment | None = None
+    redirected_to: UUID | None = None
+    decision: Decision | None = None
+
+
+class RequestRefused(Outcome):
+    """The request had no effect, and why."""
+
+    NAME = "request-refused"
+
+    code: Code
+    message: LocalizedText
+    details: list[Detail] | None = None
+    decision: Decision | None = None
+
+
+OUTCOMES: dict[str, type[Outcome]] = {outcome.type(): outcome for outcome in (RequestAccepted, RequestRefused)}
+"""Every outcome by its CloudEvents type."""

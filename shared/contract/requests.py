@@ -1,0 +1,296 @@
+"""What companies may ask for (contract: Requests). `ce_type` is `claimbus.<name>.v1`."""
+
+from datetime import date
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from shared.contract.fields import (
+    Amount,
+    ClaimNumber,
+    CompanyKind,
+    Country,
+    CreationPermission,
+    Currency,
+    Email,
+    Hours,
+    Incident,
+    Line,
+    Media,
+    Message,
+    Policyholder,
+    ReportPeriod,
+    Slug,
+    TaskKind,
+    Text,
+    TimeZone,
+    Weekday,
+)
+
+MAX_BODY_BYTES = 256 * 1024
+RESERVED_COMPANY_IDS = frozenset(
+    {"operator", "claimbus", "kafka", "permissions", "claims", "linking", "reporting", "delivery", "portal"},
+)
+"""Names that are SCRAM users or senders already; a company that had one would have that service's rights."""
+
+_INSURER = frozenset({CompanyKind.INSURER})
+_PARTNER = frozenset({CompanyKind.PARTNER})
+_OPERATOR = frozenset({CompanyKind.OPERATOR})
+
+
+class Request(Message):
+    """A request; `SENT_BY` are the kinds of company that may send it."""
+
+    NAME: ClassVar[str]
+    SENT_BY: ClassVar[frozenset[CompanyKind]]
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"
+
+
+class ClaimRequest(Request):
+    """A request about a claim that exists."""
+
+    claim_id: UUID
+
+
+class DirectoryRequest(Request):
+    """A request that changes the directory or settings; permissions answers it and `directory` remembers it."""
+
+
+class NewTask(Message):
+    """A task to assign at once; without an office it is the creating office's (or the assigned office's)."""
+
+    kind: TaskKind
+    office: Slug | None = None
+
+
+class CreateTemporaryClaim(Request):
+    """Create a temporary claim (domain rule 8)."""
+
+    NAME = "create-temporary-claim"
+    SENT_BY = _PARTNER
+
+    insurer: Slug
+    office: Slug
+    incident: Incident
+    policyholder: Policyholder
+    claim_number: ClaimNumber | None = None
+    policy_number: Line | None = None
+    partner_reference: Line | None = None
+    assigned_office: Slug | None = None
+    tasks: Annotated[list[NewTask], Field(max_length=100)] = []
+
+
+class AssignTask(ClaimRequest):
+    """Assign a task of a claim to an office; by default the sender's own office on the claim (domain rule 11)."""
+
+    NAME = "assign-task"
+    SENT_BY = _PARTNER | _INSURER
+
+    kind: TaskKind
+    office: Slug | None = None
+
+
+class ReportTask(ClaimRequest):
+    """Report on a task: text, files, and whether it is finished."""
+
+    NAME = "report-task"
+    SENT_BY = _PARTNER | _INSURER
+
+    task_id: UUID
+    text: Text | None = None
+    media: list[Media] = []
+    finished: bool = False
+
+
+class RegisterClaim(Request):
+    """Register a normal claim."""
+
+    NAME = "register-claim"
+    SENT_BY = _INSURER
+
+    claim_number: ClaimNumber
+    handler: Slug
+    incident: Incident
+    policyholder: Policyholder
+    policy_number: Line | None = None
+
+
+class ConvertToNormal(ClaimRequest):
+    """Make a temporary claim a normal one (domain rule 14)."""
+
+    NAME = "convert-to-normal"
+    SENT_BY = _INSURER
+
+    claim_number: ClaimNumber
+    handler: Slug
+
+
+class AmendClaim(ClaimRequest):
+    """Correct what was written; each part given replaces the whole of it, what is left out stays (domain rule 14)."""
+
+    NAME = "amend-claim"
+    SENT_BY = _PARTNER | _INSURER
+
+    incident: Incident | None = None
+    policyholder: Policyholder | None = None
+    policy_number: Line | None = None
+    partner_reference: Line | None = None
+
+    @model_validator(mode="after")
+    def _amends_something(self) -> "AmendClaim":
+        if not (self.incident or self.policyholder or self.policy_number or self.partner_reference):
+            raise ValueError("give at least one of incident, policyholder, policy_number, partner_reference")
+        return self
+
+
+class CancelClaim(ClaimRequest):
+    """Take a claim out: a mistake, a hoax (domain rule 14)."""
+
+    NAME = "cancel-claim"
+    SENT_BY = _INSURER
+
+    reason: Text | None = None
+
+
+class RepublishClaim(ClaimRequest):
+    """Send the outcome of a claim's creation and all its events again, for one reader."""
+
+    NAME = "republish-claim"
+    SENT_BY = _OPERATOR
+
+    reader: Slug
+
+
+class LinkClaim(ClaimRequest):
+    """Link a temporary claim into another claim of the same insurer (domain rule 15)."""
+
+    NAME = "link-claim"
+    SENT_BY = _INSURER
+
+    target_claim_id: UUID | None = None
+    target_claim_number: ClaimNumber | None = None
+
+    @model_validator(mode="after")
+    def _names_one_target(self) -> "LinkClaim":
+        if (self.target_claim_id is None) == (self.target_claim_number is None):
+            raise ValueError("give either target_claim_id or target_claim_number")
+        return self
+
+
+class ApproveBudget(ClaimRequest):
+    """Approve the budget of a task, after which it can be reported on (domain rule 11)."""
+
+    NAME = "approve-budget"
+    SENT_BY = _INSURER
+
+    task_id: UUID
+    amount: Amount
+    currency: Currency
+
+
+class SetOfficePermission(DirectoryRequest):
+    """Give an office its creation permission and rights (domain rules 1 and 7); a right left out stays."""
+
+    NAME = "set-office-permission"
+    SENT_BY = _INSURER
+
+    office: Slug
+    creation: CreationPermission
+    may_assign_to_others: bool | None = None
+    may_define_claim_number: bool | None = None
+
+
+class SetPortalSettings(DirectoryRequest):
+    """Set what the insurer decides for itself (domain rule 2); what is left out stays.
+
+    `office_hours` is merged day by day (null closes a day), `closed_days` and `special_hours` are given as a whole.
+    """
+
+    NAME = "set-portal-settings"
+    SENT_BY = _INSURER
+
+    time_zone: TimeZone | None = None
+    country: Country | None = None
+    subdivision: Annotated[str, Field(max_length=60)] | None = None
+    office_hours: dict[Weekday, Hours | None] | None = None
+    closed_days: list[date] | None = None
+    special_hours: dict[date, Hours | None] | None = None
+    enhanced_function: bool | None = None
+    inspection_needs_budget: bool | None = None
+    report_period: ReportPeriod | None = None
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> "SetPortalSettings":
+        if not self.model_fields_set & set(SetPortalSettings.model_fields):
+            raise ValueError("give at least one setting")
+        return self
+
+
+def _insurer_or_partner(kind: Any) -> Any:
+    if kind == CompanyKind.OPERATOR:
+        raise ValueError("must be insurer or partner")
+    return kind
+
+
+class RegisterCompany(DirectoryRequest):
+    """Register a company, or give it another name."""
+
+    NAME = "register-company"
+    SENT_BY = _OPERATOR
+
+    id: Slug
+    name: Line
+    kind: Annotated[CompanyKind, BeforeValidator(_insurer_or_partner)]
+
+
+class RegisterOffice(DirectoryRequest):
+    """Register an office of a company, or give it another name."""
+
+    NAME = "register-office"
+    SENT_BY = _OPERATOR | _INSURER | _PARTNER
+
+    id: Slug
+    company: Slug
+    name: Line
+
+
+class RegisterUser(DirectoryRequest):
+    """Register a user of a company, or change what was registered."""
+
+    NAME = "register-user"
+    SENT_BY = _OPERATOR | _INSURER | _PARTNER
+
+    id: Slug
+    company: Slug
+    name: Line
+    office: Slug | None = None
+    email: Email | None = None
+    authorisation_level: Annotated[int, Field(ge=1, le=6)]
+
+
+REQUESTS: dict[str, type[Request]] = {
+    request.type(): request
+    for request in (
+        CreateTemporaryClaim,
+        AssignTask,
+        ReportTask,
+        RegisterClaim,
+        ConvertToNormal,
+        AmendClaim,
+        CancelClaim,
+        RepublishClaim,
+        LinkClaim,
+        ApproveBudget,
+        SetOfficePermission,
+        SetPortalSettings,
+        RegisterCompany,
+        RegisterOffice,
+        RegisterUser,
+    )
+}
+"""Every request by its CloudEvents type."""
