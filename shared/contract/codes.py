@@ -6,7 +6,7 @@ from shared.contract.fields import LocalizedText
 
 
 class Code(StrEnum):
-    """What a partner's developer can act on; the sentences are for people."""
+    """What a partner's developer can act on; the sentences are for people. An unknown code is a refusal too."""
 
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_TYPE = "unknown_type"

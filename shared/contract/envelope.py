@@ -84,11 +84,39 @@ def outgoing(
     `id` is deterministic, so that a message delivered twice is recognised; `cause` is the id of the request that led
     to it; `source` is the service's name.
     """
+    return sealed(
+        topic,
+        key,
+        body.type(),
+        body.json_bytes(),
+        id=id,
+        source=source,
+        cause=cause,
+        subject=subject,
+        trace=trace,
+        republished_for=republished_for,
+    )
+
+
+def sealed(
+    topic: str,
+    key: UUID | str,
+    type: str,  # noqa: A002 - CloudEvents' own word
+    value: bytes,
+    *,
+    id: str,  # noqa: A002
+    source: str,
+    cause: str,
+    subject: UUID | str | None = None,
+    trace: Headers = (),
+    republished_for: str | None = None,
+) -> Outgoing:
+    """Put a body that is written already into its envelope; see `outgoing`."""
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", id.encode()),
         ("ce_source", b"/claimbus/" + source.encode()),
-        ("ce_type", body.type().encode()),
+        ("ce_type", type.encode()),
         ("ce_causationid", cause.encode()),
         ("content-type", b"application/json"),
     ]
@@ -96,7 +124,7 @@ def outgoing(
         headers.append(("ce_subject", str(subject).encode()))
     if republished_for is not None:
         headers.append(("ce_republishedfor", republished_for.encode()))
-    return Outgoing(topic, str(key), (*headers, *trace), body.json_bytes())
+    return Outgoing(topic, str(key), (*headers, *trace), value)
 
 
 def read_envelope(headers: Headers, value: bytes | None) -> Envelope:

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -21,7 +22,9 @@ from pydantic import (
 class Message(BaseModel):
     """A part of a message: unknown fields are ignored in what we read and never sent; nothing is guessed."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", str_strip_whitespace=True, use_attribute_docstrings=True
+    )
 
     def json_bytes(self) -> bytes:
         """Write it as JSON, leaving out what is not there."""
@@ -66,7 +69,11 @@ Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 """An IANA time zone, such as Europe/Oslo."""
-Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
+Moment = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 """RFC 3339, sent in UTC."""
 
 
@@ -153,12 +160,14 @@ class Address(Message):
     postal_code: Line
     city: Line
     country: Country = "NO"
+    """ISO 3166-1 alpha-2."""
 
 
 class Incident(Message):
     """What happened, when (the insurer's local date) and where."""
 
     date: date
+    """The insurer's local date; after the request's own date it is refused."""
     cause: Cause
     address: Address
     description: Text | None = None
@@ -169,6 +178,7 @@ class Policyholder(Message):
 
     name: Line
     phone: Phone
+    """E.164."""
     email: Email | None = None
 
 
@@ -178,8 +188,11 @@ class Media(Message):
     name: Line
     content_type: Line
     size: Annotated[int, Field(gt=0, le=100 * 1024 * 1024)]
+    """Bytes, at most 100 MiB."""
     sha256: Sha256
+    """Of the bytes, in lower-case hexadecimal."""
     key: Text
+    """What completing the upload answered."""
 
 
 class LocalizedText(Message):
@@ -194,6 +207,7 @@ class Actor(Message):
 
     company: Slug
     name: str | None = None
+    """The request's `ce_actor`."""
 
 
 ClaimId = UUID

@@ -51,6 +51,7 @@ class Outcome(Message):
     NAME: ClassVar[str]
 
     request_id: str
+    """The request's `ce_id`."""
     company: Slug
     request_type: str
     """The request's `ce_type` as it was sent."""
@@ -71,9 +72,13 @@ class RequestAccepted(Outcome):
     claim_id: UUID | None = None
     claim_number: str | None = None
     task_ids: list[UUID] | None = None
+    """The tasks that the request made, in its order."""
     effective_at: Moment | None = None
+    """When a permission or setting takes effect: the append time of its message on `directory` (domain rule 4)."""
     redirected_to: UUID | None = None
+    """The claim that the temporary claim was linked into, to which the request went (domain rule 17)."""
     decision: Decision | None = None
+    """How a creation request was decided."""
 
 
 class RequestRefused(Outcome):

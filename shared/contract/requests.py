@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from shared.contract.fields import (
     Amount,
@@ -79,6 +79,7 @@ class CreateTemporaryClaim(Request):
     incident: Incident
     policyholder: Policyholder
     claim_number: ClaimNumber | None = None
+    """For offices that hold the right to define it; else it is made (domain rule 9)."""
     policy_number: Line | None = None
     partner_reference: Line | None = None
     assigned_office: Slug | None = None
@@ -106,6 +107,12 @@ class ReportTask(ClaimRequest):
     media: list[Media] = []
     finished: bool = False
 
+    @model_validator(mode="after")
+    def _reports_something(self) -> "ReportTask":
+        if self.text is None and not self.media and not self.finished:
+            raise ValueError("give at least one of text, media, finished")
+        return self
+
 
 class RegisterClaim(Request):
     """Register a normal claim."""
@@ -131,7 +138,10 @@ class ConvertToNormal(ClaimRequest):
 
 
 class AmendClaim(ClaimRequest):
-    """Correct what was written; each part given replaces the whole of it, what is left out stays (domain rule 14)."""
+    """Correct what was written; each part given replaces the whole of it, what is left out stays (domain rule 14).
+
+    At least one part must be given.
+    """
 
     NAME = "amend-claim"
     SENT_BY = _PARTNER | _INSURER
@@ -164,10 +174,14 @@ class RepublishClaim(ClaimRequest):
     SENT_BY = _OPERATOR
 
     reader: Slug
+    """`reporting`, `portal`, or a company."""
 
 
 class LinkClaim(ClaimRequest):
-    """Link a temporary claim into another claim of the same insurer (domain rule 15)."""
+    """Link a temporary claim into another claim of the same insurer (domain rule 15).
+
+    The target is named by its id or its number, not both.
+    """
 
     NAME = "link-claim"
     SENT_BY = _INSURER
@@ -190,7 +204,9 @@ class ApproveBudget(ClaimRequest):
 
     task_id: UUID
     amount: Amount
+    """A decimal number as a string, never a float."""
     currency: Currency
+    """ISO 4217."""
 
 
 class SetOfficePermission(DirectoryRequest):
@@ -215,8 +231,11 @@ class SetPortalSettings(DirectoryRequest):
     SENT_BY = _INSURER
 
     time_zone: TimeZone | None = None
+    """An IANA time zone, such as Europe/Oslo."""
     country: Country | None = None
+    """Whose public holidays count: ISO 3166-1 alpha-2."""
     subdivision: Annotated[str, Field(max_length=60)] | None = None
+    """The part of the country, for its own holidays; null takes it away."""
     office_hours: dict[Weekday, Hours | None] | None = None
     closed_days: list[date] | None = None
     special_hours: dict[date, Hours | None] | None = None
@@ -245,7 +264,11 @@ class RegisterCompany(DirectoryRequest):
 
     id: Slug
     name: Line
-    kind: Annotated[CompanyKind, BeforeValidator(_insurer_or_partner)]
+    kind: Annotated[
+        CompanyKind,
+        BeforeValidator(_insurer_or_partner),
+        WithJsonSchema({"type": "string", "enum": ["insurer", "partner"]}),
+    ]
 
 
 class RegisterOffice(DirectoryRequest):
@@ -271,6 +294,7 @@ class RegisterUser(DirectoryRequest):
     office: Slug | None = None
     email: Email | None = None
     authorisation_level: Annotated[int, Field(ge=1, le=6)]
+    """1–6 in an insurer, 1–4 in a partner."""
 
 
 REQUESTS: dict[str, type[Request]] = {

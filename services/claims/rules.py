@@ -1,0 +1,349 @@
+"""What may happen to a claim (domain rules 8–11 and 14). No I/O, no clock: the moment of a request comes with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from services.claims.claim import Claim, ClaimTask, State
+from services.claims.claim_numbers import is_temporary_number, temporary_numbers
+from shared.contract import ids
+from shared.contract.codes import Code
+from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
+from shared.contract.events import (
+    BudgetApproved,
+    ClaimAmended,
+    ClaimCancelled,
+    ClaimContent,
+    ClaimConverted,
+    ClaimEvent,
+    ClaimRegistered,
+    Report,
+    Task,
+    TaskAssigned,
+    TaskReported,
+    TemporaryClaimCreated,
+)
+from shared.contract.fields import Actor, Incident, TaskKind
+from shared.contract.outcomes import Detail
+from shared.contract.requests import (
+    AmendClaim,
+    ApproveBudget,
+    AssignTask,
+    CancelClaim,
+    ConvertToNormal,
+    CreateTemporaryClaim,
+    RegisterClaim,
+    ReportTask,
+    RepublishClaim,
+    Request,
+)
+from shared.contract.topics import OPERATOR
+
+R = TypeVar("R", bound=Request)
+
+
+class ClaimNumbers(Protocol):
+    """The numbers that are in use or were; one that was used once is not used again."""
+
+    def is_taken(self, insurer: str, claim_number: str) -> bool:
+        """Whether an insurer's claim has or had this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request takes effect with these events; `claim_number` and `task_ids` are told in its outcome."""
+
+    events: tuple[ClaimEvent, ...] = ()
+    claim_number: str | None = None
+    task_ids: tuple[UUID, ...] = ()
+    republish_for: str | None = None
+
+
+class Refused(Exception):
+    """A rule says no."""
+
+    def __init__(self, code: Code, field: str | None = None, problem: str = "") -> None:
+        super().__init__(code)
+        self.refusal = Refusal(code=code, details=[Detail(field=field, problem=problem)] if field else None)
+
+
+def decide(claim: Claim | None, checked: CheckedRequest, request: Request, numbers: ClaimNumbers) -> Accepted | Refusal:
+    """Decide what a request that permissions let through does to the claim that it is about."""
+    decider = _DECIDERS.get(type(request))
+    if decider is None:
+        return Refusal(code=Code.UNKNOWN_TYPE)
+    try:
+        return decider(claim, checked, request, numbers)
+    except Refused as refused:
+        return refused.refusal
+
+
+def numbers_asked_for(checked: CheckedRequest, request: Request) -> list[tuple[str, str]]:
+    """Tell the claim numbers, with their insurer, that deciding a request needs to know of."""
+    if isinstance(request, CreateTemporaryClaim):
+        return [(request.insurer, number) for number in _temporary_numbers(checked, request)]
+    if isinstance(request, RegisterClaim | ConvertToNormal):
+        return [(checked.company, request.claim_number)]
+    return []
+
+
+def create_temporary_claim(
+    claim: Claim | None, checked: CheckedRequest, request: CreateTemporaryClaim, numbers: ClaimNumbers
+) -> Accepted:
+    """Domain rules 8–11: the office was found permitted; the claim number must be free."""
+    _is_new(claim)
+    zone = checked.facts.time_zones[request.insurer]
+    _not_in_future(request.incident, checked, zone)
+    free = (n for n in _temporary_numbers(checked, request) if not numbers.is_taken(request.insurer, n))
+    claim_number = next(free, None)
+    if claim_number is None:
+        raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
+    companies = checked.facts.companies_of_offices
+    tasks = []
+    for n, wanted in enumerate(request.tasks, start=1):
+        office = wanted.office or request.assigned_office or request.office
+        tasks.append(
+            Task(
+                task_id=ids.created_task_id(checked.claim_id, n),
+                kind=wanted.kind,
+                office=office,
+                company=companies[office],
+                needs_budget=_needs_budget(wanted.kind, request.insurer, checked.facts),
+            )
+        )
+    assigned = request.assigned_office and companies[request.assigned_office]
+    created = TemporaryClaimCreated(
+        claim_id=checked.claim_id,
+        version=1,
+        insurer=request.insurer,
+        at=checked.requested_at,
+        actor=_actor(checked),
+        audience=sorted({request.insurer, checked.company, assigned or checked.company, *(t.company for t in tasks)}),
+        claim_number=claim_number,
+        company=checked.company,
+        office=request.office,
+        incident=request.incident,
+        policyholder=request.policyholder,
+        policy_number=request.policy_number,
+        partner_reference=request.partner_reference,
+        assigned_office=request.assigned_office,
+        assigned_company=assigned,
+        tasks=tasks,
+        inside_office_hours=checked.decision is not None and checked.decision.inside_office_hours,
+        time_zone=zone,
+    )
+    return Accepted((created,), claim_number, tuple(task.task_id for task in tasks))
+
+
+def register_claim(
+    claim: Claim | None, checked: CheckedRequest, request: RegisterClaim, numbers: ClaimNumbers
+) -> Accepted:
+    """The insurer registers a normal claim under a number of its own."""
+    _is_new(claim)
+    zone = checked.facts.time_zones[checked.company]
+    _not_in_future(request.incident, checked, zone)
+    _is_free(request.claim_number, checked.company, numbers)
+    registered = ClaimRegistered(
+        claim_id=checked.claim_id,
+        version=1,
+        insurer=checked.company,
+        at=checked.requested_at,
+        actor=_actor(checked),
+        audience=[checked.company],
+        claim_number=request.claim_number,
+        handler=request.handler,
+        incident=request.incident,
+        policyholder=request.policyholder,
+        policy_number=request.policy_number,
+        time_zone=zone,
+    )
+    return Accepted((registered,), request.claim_number)
+
+
+def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: ClaimNumbers) -> Accepted:
+    """Domain rules 7 and 11: to an own office, or with the right to another partner's; an insurer to any."""
+    claim = _open(_visible(claim, checked))
+    own = claim.offices_of(checked.company)
+    if request.office is None and not own:
+        raise Refused(Code.INVALID_REQUEST, "office", "give one: the sender has no office on the claim")
+    office = request.office or own[0]
+    company = checked.facts.companies_of_offices.get(office, checked.company)
+    if company != checked.company and checked.company != claim.insurer:
+        rights = checked.facts.may_assign_to_others
+        if not any(OfficeOfInsurer(insurer=claim.insurer, office=o) in rights for o in own):
+            raise Refused(Code.MAY_NOT_ASSIGN_TO_OTHERS, "office", "is another partner's office")
+    task = Task(
+        task_id=ids.assigned_task_id(checked.company, checked.request_id),
+        kind=request.kind,
+        office=office,
+        company=company,
+        needs_budget=_needs_budget(request.kind, claim.insurer, checked.facts),
+    )
+    about = _about(claim, checked) | {"audience": sorted({*claim.audience, company})}
+    assigned = TaskAssigned(
+        **about,
+        task=task,
+        claim_number=claim.claim_number,
+        incident=claim.incident,
+        policyholder=claim.policyholder,
+    )
+    return Accepted((assigned,), task_ids=(task.task_id,))
+
+
+def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTask, _: ClaimNumbers) -> Accepted:
+    """Domain rule 11: by the task's company, once its budget is approved if it needs one."""
+    claim = _open(_visible(claim, checked))
+    task = _task(claim, request.task_id)
+    if task.company != checked.company:
+        raise Refused(Code.SENDER_NOT_ALLOWED, "task_id", "is another company's task")
+    if task.waits_for_budget:
+        raise Refused(Code.BUDGET_MISSING)
+    if request.media:
+        # No file has been uploaded by anybody as long as nothing takes uploads.
+        raise Refused(Code.MEDIA_MISSING, "media.0.key", "names no upload")
+    report = Report(
+        report_id=ids.report_id(checked.company, checked.request_id), text=request.text, finished=request.finished
+    )
+    return Accepted((TaskReported(**_about(claim, checked), task_id=task.task_id, report=report),))
+
+
+def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: ClaimNumbers) -> Accepted:
+    """Domain rule 11: reporting on the task may start."""
+    claim = _open(_visible(claim, checked))
+    task = _task(claim, request.task_id)
+    return Accepted(
+        (
+            BudgetApproved(
+                **_about(claim, checked), task_id=task.task_id, amount=request.amount, currency=request.currency
+            ),
+        )
+    )
+
+
+def convert_to_normal(
+    claim: Claim | None, checked: CheckedRequest, request: ConvertToNormal, numbers: ClaimNumbers
+) -> Accepted:
+    """Domain rule 14: a temporary claim gets a claim number and a claims handler and is a claim like any other."""
+    claim = _open(_visible(claim, checked))
+    if claim.state is not State.TEMPORARY:
+        raise Refused(Code.NOT_TEMPORARY)
+    _is_free(request.claim_number, claim.insurer, numbers)
+    converted = ClaimConverted(
+        **_about(claim, checked),
+        claim_number=request.claim_number,
+        previous_claim_number=claim.claim_number,
+        handler=request.handler,
+    )
+    return Accepted((converted,), request.claim_number)
+
+
+def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClaim, _: ClaimNumbers) -> Accepted:
+    """Domain rule 14: by the creating company while the claim is temporary, by the insurer always."""
+    claim = _open(_visible(claim, checked))
+    if checked.company not in (claim.insurer, claim.company):
+        raise Refused(Code.SENDER_NOT_ALLOWED)
+    if checked.company != claim.insurer and claim.state is not State.TEMPORARY:
+        raise Refused(Code.NOT_TEMPORARY)
+    if request.incident is not None:
+        _not_in_future(request.incident, checked, claim.time_zone)
+    after = {name: getattr(request, name) for name in ClaimContent.model_fields if getattr(request, name) is not None}
+    amended = ClaimAmended(
+        **_about(claim, checked),
+        before=ClaimContent(**{name: getattr(claim, name) for name in after}),
+        after=ClaimContent(**after),
+    )
+    return Accepted((amended,))
+
+
+def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: ClaimNumbers) -> Accepted:
+    """Domain rule 14: the insurer takes a claim out."""
+    claim = _open(_visible(claim, checked))
+    return Accepted((ClaimCancelled(**_about(claim, checked), reason=request.reason),))
+
+
+def republish_claim(
+    claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, _: ClaimNumbers
+) -> Accepted:
+    """All that happened to the claim is sent again, for one reader that may see it."""
+    if claim is None:
+        raise Refused(Code.UNKNOWN_CLAIM)
+    if request.reader not in {"reporting", "portal", *claim.audience}:
+        raise Refused(Code.INVALID_REQUEST, "reader", "is neither reporting nor portal nor a company of the claim")
+    return Accepted(republish_for=request.reader)
+
+
+_DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, ClaimNumbers], Accepted]] = {
+    CreateTemporaryClaim: create_temporary_claim,
+    RegisterClaim: register_claim,
+    AssignTask: assign_task,
+    ReportTask: report_task,
+    ApproveBudget: approve_budget,
+    ConvertToNormal: convert_to_normal,
+    AmendClaim: amend_claim,
+    CancelClaim: cancel_claim,
+    RepublishClaim: republish_claim,
+}
+
+
+def _visible(claim: Claim | None, checked: CheckedRequest) -> Claim:
+    """Domain rule 10: who may not see a claim can't learn that it exists."""
+    if claim is None or checked.company not in (*claim.audience, OPERATOR):
+        raise Refused(Code.UNKNOWN_CLAIM)
+    return claim
+
+
+def _open(claim: Claim) -> Claim:
+    if claim.state is State.CANCELLED:
+        raise Refused(Code.ALREADY_CANCELLED)
+    return claim
+
+
+def _task(claim: Claim, id: UUID) -> ClaimTask:  # noqa: A002
+    task = claim.task(id)
+    if task is None:
+        raise Refused(Code.UNKNOWN_TASK)
+    return task
+
+
+def _is_new(claim: Claim | None) -> None:
+    if claim is not None:
+        raise ValueError("a claim with this request's id exists, but its request is not remembered")
+
+
+def _not_in_future(incident: Incident, checked: CheckedRequest, zone: str) -> None:
+    today = checked.requested_at.astimezone(ZoneInfo(zone)).date()
+    if incident.date > today:
+        raise Refused(Code.INCIDENT_IN_FUTURE, "incident.date", f"is after {today} in {zone}")
+
+
+def _is_free(claim_number: str, insurer: str, numbers: ClaimNumbers) -> None:
+    if is_temporary_number(claim_number):
+        raise Refused(Code.INVALID_REQUEST, "claim_number", "has the word that marks a temporary claim")
+    if numbers.is_taken(insurer, claim_number):
+        raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
+
+
+def _temporary_numbers(checked: CheckedRequest, request: CreateTemporaryClaim) -> list[str]:
+    today = checked.requested_at.astimezone(ZoneInfo(checked.facts.time_zones[request.insurer])).date()
+    return temporary_numbers(checked.claim_id, today, request.claim_number)
+
+
+def _needs_budget(kind: TaskKind, insurer: str, facts: Facts) -> bool:
+    return kind is TaskKind.INSPECTION and insurer in facts.insurers_that_need_budget
+
+
+def _actor(checked: CheckedRequest) -> Actor:
+    return Actor(company=checked.company, name=checked.actor)
+
+
+def _about(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
+    return {
+        "claim_id": claim.id,
+        "version": claim.version + 1,
+        "insurer": claim.insurer,
+        "at": checked.requested_at,
+        "actor": _actor(checked),
+        "audience": claim.audience,
+    }

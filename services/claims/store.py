@@ -1,0 +1,272 @@
+"""The record of claims in PostgreSQL: requests with their outcomes, claims, their events, and the numbers in use."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.claims.batch import Batch, Decided, NumberKey, RequestKey
+from services.claims.claim import Claim
+from shared.runtime.database import transaction
+
+metadata = MetaData()
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("company", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("claim_id", Uuid, nullable=False),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    Column("outcome_type", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+)
+"""One row for each request of a company, with its one outcome (domain rule 21)."""
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("insurer", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("claim", Text, nullable=False),
+)
+"""Each claim as its events have made it."""
+
+claim_events = Table(
+    "claim_events",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("company", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Index("claim_events_by_request", "company", "request_id"),
+)
+"""Every event, as it was published, with the request that caused it; the key keeps two writers apart."""
+
+claim_numbers = Table(
+    "claim_numbers",
+    metadata,
+    Column("insurer", Text, primary_key=True),
+    Column("claim_number", Text, primary_key=True),
+    Column("claim_id", Uuid, nullable=False),
+)
+"""Every number that a claim of an insurer has or had: a number is never used for another claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was published."""
+
+    claim_id: UUID
+    version: int
+    company: str
+    request_id: str
+    type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutcome:
+    """An outcome as it was published."""
+
+    company: str
+    request_id: str
+    claim_id: UUID
+    type: str
+    body: bytes
+
+
+class Store:
+    """Opens one transaction for each batch."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Commit what is done inside, or nothing. Raises Conflict if another writer has done some of it already."""
+        async with transaction(self._engine) as connection:
+            yield Transaction(connection)
+
+
+class Transaction:
+    """One transaction's view of the record."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def outcomes_of(self, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
+        """Find the outcomes of requests that were decided before."""
+        rows = await self._connection.execute(
+            _where_pairs(
+                select(
+                    requests.c.company,
+                    requests.c.request_id,
+                    requests.c.claim_id,
+                    requests.c.outcome_type,
+                    requests.c.outcome,
+                ),
+                requests.c.company,
+                requests.c.request_id,
+            ),
+            _pairs(keys),
+        )
+        return {
+            (row.company, row.request_id): StoredOutcome(
+                row.company, row.request_id, row.claim_id, row.outcome_type, row.outcome.encode()
+            )
+            for row in rows
+        }
+
+    async def events_of(self, keys: Collection[RequestKey]) -> dict[RequestKey, list[StoredEvent]]:
+        """Find the events that requests caused, in order."""
+        if not keys:
+            return {}
+        query = _where_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
+        rows = await self._connection.execute(
+            query.order_by(claim_events.c.claim_id, claim_events.c.version), _pairs(keys)
+        )
+        found: dict[RequestKey, list[StoredEvent]] = {}
+        for row in rows:
+            found.setdefault((row.company, row.request_id), []).append(_event(row))
+        return found
+
+    async def history_of(self, claim_id: UUID) -> list[StoredEvent]:
+        """Find all that happened to a claim, in order."""
+        rows = await self._connection.execute(
+            select(claim_events).where(claim_events.c.claim_id == claim_id).order_by(claim_events.c.version)
+        )
+        return [_event(row) for row in rows]
+
+    async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
+        """Find claims by id."""
+        rows = await self._connection.execute(
+            select(claims.c.id, claims.c.claim).where(claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))),
+            {"ids": list(ids)},
+        )
+        return {row.id: Claim.model_validate_json(row.claim) for row in rows}
+
+    async def numbers_in_use(self, keys: Collection[NumberKey]) -> set[NumberKey]:
+        """Tell which of these claim numbers are or were in use."""
+        if not keys:
+            return set()
+        query = _where_pairs(
+            select(claim_numbers.c.insurer, claim_numbers.c.claim_number),
+            claim_numbers.c.insurer,
+            claim_numbers.c.claim_number,
+        )
+        return {(row.insurer, row.claim_number) for row in await self._connection.execute(query, _pairs(keys))}
+
+    async def save(self, batch: Batch) -> None:
+        """Write what was decided: multi-row statements, in the order of their keys so that two writers can't deadlock.
+
+        A request, an event version or a claim number that is there already ends the transaction.
+        """
+        await self._insert(
+            requests,
+            [
+                {
+                    "company": company,
+                    "request_id": request_id,
+                    "claim_id": decided.checked.claim_id,
+                    "requested_at": decided.checked.requested_at,
+                    "outcome_type": decided.outcome.type(),
+                    "outcome": decided.outcome.json_bytes().decode(),
+                }
+                for (company, request_id), decided in sorted(batch.decided.items(), key=itemgetter(0))
+            ],
+        )
+        taken = {d.number_taken: d.checked.claim_id for d in batch.decided.values() if d.number_taken}
+        await self._insert(
+            claim_numbers,
+            [
+                {"insurer": insurer, "claim_number": number, "claim_id": claim_id}
+                for (insurer, number), claim_id in sorted(taken.items())
+            ],
+        )
+        await self._insert(claim_events, _event_rows(batch.decided))
+        await self._save_claims(batch.changed)
+
+    async def _save_claims(self, changed: Mapping[UUID, Claim]) -> None:
+        if not changed:
+            return
+        statement = upsert(claims)
+        statement = statement.on_conflict_do_update(
+            index_elements=[claims.c.id],
+            set_={name: statement.excluded[name] for name in ("state", "version", "claim")},
+        )
+        await self._connection.execute(
+            statement,
+            [
+                {
+                    "id": id,
+                    "insurer": claim.insurer,
+                    "state": claim.state,
+                    "version": claim.version,
+                    "claim": claim.json_bytes().decode(),
+                }
+                for id, claim in sorted(changed.items())  # noqa: A001
+            ],
+        )
+
+    async def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            await self._connection.execute(insert(table), rows)
+
+
+def _where_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
+    wanted = func.unnest(bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))).table_valued(
+        column("first", Text), column("second", Text), name="wanted"
+    )
+    return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
+
+
+def _pairs(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    keys = list(keys)
+    return {"firsts": [first for first, _ in keys], "seconds": [second for _, second in keys]}
+
+
+def _event(row: Any) -> StoredEvent:
+    return StoredEvent(row.claim_id, row.version, row.company, row.request_id, row.type, row.event.encode())
+
+
+def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "claim_id": event.claim_id,
+            "version": event.version,
+            "company": company,
+            "request_id": request_id,
+            "type": event.type(),
+            "event": event.json_bytes().decode(),
+        }
+        for (company, request_id), request in decided.items()
+        for event in request.events
+    ]
+    return sorted(rows, key=lambda row: (row["claim_id"], row["version"]))

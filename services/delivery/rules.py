@@ -1,0 +1,59 @@
+"""Which companies get a message, and what they may see of it (domain rule 10). No I/O."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
+
+from shared.contract.envelope import Headers, Undecodable, read_internal_envelope
+from shared.contract.events import CLAIM_EVENTS
+from shared.contract.outcomes import OUTCOMES
+
+_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal"})
+"""Who reads `claim-events` itself: what is republished for them is nobody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it leaves for `events.<company>` of each recipient: the same id, without the audience."""
+
+    recipients: tuple[str, ...]
+    key: str
+    headers: Headers
+    value: bytes
+
+
+class _ClaimEvent(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    audience: list[str]
+
+
+class _Outcome(BaseModel):
+    company: str
+
+
+def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
+    """Tell who gets an event or an outcome.
+
+    An outcome goes to the company that asked, an event to its audience, and what is republished to its reader alone.
+    Raises Undecodable.
+    """
+    envelope = read_internal_envelope(headers, value)
+    body = envelope.body
+    try:
+        if envelope.type in OUTCOMES:
+            recipients = [_Outcome.model_validate_json(body).company]
+        elif envelope.type in CLAIM_EVENTS:
+            event = _ClaimEvent.model_validate_json(body)
+            recipients = event.audience
+            body = to_json(event.model_extra)
+        else:
+            raise Undecodable(f"{envelope.type} is not for companies")
+    except ValidationError:
+        raise Undecodable("it has no company or audience") from None
+    if envelope.republished_for in _READERS_OF_THEIR_OWN:
+        recipients = []
+    elif envelope.republished_for is not None:
+        recipients = [envelope.republished_for]
+    return Letter(tuple(recipients), (key or b"").decode(errors="replace"), headers, body)

@@ -1,0 +1,76 @@
+"""permissions: every company's requests in; checked commands, directory messages and their outcomes out."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from services.permissions.answers import command, directory_message, outcome_of
+from services.permissions.rules import Asked, check, is_about_directory, settle
+from shared.contract.directory_events import DIRECTORY_EVENTS
+from shared.contract.envelope import Outgoing, Undecodable, read_envelope, read_internal_envelope
+from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
+from shared.directory import Directory
+from shared.runtime.batches import Misconfigured
+from shared.runtime.logs import log
+from shared.runtime.reading import TopicReader
+from shared.runtime.records import Record
+from shared.runtime.service import Service
+from shared.runtime.settings import ServiceSettings
+
+NAME = "permissions"
+
+_LOG_APPEND_TIME = 1
+
+
+def build() -> Service:
+    """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
+    service = Service(NAME, ServiceSettings())
+    directory = Directory()
+    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
+    service.on_start.append(reader.catch_up)
+    service.on_stop.append(reader.stop)
+
+    @service.subscriber(REQUESTS)
+    @service.published_before_committed(read_request)
+    async def handle(requests: Sequence[Asked]) -> Iterable[Outgoing]:
+        await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
+        answers: list[Outgoing] = []
+        for asked in sorted(requests, key=lambda asked: asked.at):
+            if is_about_directory(asked.envelope):
+                answers.append(await answer_about_directory(asked))
+            else:
+                answers.append(command(check(directory, asked), asked))
+        return answers
+
+    async def answer_about_directory(asked: Asked) -> Outgoing:
+        request = asked.company, asked.envelope.id
+        if directory.answered(*request) is None:
+            await service.publisher.publish([directory_message(settle(directory, asked), asked)])
+            await reader.catch_up()
+        answered = directory.answered(*request)
+        if answered is None:
+            raise Misconfigured(f"what was published on {DIRECTORY.name} cannot be read back")
+        return outcome_of(*answered, asked)
+
+    return service
+
+
+def read_request(record: Record) -> Asked:
+    """Read a request; raises Undecodable where it has no readable id (domain rule 22)."""
+    if record.timestamp_type != _LOG_APPEND_TIME:
+        raise Misconfigured(f"{record.topic} must have message.timestamp.type=LogAppendTime (domain rule 4)")
+    return Asked(
+        company=company_of_requests(record.topic),
+        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        envelope=read_envelope(record.headers, record.value),
+    )
+
+
+def take_in(directory: Directory, record: Record) -> None:
+    """Add a message of the topic `directory` to the directory; one that cannot be read is passed over, and said."""
+    try:
+        envelope = read_internal_envelope(record.headers, record.value)
+        event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
+    except (Undecodable, KeyError, ValueError) as error:
+        log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
+        return
+    directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

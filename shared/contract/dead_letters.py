@@ -1,0 +1,49 @@
+"""What the topic `dead-letters` holds: what could not be understood, as it was, with the reason."""
+
+from typing import ClassVar
+
+from pydantic import Base64Bytes
+
+from shared.contract.fields import Message, Moment
+
+
+class DeadLetter(Message):
+    """A message put aside; its id is `<topic>/<partition>/<offset>`."""
+
+    NAME: ClassVar[str] = "dead-letter"
+
+    source_topic: str
+    partition: int
+    offset: int
+    appended_at: Moment
+    service: str
+    reason: str
+    key: Base64Bytes | None = None
+    headers: list[tuple[str, Base64Bytes]]
+    value: Base64Bytes | None = None
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"
+
+    @property
+    def id(self) -> str:
+        """Tell the letter's id: where the message was."""
+        return f"{self.source_topic}/{self.partition}/{self.offset}"
+
+
+class DeadLetterClosed(Message):
+    """An operator sent a dead letter again, or discarded it."""
+
+    NAME: ClassVar[str] = "dead-letter-closed"
+
+    letter: str
+    """The dead letter's id."""
+    action: str
+    """replayed or discarded."""
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"

@@ -1,0 +1,195 @@
+"""The batch loop: decode, decide, one transaction, publish and wait, commit. A crash anywhere repeats the batch.
+
+A batch ends in one of three ways: it is published and committed; the service stops and nothing of it is committed; or
+another instance has taken the partitions over and repeats it. What fails for a reason of ours is tried again for as
+long as it takes. A message on which the service itself fails is found by taking the batch apart, and put aside.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+
+from shared.contract.envelope import Outgoing, Undecodable
+from shared.runtime import metrics
+from shared.runtime.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
+from shared.runtime.logs import log
+from shared.runtime.publishing import Publisher
+from shared.runtime.records import Record
+from shared.runtime.settings import ServiceSettings
+
+T = TypeVar("T")
+Decode = Callable[[Record], T]
+Handler = Callable[[Sequence[T]], Awaitable[Iterable[Outgoing]]]
+
+_TRIES_ALONE = 3
+_CONFLICTS_IN_A_ROW = 20
+_HERE = Path(__file__).parents[2]
+
+
+class Stopping(Exception):
+    """The service is asked to stop; the batch is left as it is and read again after the next start."""
+
+
+class Misconfigured(Exception):
+    """Nothing can be decided rightly until somebody mends the deployment: the service stops."""
+
+
+class Conflict(Exception):
+    """Another instance changed the same rows: decide again on what is there now."""
+
+
+class BatchLoop:
+    """Takes one batch at a time through its stages."""
+
+    def __init__(
+        self, name: str, settings: ServiceSettings, publisher: Publisher, away: Sequence[type[Exception]]
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._publisher = publisher
+        self._ours = (KafkaError, OSError, TimeoutError, Conflict, *away)
+        self._limit = DeadLetterLimit(share=settings.dead_letter_share, window=settings.dead_letter_window)
+        self.stopping = asyncio.Event()
+        self.retrying = False
+
+    async def run(
+        self, records: Sequence[Record], consumer: AIOKafkaConsumer, decode: Decode[T], handler: Handler[T]
+    ) -> None:
+        """Take a batch from its records to its committed offsets.
+
+        Raises Stopping, TooManyDeadLetters or Misconfigured, and then nothing is committed.
+        """
+        began = time.monotonic()
+        for record in records:
+            metrics.MESSAGES_READ.labels(record.topic).inc()
+        decoded: list[tuple[Record, T]] = []
+        letters: list[tuple[Record, Outgoing]] = []
+        for record in records:
+            try:
+                decoded.append((record, decode(record)))
+            except Undecodable as problem:
+                letters.append((record, self._put_aside(record, str(problem))))
+        dead = {id(record) for record, _ in letters}
+        self._limit.check((record, id(record) in dead) for record in records)
+        if not await self._attempt(decoded, [letter for _, letter in letters], handler):
+            await self._one_by_one(decoded, handler)
+        await self._commit(records, consumer)
+        self._tell(records, len(letters), time.monotonic() - began)
+
+    async def _attempt(
+        self, decoded: Sequence[tuple[Record, T]], letters: Sequence[Outgoing], handler: Handler[T]
+    ) -> bool:
+        """Decide and publish, for as long as it fails for a reason of ours; False if the service fails on a message."""
+        wait_s = self._settings.retry_first_s
+        conflicts = 0
+        try:
+            while True:
+                self._stop_if_asked()
+                try:
+                    outgoing = list(await handler([message for _, message in decoded])) if decoded else []
+                    await self._publisher.publish([*letters, *outgoing])
+                except (TooManyDeadLetters, Misconfigured, MessageSizeTooLargeError):
+                    raise
+                except self._ours as error:
+                    conflicts = conflicts + 1 if isinstance(error, Conflict) else 0
+                    if conflicts > _CONFLICTS_IN_A_ROW:
+                        raise  # nobody else can be in the way for so long: it conflicts with itself
+                    self.retrying = True
+                    metrics.RETRYING.set(1)
+                    metrics.RETRIES.labels(type(error).__name__).inc()
+                    log.warning("batch is tried again", reason=_where(error), wait_s=wait_s, **_span(decoded))
+                    await self._pause(wait_s)
+                    wait_s = min(wait_s * 2, self._settings.retry_longest_s)
+                else:
+                    return True
+        except (Stopping, TooManyDeadLetters, Misconfigured):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of the service on one of these messages; found one by one
+            log.error("batch fails", reason=_where(error), **_span(decoded))
+            if letters:
+                await self._attempt((), letters, handler)
+            return False
+        finally:
+            self.retrying = False
+            metrics.RETRYING.set(0)
+
+    async def _one_by_one(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
+        for record, message in decoded:
+            for _ in range(_TRIES_ALONE):
+                if await self._attempt([(record, message)], (), handler):
+                    break
+            else:
+                self._limit.check([(record, True)])
+                letter = self._put_aside(record, f"the service {self._name} fails on it; its log says where")
+                await self._attempt((), [letter], handler)
+
+    async def _commit(self, records: Sequence[Record], consumer: AIOKafkaConsumer) -> None:
+        offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        held = consumer.assignment()
+        try:
+            await consumer.commit({partition: offset for partition, offset in offsets.items() if partition in held})
+        except (KafkaError, IllegalStateError) as error:
+            # The partitions have gone to another instance, which repeats the batch and comes to the same.
+            log.info("batch was not committed", reason=type(error).__name__)
+
+    def _put_aside(self, record: Record, reason: str) -> Outgoing:
+        metrics.DEAD_LETTERS.labels(record.topic).inc()
+        log.warning(
+            "message is put aside", reason=reason, topic=record.topic, partition=record.partition, offset=record.offset
+        )
+        return dead_letter(record, service=self._name, reason=reason)
+
+    def _stop_if_asked(self) -> None:
+        if self.stopping.is_set():
+            raise Stopping
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
+
+    def _tell(self, records: Sequence[Record], letters: int, took_s: float) -> None:
+        metrics.BATCH_SECONDS.observe(took_s)
+        metrics.BATCH_MESSAGES.observe(len(records))
+        metrics.BEHIND_SECONDS.set(max(0.0, time.time() - max(r.timestamp for r in records) / 1000))
+        log.debug(
+            "batch is done",
+            messages=len(records),
+            dead_letters=letters,
+            took_ms=round(took_s * 1000),
+            partitions=sorted({f"{r.topic}/{r.partition}" for r in records}),
+        )
+
+
+def _span(decoded: Sequence[tuple[Record, Any]]) -> dict[str, Any]:
+    """Tell a log which message or messages it is about: partition and offset, and the key, which is an id."""
+    if not decoded:
+        return {}
+    first, last = decoded[0][0], decoded[-1][0]
+    about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(decoded)}
+    if len(decoded) > 1:
+        return about | {"last": f"{last.topic}/{last.partition}/{last.offset}"}
+    request = next((value for name, value in first.headers if name.lower() == "ce_id"), b"")
+    return about | {
+        "claim": (first.key or b"")[:100].decode(errors="replace"),
+        "request": request[:100].decode(errors="replace"),
+    }
+
+
+def _where(error: Exception) -> str:
+    """Name an error and where in our code it was raised, without its text, which may hold personal data."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(_HERE))]
+    ours = [f for f in frames if "site-packages" not in f.filename]
+    at = f" at {Path(ours[-1].filename).relative_to(_HERE)}:{ours[-1].lineno}" if ours else ""
+    cause = f" from {type(error.__cause__).__name__}" if error.__cause__ else ""
+    return f"{type(error).__name__}{cause}{at}"

@@ -1,0 +1,74 @@
+"""A service's own PostgreSQL: its pool, its transactions, and its migrations, run before the first message is read."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.runtime.batches import Conflict
+from shared.runtime.settings import DatabaseSettings
+
+_MIGRATING = 0x636C_6169_6D62_7573
+"""The advisory lock of whoever migrates: instances start together."""
+_NOT_OUR_STATEMENT = ("08", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE that say that the server is away, full, being stopped or broken."""
+_LOST_A_RACE = "40"
+"""The class of deadlocks and serialization failures."""
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached, is full, or is being stopped: try again."""
+
+
+def engine_for(settings: DatabaseSettings) -> AsyncEngine:
+    """Make the connection pool."""
+    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
+    return create_async_engine(url, pool_size=2, max_overflow=2, pool_pre_ping=True, pool_timeout=10)
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Commit what is done inside, or nothing.
+
+    Raises DatabaseAway, or Conflict if another transaction was there first; what is wrong with a statement itself is
+    raised as SQLAlchemy has it.
+    """
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except IntegrityError as error:
+        raise Conflict from error
+    except (InterfaceError, OperationalError, PoolTimeoutError) as error:
+        raise DatabaseAway from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state.startswith(_LOST_A_RACE):
+            raise Conflict from error
+        if error.connection_invalidated or state.startswith(_NOT_OUR_STATEMENT):
+            raise DatabaseAway from error
+        raise
+
+
+async def answers(engine: AsyncEngine) -> None:
+    """Raise DatabaseAway or OSError unless the database answers."""
+    async with transaction(engine) as connection:
+        await connection.execute(text("select 1"))
+
+
+async def migrate(engine: AsyncEngine, package: str) -> None:
+    """Bring the database to the newest version of the package's migrations, one instance at a time."""
+    async with transaction(engine) as connection:
+        await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
+        await connection.run_sync(_upgrade, package)
+
+
+def _upgrade(connection: Connection, package: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", f"{package}:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

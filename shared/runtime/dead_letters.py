@@ -1,0 +1,60 @@
+"""Dead letters: a message that cannot be understood is kept with its reason, and too many of them stop the service."""
+
+import base64
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from shared.contract.dead_letters import DeadLetter
+from shared.contract.envelope import Outgoing, outgoing
+from shared.contract.topics import DEAD_LETTERS, REQUESTS
+from shared.runtime.records import Record
+
+
+class TooManyDeadLetters(Exception):
+    """So much cannot be understood that the fault is more likely ours than the messages' (a bad deploy)."""
+
+
+def dead_letter(record: Record, *, service: str, reason: str) -> Outgoing:
+    """Put a record aside as it is, with the reason."""
+    letter = DeadLetter(
+        source_topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        service=service,
+        reason=reason,
+        key=None if record.key is None else base64.b64encode(record.key),
+        headers=[(name, base64.b64encode(value or b"")) for name, value in record.headers],
+        value=None if record.value is None else base64.b64encode(record.value),
+    )
+    return outgoing(DEAD_LETTERS.name, record.topic, letter, id=letter.id, source=service, cause=letter.id)
+
+
+class DeadLetterLimit:
+    """Watches the share of dead letters among each partition's recent messages.
+
+    What our own services wrote stops the reader as soon as one partition is over the share. A company's own topic
+    does not by itself: else one company that sends rubbish would stop everybody's claims. It takes the topics of two
+    companies at once.
+    """
+
+    def __init__(self, *, share: float, window: int) -> None:
+        self._share = share
+        self._window = window
+        self._recent: defaultdict[tuple[str, int], deque[bool]] = defaultdict(lambda: deque(maxlen=window))
+
+    def check(self, read: Iterable[tuple[Record, bool]]) -> None:
+        """Count a batch's records, each with whether it is a dead letter. Raises TooManyDeadLetters."""
+        for record, dead in read:
+            self._recent[record.topic, record.partition].append(dead)
+        over = sorted({topic for (topic, _), recent in self._recent.items() if self._is_over(recent)})
+        ours = [topic for topic in over if not topic.startswith(REQUESTS.prefix)]
+        if ours or len(over) > 1:
+            raise TooManyDeadLetters(
+                f"more than {self._share:.0%} of the last {self._window} messages of {', '.join(over)} "
+                "cannot be understood"
+            )
+
+    def _is_over(self, recent: "deque[bool]") -> bool:
+        return len(recent) == self._window and sum(recent) > self._share * self._window

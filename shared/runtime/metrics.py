@@ -1,0 +1,26 @@
+"""Every metric, with a sentence of what it tells. Labels carry names of topics and codes, never of people."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MESSAGES_READ = Counter(
+    "claimbus_messages_read", "Messages read, by topic; a batch that is repeated counts again.", ["topic"]
+)
+MESSAGES_PUBLISHED = Counter(
+    "claimbus_messages_published", "Messages that the brokers acknowledged, by topic and type.", ["topic"]
+)
+DEAD_LETTERS = Counter("claimbus_dead_letters", "Messages put aside because they could not be understood.", ["topic"])
+RETRIES = Counter(
+    "claimbus_retries", "Batches begun again because Kafka, the database or another writer was in the way.", ["reason"]
+)
+PRODUCERS_RENEWED = Counter("claimbus_producers_renewed", "Producers thrown away after a failed publish.")
+BATCH_SECONDS = Histogram(
+    "claimbus_batch_seconds",
+    "Time from a batch's arrival to its commit.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+)
+BATCH_MESSAGES = Histogram("claimbus_batch_messages", "Messages in a batch.", buckets=(1, 5, 20, 50, 100, 250, 500))
+BEHIND_SECONDS = Gauge(
+    "claimbus_behind_seconds", "Age of the newest message of the last batch when it was committed, by append time."
+)
+RETRYING = Gauge("claimbus_retrying", "1 while a batch cannot be finished and is tried again.")
+OUTCOMES = Counter("claimbus_outcomes", "Requests answered for the first time, by code or accepted.", ["code"])

@@ -1,0 +1,104 @@
+"""Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from shared.contract.envelope import Outgoing
+from shared.runtime import metrics
+from shared.runtime.logs import log
+from shared.runtime.settings import ServiceSettings
+
+_LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
+_BATCH_BYTES = 128 * 1024
+_GOODBYE_S = 5.0
+
+
+class MissingTopic(Exception):
+    """A message is for a topic that does not exist, such as a company's that was never provisioned."""
+
+
+class Publisher:
+    """An idempotent producer that is thrown away whenever a publish fails.
+
+    Idempotence keeps each partition's messages in order through the broker's failures, so that what a reader sees of
+    a batch is always a beginning of it. An idempotent producer can get stuck after a broker's outage (aiokafka issue
+    1017); a new one, and the batch published again with the same ids, is the way out.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._known_topics: set[str] = set()
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[RecordMetadata]:
+        """Publish in order and wait until all are acknowledged.
+
+        Raises KafkaError or TimeoutError; then some may have been published, and all are to be published again.
+        """
+        if not messages:
+            return []
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_s):
+                producer = await self._started()
+                pending = [
+                    await producer.send(m.topic, m.value, key=m.key.encode(), headers=m.headers) for m in messages
+                ]
+                published = await asyncio.gather(*pending)
+        except BaseException:
+            self._discard()
+            raise
+        for message in messages:
+            metrics.MESSAGES_PUBLISHED.labels(message.topic).inc()
+        return published
+
+    async def require(self, topics: set[str]) -> None:
+        """Raise MissingTopic, and at once, if a topic does not exist; the producer itself would wait for it."""
+        if topics <= self._known_topics:
+            return
+        producer = await self._started()
+        self._known_topics = set((await producer.client.fetch_all_metadata()).topics())
+        missing = topics - self._known_topics
+        if missing:
+            raise MissingTopic(", ".join(sorted(missing)))
+
+    async def stop(self) -> None:
+        """Close the connection; what was not acknowledged is published again after the next start."""
+        self._discard()
+        if self._farewells:
+            await asyncio.wait(self._farewells, timeout=_GOODBYE_S)
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._settings.client(),
+                client_id=self._settings.username,
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=_BATCH_BYTES,
+                max_request_size=_LARGEST_REQUEST_BYTES,
+                metadata_max_age_ms=self._settings.metadata_max_age_ms,
+                request_timeout_ms=int(self._settings.publish_timeout_s * 1000),
+            )
+            self._producer = producer
+            await producer.start()
+        return self._producer
+
+    def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            metrics.PRODUCERS_RENEWED.inc()
+            farewell = asyncio.create_task(_stop(producer))
+            self._farewells.add(farewell)
+            farewell.add_done_callback(self._farewells.discard)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            await producer.stop()
+    except Exception as error:  # noqa: BLE001 - it is being thrown away, and its messages are published again
+        log.debug("an old producer did not stop cleanly", error=type(error).__name__)

@@ -1,0 +1,59 @@
+"""Reading a topic of one partition from its start into memory, and up to its end whenever asked."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.runtime.records import Record
+from shared.runtime.settings import ServiceSettings
+
+
+class TopicReader:
+    """Follows a topic without a consumer group: every instance reads all of it."""
+
+    def __init__(self, settings: ServiceSettings, topic: str, apply: Callable[[Record], None]) -> None:
+        self._settings = settings
+        self._partition = TopicPartition(topic, 0)
+        self._apply = apply
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def catch_up(self) -> None:
+        """Read to where the topic ends now: everything that was acknowledged before this call is applied after it.
+
+        Raises KafkaError; what was applied stays applied, and the next call goes on from there.
+        """
+        consumer = await self._started()
+        end = (await consumer.end_offsets([self._partition]))[self._partition]
+        while await consumer.position(self._partition) < end:
+            for records in (await consumer.getmany(self._partition, timeout_ms=1000)).values():
+                for record in records:
+                    self._apply(record)
+
+    async def catch_up_to_now(self) -> None:
+        """Read everything that was appended up to this moment, to the millisecond that append times have.
+
+        The topic's end is asked for a millisecond later, so that a message with the append time of a record that has
+        already been fetched cannot come after it.
+        """
+        await asyncio.sleep(0.001)
+        await self.catch_up()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **self._settings.client(),
+                client_id=self._settings.username,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+            )
+            await consumer.start()
+            consumer.assign([self._partition])
+            consumer.seek(self._partition, 0)
+            self._consumer = consumer
+        return self._consumer

@@ -1,0 +1,68 @@
+"""How a service is configured: environment variables `CLAIMBUS_…`, which is all it reads."""
+
+import ssl
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach Kafka, as one SCRAM user."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ssl_ca_file: str | None = None
+    """The authority that signed the brokers' certificates; by default those of the system."""
+
+    def client(self) -> dict[str, object]:
+        """Tell an aiokafka client how to connect."""
+        tls = ssl.create_default_context(cafile=self.ssl_ca_file) if self.security_protocol == "SASL_SSL" else None
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.username,
+            "sasl_plain_password": self.password.get_secret_value(),
+            "ssl_context": tls,
+        }
+
+
+class ServiceSettings(KafkaSettings):
+    """What every service can be told; times are in the unit of the name."""
+
+    batch_max_records: int = Field(default=500, ge=1)
+    """At most so many messages are decided in one transaction."""
+    batch_timeout_ms: int = Field(default=20, ge=1)
+    """How long a poll without messages waits, and FastStream sleeps after it."""
+    session_timeout_ms: int = Field(default=6_000, ge=6_000)
+    """How long until a killed instance's partitions go to another one."""
+    metadata_max_age_ms: int = Field(default=2_000, ge=100)
+    """How long until a new company's topic is seen."""
+    publish_timeout_s: float = Field(default=30.0, gt=0)
+    """How long the broker may take to acknowledge a batch before the producer is made anew and the batch repeated."""
+    retry_first_s: float = Field(default=0.2, gt=0)
+    retry_longest_s: float = Field(default=15.0, gt=0)
+    dead_letter_share: float = Field(default=0.5, gt=0, le=1)
+    """More dead letters than this among a partition's recent messages stop the service."""
+    dead_letter_window: int = Field(default=100, ge=1)
+    """How many messages count as recent, and at least how many must have been read before the share counts."""
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    """Where /health/live, /health/ready and /metrics are; 0 takes a free port and logs it."""
+    stop_timeout_s: float = Field(default=15.0, gt=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class DatabaseSettings(BaseSettings):
+    """How to reach the service's own database."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+
+    database_url: SecretStr = SecretStr("")
+    """postgresql://user:password@host:port/database"""
