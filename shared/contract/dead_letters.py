@@ -1,5 +1,6 @@
 """What the topic `dead-letters` holds: what could not be understood, as it was, with the reason."""
 
+from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import Base64Bytes
@@ -33,6 +34,13 @@ class DeadLetter(Message):
         return f"{self.source_topic}/{self.partition}/{self.offset}"
 
 
+class LetterAction(StrEnum):
+    """What an operator did with a dead letter."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
 class DeadLetterClosed(Message):
     """An operator sent a dead letter again, or discarded it."""
 
@@ -40,7 +48,7 @@ class DeadLetterClosed(Message):
 
     letter: str
     """The dead letter's id."""
-    action: str
+    action: LetterAction
     """replayed or discarded."""
 
     @classmethod

@@ -11,12 +11,13 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from shared.contract.fields import REQUEST_ID_PATTERN
 from shared.contract.outcomes import Detail
 from shared.contract.requests import MAX_BODY_BYTES
 
 Headers = Sequence[tuple[str, bytes]]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
+_REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 _STRUCTURED = "application/cloudevents+json"
 _CARRIED_THROUGH = ("traceparent", "tracestate")
 _LONGEST_ECHO = 200
@@ -154,7 +155,7 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
     request_id = attributes.get("id")
     if request_id is None:
         raise Undecodable("; ".join(["it has no ce_id", *(f"{p.field} {p.problem}" for p in problems)]))
-    if not _REQUEST_ID.match(request_id):
+    if not _REQUEST_ID.fullmatch(request_id):
         raise Undecodable("its ce_id is not 1–100 characters of [A-Za-z0-9._:-]")
     if attributes.get("specversion") != "1.0":
         problems.append(Detail(field="ce_specversion", problem="must be 1.0"))

@@ -53,7 +53,8 @@ def rfc3339(at: datetime) -> str:
 
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
+REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,100}$"
+RequestId = Annotated[str, StringConstraints(pattern=REQUEST_ID_PATTERN)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)]
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
 ClaimNumber = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
@@ -64,7 +65,7 @@ Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """ISO 4217."""
-Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
+Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,2})?$")]
 """A decimal number as a string, never a float."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]

@@ -61,8 +61,6 @@ class GiveUpImport(LinkStep):
 
     NAME = "give-up-import"
 
-    source_claim_id: UUID
-    target_claim_id: UUID
     reason: str
 
 
@@ -71,7 +69,6 @@ class FinishLink(LinkStep):
 
     NAME = "finish-link"
 
-    source_claim_id: UUID
     target_claim_id: UUID
 
 
@@ -80,8 +77,6 @@ class AbandonLink(LinkStep):
 
     NAME = "abandon-link"
 
-    source_claim_id: UUID
-    target_claim_id: UUID
     reason: str
 
 

@@ -1,8 +1,9 @@
 """The contract as other companies' developers read it: a JSON Schema for each message and one AsyncAPI document.
 
 All of it is made from the models, `TOPICS` and `Code`. A schema of a request says what a sender must give, where null
-means the same as leaving a field out. A schema of what we send says what is always there: absent fields are left out,
-never null. Names that start with `x-` are notes that validators pass over.
+means the same as leaving a field out unless the field says otherwise. A schema of what we send says what is always
+there: absent fields are left out, never null, but for the settings in `portal-settings-set`. Names that start with
+`x-` are notes that validators pass over.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from shared.contract.codes import Code
@@ -18,7 +20,7 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.dead_letters import DeadLetter, DeadLetterClosed
 from shared.contract.directory_events import DIRECTORY_EVENTS
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
-from shared.contract.fields import Message
+from shared.contract.fields import Message, RequestId
 from shared.contract.ids import NAMESPACE
 from shared.contract.linking import AbandonLink, FinishLink, GiveUpImport, ImportContent, LinkRequested
 from shared.contract.outcomes import OUTCOMES, RequestRefused
@@ -47,7 +49,6 @@ from shared.contract.topics import (
 Json = dict[str, Any]
 
 ASYNCAPI = "asyncapi.json"
-_REQUEST_ID = "^[A-Za-z0-9._:-]{1,100}$"
 _BINDING = {"bindingVersion": "0.5.0"}
 
 
@@ -340,7 +341,7 @@ def _headers(required: Json, optional: Json) -> Json:
 
 
 def _text(description: str, **limits: Any) -> Json:
-    return {"type": "string", **limits, "description": description}
+    return {**limits, "type": "string", "description": description}
 
 
 _TRACE = {
@@ -351,7 +352,7 @@ _TRACE = {
 _REQUEST_HEADERS = _headers(
     {
         "ce_specversion": {"type": "string", "const": "1.0"},
-        "ce_id": _text("The request id, unique within the company.", pattern=_REQUEST_ID),
+        "ce_id": _text("The request id, unique within the company.", **TypeAdapter(RequestId).json_schema()),
         "ce_source": _text("The sending system, as a URI reference.", minLength=1),
         "ce_type": _text("Which request it is."),
         "content-type": {"type": "string", "const": "application/json"},

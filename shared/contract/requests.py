@@ -234,7 +234,7 @@ class SetPortalSettings(DirectoryRequest):
     """An IANA time zone, such as Europe/Oslo."""
     country: Country | None = None
     """Whose public holidays count: ISO 3166-1 alpha-2."""
-    subdivision: Annotated[str, Field(max_length=60)] | None = None
+    subdivision: Line | None = None
     """The part of the country, for its own holidays; null takes it away."""
     office_hours: dict[Weekday, Hours | None] | None = None
     closed_days: list[date] | None = None
@@ -245,7 +245,8 @@ class SetPortalSettings(DirectoryRequest):
 
     @model_validator(mode="after")
     def _sets_something(self) -> "SetPortalSettings":
-        if not self.model_fields_set & set(SetPortalSettings.model_fields):
+        given = {n for n in self.model_fields_set if n == "subdivision" or getattr(self, n) is not None}
+        if not given:
             raise ValueError("give at least one setting")
         return self
 

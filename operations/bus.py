@@ -1,0 +1,205 @@
+"""A company on the bus, as its own systems would be: it sends requests on its topic and reads its events."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, cast
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from pydantic_core import from_json, to_json
+
+from operations.connection import Connection, Unreachable
+from shared.contract import ids
+from shared.contract.envelope import Headers
+from shared.contract.outcomes import OUTCOMES
+from shared.contract.topics import EVENTS, REQUESTS
+
+_POLL_S = 0.05
+_TIMEOUT_S = 30.0
+
+
+class NoAnswer(Exception):
+    """An outcome did not come in time."""
+
+
+@dataclass(frozen=True)
+class NewRequest:
+    """A request to send; `body` is JSON as an object, or bytes as they are."""
+
+    name: str
+    body: dict[str, Any] | bytes
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    actor: str | None = None
+    key: str | None = None
+    extra_headers: tuple[tuple[str, bytes], ...] = ()
+
+    def key_for(self, company: str) -> str:
+        """Tell the message's key: the claim, where the request is about one or creates one (contract: Topics)."""
+        if self.key is not None:
+            return self.key
+        body = self.body if isinstance(self.body, dict) else {}
+        about = body.get("claim_id") or body.get("id") or body.get("office")
+        return str(about or ids.claim_id(company, self.id))
+
+    def headers(self, company: str) -> list[tuple[str, str | bytes | None]]:
+        """Write the CloudEvents headers."""
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id.encode()),
+            ("ce_source", f"/{company}/claimbus".encode()),
+            ("ce_type", f"claimbus.{self.name}.v1".encode()),
+            ("content-type", b"application/json"),
+        ]
+        if self.actor is not None:
+            headers.append(("ce_actor", self.actor.encode()))
+        return [*headers, *self.extra_headers]
+
+    def value(self) -> bytes:
+        """Write the body."""
+        return self.body if isinstance(self.body, bytes) else to_json(self.body)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A message from the company's events: an outcome, or what happened to a claim."""
+
+    type: str
+    """The name in the contract, such as temporary-claim-created."""
+    id: str
+    body: dict[str, Any]
+    appended_at_ms: int
+    headers: dict[str, str]
+
+    @property
+    def is_outcome(self) -> bool:
+        """Whether it answers a request."""
+        return f"claimbus.{self.type}.v1" in OUTCOMES
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it says that a request took effect."""
+        return self.type == "request-accepted"
+
+
+class Company:
+    """A company's connection: what it sends, and everything on its events topic from the moment that it connects."""
+
+    def __init__(self, connection: Connection, company: str, *, from_start: bool = False) -> None:
+        """Raises Unreachable if the brokers do not answer or do not know the company's password."""
+        self.id = company
+        self._problems: list[str] = []
+        client = connection.client(company) | {"error_cb": self._note_problem}
+        self._producer = Producer(client | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
+        self._consumer = Consumer(
+            client | {"group.id": f"{company}.claimbus", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
+        )
+        self.received: list[Delivered] = []
+        self._assign(from_start=from_start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._producer.flush(_TIMEOUT_S)
+        self._consumer.close()
+
+    def send(self, requests: Iterable[NewRequest], topic: str | None = None) -> None:
+        """Send requests and wait until the brokers have them. Raises KafkaException where they refuse."""
+        errors: list[Any] = []
+
+        def noted(error: Any, _message: Message) -> None:
+            if error is not None:
+                errors.append(error)
+
+        for request in requests:
+            while True:
+                try:
+                    self._producer.produce(
+                        topic or REQUESTS.of(self.id),
+                        key=request.key_for(self.id),
+                        value=request.value(),
+                        headers=request.headers(self.id),
+                        on_delivery=noted,
+                    )
+                    break
+                except BufferError:
+                    self._producer.poll(_POLL_S)
+            self._producer.poll(0)
+        self._producer.flush(_TIMEOUT_S)
+        if errors:
+            raise KafkaException(errors[0])
+
+    def ask(self, *requests: NewRequest, timeout_s: float = _TIMEOUT_S) -> list[Delivered]:
+        """Send requests and wait for their outcomes, in the requests' order. Raises NoAnswer."""
+        begin = len(self.received)
+        self.send(requests)
+        wanted = {request.id for request in requests}
+        found: dict[str, Delivered] = {}
+
+        def all_answered(_: Sequence[Delivered]) -> bool:
+            for message in self.received[begin:]:
+                if message.is_outcome and message.body["request_id"] in wanted:
+                    found.setdefault(message.body["request_id"], message)
+            return len(found) == len(wanted)
+
+        self.wait_until(all_answered, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
+        return [found[request.id] for request in requests]
+
+    def wait_until(
+        self, condition: Callable[[Sequence[Delivered]], bool], *, timeout_s: float = _TIMEOUT_S, what: str = "that"
+    ) -> None:
+        """Read events until a condition on all that was received holds. Raises NoAnswer."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(self.received):
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"{self.id} waited {timeout_s:g} s for {what}, and it did not come")
+            self.read()
+
+    def read(self, wait_s: float = _POLL_S) -> None:
+        """Take in what is there."""
+        for message in self._consumer.consume(500, wait_s):
+            if message.error() is None:
+                self.received.append(delivered(message))
+
+    def error_reading(self, topic: str) -> str | None:
+        """Try to read another topic; tell the name of the brokers' error, or None if they let us."""
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+        except KafkaException as error:
+            return str(error.args[0].name())
+        return None if metadata.error is None else str(metadata.error.name())
+
+    def _assign(self, *, from_start: bool) -> None:
+        topic = EVENTS.of(self.id)
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+            if metadata.error is not None:
+                raise Unreachable(f"{self.id} cannot read {topic}: {metadata.error.str()}")
+            partitions = []
+            for number in metadata.partitions:
+                first, last = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+                partitions.append(TopicPartition(topic, number, first if from_start else last))
+        except KafkaException as error:
+            why = self._problems[-1] if self._problems else error.args[0].str()
+            raise Unreachable(f"{self.id} cannot reach the bus: {why}") from error
+        self._consumer.assign(partitions)
+
+    def _note_problem(self, error: Any) -> None:
+        self._problems.append(error.str())
+
+
+def delivered(message: Message) -> Delivered:
+    """Read a message of `events.<company>`."""
+    headers = {name: bytes(value or b"").decode() for name, value in cast("Headers", message.headers() or [])}
+    return Delivered(
+        type=headers["ce_type"].removeprefix("claimbus.").removesuffix(".v1"),
+        id=headers["ce_id"],
+        body=from_json(message.value() or b"null"),
+        appended_at_ms=message.timestamp()[1],
+        headers=headers,
+    )

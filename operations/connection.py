@@ -1,0 +1,133 @@
+"""How to reach a running Claimbus: the connection file that `claimbus up` writes, or environment variables."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.contract.envelope import details_of
+from shared.contract.topics import OPERATOR
+
+DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection.json"
+
+
+class Unreachable(Exception):
+    """There is no telling how to reach a Claimbus, or not as the company that is asked for."""
+
+
+class CompanyAccess(BaseModel):
+    """What a company proves itself with: on the bus, and in the portal."""
+
+    password: str
+    token: str
+
+    @classmethod
+    def new(cls) -> "CompanyAccess":
+        """Make up a password and a token."""
+        return cls(password=secrets.token_urlsafe(24), token=secrets.token_urlsafe(24))
+
+
+class Connection(BaseModel):
+    """The connection file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bootstrap_servers: str
+    security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    companies: dict[str, CompanyAccess] = {}
+    portal: str | None = None
+    media: str | None = None
+    databases: dict[str, str] = {}
+    processes: dict[str, list[int]] = {}
+    health: dict[str, list[str]] = {}
+    """The addresses of each service's instances, for `claimbus status`."""
+    ssl_ca_file: str | None = None
+    companies_file: Path | None = None
+    """Where the companies' passwords are kept between starts."""
+
+    def client(self, company: str = OPERATOR) -> dict[str, str | int | float | bool]:
+        """Tell a confluent-kafka client how to connect as a company. Raises Unreachable."""
+        access = self.companies.get(company)
+        if access is None:
+            raise Unreachable(f"the connection has no password of {company}")
+        client: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": company,
+            "sasl.password": access.password,
+            "client.id": "claimbus",
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "log_level": 0,
+        }
+        if self.ssl_ca_file:
+            client["ssl.ca.location"] = self.ssl_ca_file
+        return client
+
+    def access_for(self, company: str) -> CompanyAccess:
+        """Find a company's password and token, or make them up; `save` keeps them."""
+        return self.companies.setdefault(company, CompanyAccess.new())
+
+    def save(self, file: Path) -> None:
+        """Write the file for this user's eyes only, at once or not at all, and the companies where they are kept."""
+        write_privately(file, self.model_dump_json(indent=2, exclude_none=True))
+        if self.companies_file is not None:
+            companies = {name: access.model_dump() for name, access in self.companies.items()}
+            write_privately(self.companies_file, json.dumps(companies, indent=2))
+
+
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+
+    connection_file: Path | None = None
+    bootstrap_servers: str | None = None
+    security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    ssl_ca_file: str | None = None
+    username: str = OPERATOR
+    password: str = ""
+
+
+def find_connection_file(given: Path | None) -> Path:
+    """Tell which connection file counts: the given one, the environment's, or that of this user's `claimbus up`."""
+    return given or _Environment().connection_file or DEFAULT_CONNECTION_FILE
+
+
+def load_connection(given: Path | None = None) -> Connection:
+    """Find out how to reach a Claimbus: from a connection file, or from `CLAIMBUS_…` variables. Raises Unreachable."""
+    environment = _Environment()
+    file = find_connection_file(given)
+    if given is None and environment.connection_file is None and environment.bootstrap_servers:
+        return Connection(
+            bootstrap_servers=environment.bootstrap_servers,
+            security_protocol=environment.security_protocol,
+            sasl_mechanism=environment.sasl_mechanism,
+            ssl_ca_file=environment.ssl_ca_file,
+            companies={environment.username: CompanyAccess(password=environment.password, token="")},
+        )
+    try:
+        return Connection.model_validate_json(file.read_text())
+    except FileNotFoundError:
+        raise Unreachable(
+            f"there is no connection file {file}: is `claimbus up` running? "
+            "Otherwise give --connection-file or set CLAIMBUS_BOOTSTRAP_SERVERS, CLAIMBUS_USERNAME, CLAIMBUS_PASSWORD"
+        ) from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{d.field} {d.problem}" for d in details_of(error))
+        raise Unreachable(f"the connection file {file} is wrong: {wrong}") from None
+
+
+def write_privately(file: Path, text: str) -> None:
+    """Write a file that only this user may read, at once or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    unfinished.replace(file)

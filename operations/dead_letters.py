@@ -1,0 +1,201 @@
+"""`claimbus dead-letters`: what could not be read, why, and sending it again after a fix."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka import KafkaException, Producer
+from rich.table import Table
+
+from operations.connection import Connection, Unreachable, load_connection
+from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from operations.records import read_all
+from shared.contract.dead_letters import DeadLetter, DeadLetterClosed, LetterAction
+from shared.contract.envelope import Outgoing, Undecodable, outgoing, read_internal_envelope
+from shared.contract.topics import DEAD_LETTERS, OPERATOR
+
+_TIMEOUT_S = 15.0
+_POLL_S = 0.1
+
+app = typer.Typer(help="What could not be read, why, and sending it again after a fix.", no_args_is_help=True)
+
+Letters = Annotated[list[str], typer.Argument(help="The ids of the letters, <topic>/<partition>/<offset>.")]
+
+
+class UnknownLetter(Exception):
+    """There is no open dead letter with this id."""
+
+
+class DeadLetters:
+    """The topic `dead-letters`: letters, and notes that a letter was replayed or discarded."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open(self) -> list[DeadLetter]:
+        """Tell the letters that were neither replayed nor discarded, in the order in which they came."""
+        letters: dict[str, DeadLetter] = {}
+        for record in read_all(self._connection, DEAD_LETTERS.name):
+            try:
+                envelope = read_internal_envelope(record.headers, record.value)
+            except Undecodable:
+                continue
+            if envelope.type == DeadLetter.type():
+                letter = DeadLetter.model_validate_json(envelope.body)
+                letters[letter.id] = letter
+            elif envelope.type == DeadLetterClosed.type():
+                letters.pop(DeadLetterClosed.model_validate_json(envelope.body).letter, None)
+        return list(letters.values())
+
+    def find(self, ids: Sequence[str]) -> list[DeadLetter]:
+        """Find open letters. Raises UnknownLetter."""
+        known = {letter.id: letter for letter in self.open()}
+        for id in ids:  # noqa: A001
+            if id not in known:
+                raise UnknownLetter(f"there is no open dead letter {id}")
+        return [known[id] for id in ids]  # noqa: A001
+
+    def wait_for_more_than(self, count: int, timeout_s: float = _TIMEOUT_S) -> list[DeadLetter]:
+        """Wait until there are more open letters than so many, and tell them all; or what there is when time is up."""
+        deadline = time.monotonic() + timeout_s
+        while len(letters := self.open()) <= count and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return letters
+
+    def replay(self, letters: Sequence[DeadLetter]) -> None:
+        """Send letters to their topics again, as they were; a request's moment is then that of the replay."""
+        self._publish(
+            [
+                message
+                for letter in letters
+                for message in (
+                    Outgoing(
+                        letter.source_topic,
+                        "" if letter.key is None else letter.key.decode("utf-8", "surrogateescape"),
+                        tuple(letter.headers),
+                        letter.value or b"",
+                    ),
+                    _closed(letter, LetterAction.REPLAYED),
+                )
+            ]
+        )
+
+    def discard(self, letters: Sequence[DeadLetter]) -> None:
+        """Note that letters need nothing; they stay on the topic until its time is over."""
+        self._publish([_closed(letter, LetterAction.DISCARDED) for letter in letters])
+
+    def _publish(self, messages: Sequence[Outgoing]) -> None:
+        producer = Producer(self._connection.client() | {"acks": "all", "message.max.bytes": 8 * 1024 * 1024})
+        errors: list[Any] = []
+        for message in messages:
+            producer.produce(
+                message.topic,
+                key=message.key.encode("utf-8", "surrogateescape"),
+                value=message.value,
+                headers=list(message.headers),
+                on_delivery=lambda error, _: errors.append(error) if error is not None else None,
+            )
+        producer.flush(_TIMEOUT_S)
+        if errors:
+            raise KafkaException(errors[0])
+
+
+@app.command("list")
+def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
+    """List what could not be read and waits for somebody."""
+    letters = _letters(connection_file).open()
+    if as_json:
+        print_json([_document(letter) for letter in letters])
+        return
+    table = Table("letter", "appended at", "service", "reason", box=None)
+    for letter in letters:
+        table.add_row(letter.id, letter.appended_at.isoformat(timespec="seconds"), letter.service, letter.reason)
+    out.print(table if letters else "no dead letters")
+
+
+@app.command()
+def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
+    """Show letters with their headers and body; they can hold personal data."""
+    found = _found(_letters(connection_file), letters)
+    if as_json:
+        print_json([_document(letter, whole=True) for letter in found])
+        return
+    for letter in found:
+        document = _document(letter, whole=True)
+        body, headers = document.pop("value"), document.pop("headers")
+        for name, value in document.items():
+            out.print(f"{name}: {value}", markup=False)
+        for name, value in headers:
+            out.print(f"  {name}: {value}", markup=False)
+        out.print(body or "", markup=False)
+
+
+@app.command()
+def replay(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
+    """Send letters to their topics again, after a fix. A request's moment is then that of the replay (rule 4)."""
+    topic = _letters(connection_file)
+    found = _found(topic, letters)
+    topic.replay(found)
+    _done("replayed", found, as_json)
+
+
+@app.command()
+def discard(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
+    """Note that letters need nothing."""
+    topic = _letters(connection_file)
+    found = _found(topic, letters)
+    topic.discard(found)
+    _done("discarded", found, as_json)
+
+
+def _letters(connection_file: Any) -> DeadLetters:
+    try:
+        return DeadLetters(load_connection(connection_file))
+    except Unreachable as error:
+        fail(error)
+
+
+def _found(topic: DeadLetters, ids: Sequence[str]) -> list[DeadLetter]:
+    try:
+        return topic.find(ids)
+    except (UnknownLetter, Unreachable) as error:
+        fail(error)
+
+
+def _done(action: str, letters: Sequence[DeadLetter], as_json: bool) -> None:
+    if as_json:
+        print_json({action: [letter.id for letter in letters]})
+    else:
+        err.print(f"{action} {len(letters)}")
+
+
+def _document(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "id": letter.id,
+        "appended_at": letter.appended_at.isoformat(),
+        "service": letter.service,
+        "reason": letter.reason,
+    }
+    if whole:
+        document |= {
+            "key": _text(letter.key),
+            "headers": [[name, _text(value)] for name, value in letter.headers],
+            "value": _text(letter.value),
+        }
+    return document
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode(errors="backslashreplace")
+
+
+def _closed(letter: DeadLetter, action: LetterAction) -> Outgoing:
+    return outgoing(
+        DEAD_LETTERS.name,
+        letter.source_topic,
+        DeadLetterClosed(letter=letter.id, action=action),
+        id=f"{letter.id}/{action}",
+        source=OPERATOR,
+        cause=letter.id,
+    )

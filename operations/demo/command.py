@@ -1,0 +1,79 @@
+"""Runs the story on a stack of its own in a temporary folder, and tells it."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from operations.apply import apply_directory
+from operations.bus import NoAnswer
+from operations.connection import find_connection_file
+from operations.demo.story import Step, Story
+from operations.directory_file import read_directory_file
+from operations.embedded import NotStarted
+from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from operations.stack import NotUp, running
+from operations.up import Told, supervise, until_told
+
+DIRECTORY = Path(__file__).parent / "directory.yaml"
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, until Ctrl-C.")] = False,
+    connection_file: ConnectionFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything in a temporary folder, tell the story of the product step by step, check it, stop everything."""
+    began = time.monotonic()
+    steps: list[Step] = []
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
+            until_told(),
+            running(Path(folder)) as stack,
+        ):
+            err.print(f"Kafka, PostgreSQL and the services are up after {time.monotonic() - began:.1f} s")
+            wanted = read_directory_file(DIRECTORY)
+            apply_directory(stack.connection, wanted, None)
+            story = Story(stack.connection)
+            for title, play in story.steps():
+                step = Step(title)
+                steps.append(step)
+                try:
+                    play(step)
+                except NoAnswer as missing:
+                    step.failures.append(str(missing))
+                if not as_json:
+                    _tell(len(steps), step)
+            story.close()
+            if keep:
+                file = find_connection_file(connection_file)
+                stack.connection.save(file)
+                err.print(f"left running: {file}; stop with Ctrl-C", markup=False)
+                try:
+                    supervise(stack, file)
+                finally:
+                    file.unlink(missing_ok=True)
+    except Told:
+        if not keep:
+            fail("stopped before the end")
+    except (NotUp, NotStarted) as error:
+        fail(error)
+    good = sum(not step.failures for step in steps)
+    if as_json:
+        print_json([{"title": s.title, "lines": s.lines, "failures": s.failures} for s in steps])
+    else:
+        out.print(f"[bold]{good} of {len(steps)} steps as expected[/] in {time.monotonic() - began:.0f} s")
+    if good < len(steps):
+        raise typer.Exit(1)
+
+
+def _tell(number: int, step: Step) -> None:
+    out.print(f"[bold]{number:2}. {escape(step.title)}[/]")
+    for line in step.lines:
+        out.print(f"    {line}", markup=False)
+    for failure in step.failures:
+        out.print(f"    ✗ expected: {failure}", style="red", markup=False)

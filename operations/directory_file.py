@@ -1,0 +1,229 @@
+"""The directory file: companies, offices, users, permissions and settings in YAML, checked as a whole."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from services.permissions.office_hours import unknown_region
+from shared.contract.fields import CompanyKind, CreationPermission, Email, Line, Slug
+from shared.contract.requests import (
+    RESERVED_COMPANY_IDS,
+    RegisterCompany,
+    RegisterOffice,
+    RegisterUser,
+    SetOfficePermission,
+    SetPortalSettings,
+)
+from shared.directory import PortalSettings
+
+
+class WrongFile(Exception):
+    """The file is refused as a whole; each problem names its line."""
+
+    def __init__(self, file: Path, problems: Sequence[tuple[int, str]]) -> None:
+        super().__init__("\n".join(f"{file}:{line}: {problem}" for line, problem in problems))
+        self.problems = list(problems)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class _Named(_Part):
+    id: Slug
+
+
+class OfficeEntry(_Named):
+    """An office of the company that it stands under."""
+
+    name: Line
+
+
+class UserEntry(_Named):
+    """A user of the company that it stands under."""
+
+    name: Line
+    office: Slug | None = None
+    email: Email | None = None
+    authorisation_level: int = Field(ge=1, le=6)
+
+
+class PermissionEntry(_Part):
+    """What a partner's office may do for the insurer that it stands under."""
+
+    office: Slug
+    creation: CreationPermission
+    may_assign_to_others: bool | None = None
+    may_define_claim_number: bool | None = None
+
+
+class CompanyEntry(_Named):
+    """A company with all that belongs to it."""
+
+    name: Line
+    kind: CompanyKind
+    settings: dict[str, Any] | None = None
+    offices: list[OfficeEntry] = []
+    users: list[UserEntry] = []
+    permissions: list[PermissionEntry] = []
+
+    def registration(self) -> RegisterCompany:
+        """Tell the request that registers it."""
+        return RegisterCompany(id=self.id, name=self.name, kind=self.kind)
+
+    def office_registrations(self) -> list[RegisterOffice]:
+        """Tell the requests that register its offices."""
+        return [RegisterOffice(id=office.id, company=self.id, name=office.name) for office in self.offices]
+
+    def user_registrations(self) -> list[RegisterUser]:
+        """Tell the requests that register its users."""
+        return [RegisterUser(company=self.id, **dict(user)) for user in self.users]
+
+    def settings_request(self) -> SetPortalSettings | None:
+        """Tell the request that makes its settings."""
+        return SetPortalSettings.model_validate(self.settings, strict=False) if self.settings else None
+
+    def permission_requests(self) -> list[SetOfficePermission]:
+        """Tell the requests that give its permissions."""
+        return [SetOfficePermission(**dict(permission)) for permission in self.permissions]
+
+
+class DirectoryFile(_Part):
+    """The whole file."""
+
+    companies: list[CompanyEntry]
+
+
+def read_directory_file(file: Path) -> DirectoryFile:
+    """Read and check a file. Raises WrongFile with every problem and its line."""
+    try:
+        content = YAML(typ="rt").load(file.read_text())
+    except OSError as error:
+        raise WrongFile(file, [(1, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise WrongFile(file, [(1, "is not UTF-8")]) from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise WrongFile(file, [(line, f"is not YAML: {error.problem}")]) from None
+    try:
+        directory = DirectoryFile.model_validate(_plain(content))
+    except ValidationError as error:
+        raise WrongFile(file, list(_located(content, (), error))) from None
+    problems = sorted(_problems(content, directory))
+    if problems:
+        raise WrongFile(file, problems)
+    return directory
+
+
+def _problems(content: Any, directory: DirectoryFile) -> Iterator[tuple[int, str]]:
+    """Check what only shows between the entries; each is what the permission service would refuse."""
+    owners = {office.id: company for company in directory.companies for office in company.offices}
+    seen: dict[tuple[str, str], int] = {}
+    for c, company in enumerate(directory.companies):
+        here = ("companies", c)
+        kinds: list[tuple[str, Sequence[_Named]]] = [
+            ("company", [company]),
+            ("office", company.offices),
+            ("user", company.users),
+        ]
+        for kind, entries in kinds:
+            for e, entry in enumerate(entries):
+                path = here if kind == "company" else (*here, f"{kind}s", e)
+                line = line_of(content, (*path, "id"))
+                if (kind, entry.id) in seen:
+                    yield line, f"the {kind} {entry.id} is named twice, first in line {seen[kind, entry.id]}"
+                seen.setdefault((kind, entry.id), line)
+        yield from _company_problems(content, here, company)
+        for u, user in enumerate(company.users):
+            if user.office is not None and owners.get(user.office) is not company:
+                yield (
+                    line_of(content, (*here, "users", u, "office")),
+                    f"{user.office} is not an office of {company.id} in this file",
+                )
+        for p, permission in enumerate(company.permissions):
+            owner = owners.get(permission.office)
+            if owner is None or owner.kind is not CompanyKind.PARTNER:
+                yield (
+                    line_of(content, (*here, "permissions", p, "office")),
+                    f"{permission.office} is not a partner's office in this file",
+                )
+
+
+def _company_problems(content: Any, here: tuple[str | int, ...], company: CompanyEntry) -> Iterator[tuple[int, str]]:
+    if company.id in RESERVED_COMPANY_IDS:
+        yield line_of(content, (*here, "id")), f"the id {company.id} is reserved"
+    if company.kind is CompanyKind.OPERATOR:
+        yield line_of(content, (*here, "kind")), "must be insurer or partner"
+        return
+    insurer = company.kind is CompanyKind.INSURER
+    for part in ("settings", "permissions"):
+        if getattr(company, part) and not insurer:
+            yield line_of(content, (*here, part)), f"only an insurer has {part}"
+    for u, user in enumerate(company.users):
+        if user.authorisation_level > 4 and not insurer:
+            yield (
+                line_of(content, (*here, "users", u, "authorisation_level")),
+                "a partner's user has authorisation level 1–4",
+            )
+    try:
+        request = company.settings_request()
+    except ValidationError as error:
+        yield from _located(content, (*here, "settings"), error)
+        return
+    unknown = set(company.settings or {}) - set(SetPortalSettings.model_fields)
+    for name in sorted(unknown):
+        yield line_of(content, (*here, "settings", name)), f"there is no setting {name}"
+    settings = PortalSettings().changed_by(request) if request else PortalSettings()
+    problem = unknown_region(settings.country, settings.subdivision)
+    if problem:
+        yield line_of(content, (*here, "settings")), problem
+    for p, permission in enumerate(company.permissions):
+        if (permission.may_assign_to_others or permission.may_define_claim_number) and not settings.enhanced_function:
+            yield (
+                line_of(content, (*here, "permissions", p)),
+                "grants a right of the enhanced function, which is off in the settings",
+            )
+
+
+def _located(content: Any, prefix: tuple[str | int, ...], error: ValidationError) -> Iterator[tuple[int, str]]:
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        path = (*prefix, *problem["loc"])
+        name = ".".join(str(part) for part in path) or "the file"
+        yield line_of(content, path), f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def line_of(content: Any, path: tuple[str | int, ...]) -> int:
+    """Tell the line, from 1, of the last part of a path that is there."""
+    line = 1
+    for part in path:
+        if isinstance(content, CommentedMap):
+            key = next((key for key in content if str(key) == str(part)), None)
+            if key is None:
+                break
+            line = content.lc.key(key)[0] + 1
+            content = content[key]
+        elif isinstance(content, CommentedSeq) and isinstance(part, int) and part < len(content):
+            line = content.lc.item(part)[0] + 1
+            content = content[part]
+        else:
+            break
+    return line
+
+
+def _plain(content: Any) -> Any:
+    """Make plain values of what keeps lines and comments; a date is written as the contract has it."""
+    if isinstance(content, CommentedMap):
+        return {_plain(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, CommentedSeq):
+        return [_plain(value) for value in content]
+    if isinstance(content, date):
+        return content.isoformat()
+    if isinstance(content, str):
+        return str(content)
+    return content

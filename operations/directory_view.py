@@ -1,0 +1,68 @@
+"""The directory as operators' commands see it: from a file, or from the bus as it is now."""
+
+from collections.abc import Iterator
+
+from operations.connection import Connection
+from operations.directory_file import DirectoryFile
+from operations.records import read_all
+from services.permissions.app import take_in
+from shared.contract.directory_events import (
+    CompanyRegistered,
+    DirectoryEvent,
+    OfficePermissionSet,
+    OfficeRegistered,
+    PortalSettingsSet,
+    UserRegistered,
+)
+from shared.contract.requests import (
+    DirectoryRequest,
+    RegisterCompany,
+    RegisterOffice,
+    RegisterUser,
+    SetOfficePermission,
+    SetPortalSettings,
+)
+from shared.contract.topics import DIRECTORY, OPERATOR
+from shared.directory import BEGINNING, Directory
+
+_EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
+    RegisterCompany: (CompanyRegistered, "registered"),
+    RegisterOffice: (OfficeRegistered, "registered"),
+    RegisterUser: (UserRegistered, "registered"),
+    SetPortalSettings: (PortalSettingsSet, "settings"),
+    SetOfficePermission: (OfficePermissionSet, "permission"),
+}
+
+
+def directory_from_file(file: DirectoryFile) -> Directory:
+    """Tell the directory that a file describes, in force since ever."""
+    directory = Directory()
+    for number, (sender, request) in enumerate(_requests(file)):
+        event, part = _EVENTS[type(request)]
+        about = {
+            "company": sender,
+            "request_id": str(number),
+            "request_type": request.type(),
+            "requested_at": BEGINNING,
+        }
+        directory.apply(event.model_validate({**about, part: request}), BEGINNING)
+    return directory
+
+
+def _requests(file: DirectoryFile) -> Iterator[tuple[str, DirectoryRequest]]:
+    for entry in file.companies:
+        yield OPERATOR, entry.registration()
+        yield from ((OPERATOR, office) for office in entry.office_registrations())
+        yield from ((OPERATOR, user) for user in entry.user_registrations())
+        settings = entry.settings_request()
+        if settings is not None:
+            yield entry.id, settings
+        yield from ((entry.id, permission) for permission in entry.permission_requests())
+
+
+def directory_from_bus(connection: Connection) -> Directory:
+    """Read the topic `directory` to its end. Raises Unreachable."""
+    directory = Directory()
+    for record in read_all(connection, DIRECTORY.name):
+        take_in(directory, record)
+    return directory

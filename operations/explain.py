@@ -1,0 +1,108 @@
+"""`claimbus explain`: what would be answered to a creation request at a time, and by which rule (domain rules 1–7)."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from operations.connection import Unreachable, load_connection
+from operations.directory_file import WrongFile, read_directory_file
+from operations.directory_view import directory_from_bus, directory_from_file
+from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from services.permissions.rules import Refused, decide_creation, rights_in_force
+from shared.contract.codes import Code
+from shared.contract.fields import CompanyKind
+from shared.contract.outcomes import Decision
+from shared.directory import Directory
+
+
+class Right(StrEnum):
+    """A right of the enhanced function (domain rule 7)."""
+
+    MAY_ASSIGN_TO_OTHERS = "may_assign_to_others"
+    MAY_DEFINE_CLAIM_NUMBER = "may_define_claim_number"
+
+
+def explain(
+    insurer: Annotated[str, typer.Option(help="The insurer's id.")],
+    office: Annotated[str, typer.Option(help="The partner office's id.")],
+    at: Annotated[
+        str | None, typer.Option(help="RFC 3339; without an offset it is the insurer's local time. By default now.")
+    ] = None,
+    right: Annotated[Right | None, typer.Option(help="Ask about this right instead.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Answer from a directory file, with nothing running; otherwise from the bus.")
+    ] = None,
+    connection_file: ConnectionFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether an office may create a temporary claim at a time, and which rule decides."""
+    try:
+        if directory is not None:
+            known = directory_from_file(read_directory_file(directory))
+        else:
+            known = directory_from_bus(load_connection(connection_file))
+    except (WrongFile, Unreachable) as error:
+        fail(error)
+    code, decision = answer(known, insurer, office, _moment(known, insurer, at), right)
+    if as_json:
+        print_json(
+            {
+                "allowed": code is None,
+                "code": code,
+                "decision": None if decision is None else decision.model_dump(mode="json", exclude_none=True),
+            }
+        )
+        return
+    out.print("allowed" if code is None else f"refused: {code}", style="green" if code is None else "red")
+    if code is not None:
+        out.print(code.message.en)
+    if decision is not None:
+        out.print(f"{decision.explanation.en} (rule: {decision.rule})", markup=False)
+
+
+def answer(
+    directory: Directory, insurer: str, office: str, at: datetime, right: Right | None = None
+) -> tuple[Code | None, Decision | None]:
+    """Tell the refusal's code, or None if allowed, and how it was decided."""
+    company = directory.company(insurer, at)
+    if company is None or company.kind is not CompanyKind.INSURER:
+        return Code.UNKNOWN_INSURER, None
+    found = directory.office(office, at)
+    owner = None if found is None else directory.company(found.company, at)
+    if owner is None or owner.kind is not CompanyKind.PARTNER:
+        return Code.UNKNOWN_OFFICE, None
+    code: Code | None = None
+    decision: Decision | None
+    try:
+        decision = decide_creation(directory, insurer, office, at)
+    except Refused as refused:
+        code, decision = refused.code, refused.decision
+    if right is not None:
+        held: Any = getattr(rights_in_force(directory, insurer, office, at), right)
+        code = None if held else _LACKING[right]
+    return code, decision
+
+
+_LACKING = {
+    Right.MAY_ASSIGN_TO_OTHERS: Code.MAY_NOT_ASSIGN_TO_OTHERS,
+    Right.MAY_DEFINE_CLAIM_NUMBER: Code.MAY_NOT_DEFINE_CLAIM_NUMBER,
+}
+
+
+def _moment(directory: Directory, insurer: str, given: str | None) -> datetime:
+    if given is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{given!r} is not a time such as 2026-11-24T17:12:00+01:00", param_hint="--at"
+        ) from None
+    if moment.tzinfo is None:
+        latest = datetime.max.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=ZoneInfo(directory.settings(insurer, latest).time_zone))
+    return moment

@@ -1,0 +1,268 @@
+"""Everything on one machine: a real Kafka, a real PostgreSQL and a process for each service, as child processes."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from operations.connection import CompanyAccess, Connection, write_privately
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, free_port
+from operations.provisioning import provision_services
+from shared.contract.topics import OPERATOR, SERVICES
+
+RUN_HERE = ("permissions", "claims", "delivery")
+"""The services that there are."""
+WITH_DATABASE = ("claims",)
+
+_READY_S = 60.0
+_STOP_S = 20.0
+_LOOK_EVERY_S = 0.1
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 30.0
+_HEALTHY_AFTER_S = 30.0
+
+
+class NotUp(Exception):
+    """Something would not start."""
+
+
+class Instance:
+    """One process of one service, started again with backoff when it dies."""
+
+    def __init__(self, service: str, number: int, environment: Mapping[str, str], log: Path) -> None:
+        self.service = service
+        self.name = f"{service}-{number}"
+        self.health = f"http://127.0.0.1:{environment['CLAIMBUS_HEALTH_PORT']}"
+        self.wanted = True
+        self._command = [sys.executable, "-m", f"services.{service}"]
+        self._environment = dict(environment)
+        self._log = log
+        self._backoff_s = _FIRST_BACKOFF_S
+        self._started_at = 0.0
+        self._process: ChildProcess | None = None
+        self._again_at = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process, and have it started again whenever it dies."""
+        self.wanted = True
+        self._process = ChildProcess(self._command, log=self._log, env=os.environ | self._environment)
+        self._process.start()
+        self._started_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Stop it cleanly, for good."""
+        self.wanted = False
+        if self._process is not None:
+            self._process.stop(_STOP_S)
+
+    def watch(self) -> bool:
+        """Start it again if it has died and its time has come; tell whether it was started."""
+        if not self.wanted or self.pid is not None:
+            return False
+        now = time.monotonic()
+        if not self._again_at:
+            if now - self._started_at > _HEALTHY_AFTER_S:
+                self._backoff_s = _FIRST_BACKOFF_S
+            self._again_at = now + self._backoff_s
+            self._backoff_s = min(self._backoff_s * 2, _LONGEST_BACKOFF_S)
+        if now < self._again_at:
+            return False
+        self._again_at = 0.0
+        self.start()
+        return True
+
+    def is_ready(self) -> bool:
+        """Ask the service itself."""
+        try:
+            with urllib.request.urlopen(f"{self.health}/health/ready", timeout=5) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def log_tail(self) -> str:
+        """The end of its log."""
+        return self._process.tail_of_log(20) if self._process is not None else ""
+
+
+class Stack:
+    """Starts, watches and stops it all. Its folder is kept between starts; only one stack can use it at a time."""
+
+    def __init__(self, folder: Path, instances: Mapping[str, int] | None = None) -> None:
+        self.folder = folder
+        self.instances: list[Instance] = []
+        self._wanted = dict.fromkeys(RUN_HERE, 1) | dict(instances or {})
+        self._folder_lock: int | None = None
+        self._passwords: dict[str, str] = {}
+        self.kafka: EmbeddedKafka
+        self.postgres: EmbeddedPostgres
+        self.connection: Connection
+
+    def start(self) -> None:
+        """Start Kafka and PostgreSQL, provision them, start the services, wait until they are ready. Raises NotUp."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock_folder()
+        (self.folder / "logs").mkdir(exist_ok=True)
+        self._passwords = self._kept_passwords()
+        ports = self._kept_ports()
+        companies = self._kept_companies()
+        self.kafka = EmbeddedKafka(
+            self.folder / "kafka", port=ports["kafka"], users={OPERATOR: companies[OPERATOR].password}
+        )
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", port=ports["postgres"])
+        self.kafka.start()
+        self.postgres.start()
+        self.connection = Connection(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            companies=companies,
+            companies_file=self._companies_file,
+        )
+        provision_services(self.connection, self._passwords)
+        for service in WITH_DATABASE:
+            self.postgres.create_database(service, owner=service, password=self._passwords[service])
+            self.connection.databases[service] = self.postgres.url(service, service, self._passwords[service])
+        self._start_services()
+        self.wait_until_ready()
+
+    def stop(self) -> None:
+        """Stop it all: the services first, so that each finishes what it is in."""
+        for instance in self.instances:
+            instance.wanted = False
+        for instance in self.instances:
+            instance.stop()
+        for server in ("postgres", "kafka"):
+            if hasattr(self, server):
+                getattr(self, server).stop()
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
+
+    def of(self, service: str) -> list[Instance]:
+        """The instances of a service."""
+        return [instance for instance in self.instances if instance.service == service]
+
+    def watch(self) -> list[str]:
+        """Start again what has died; tell what was started."""
+        started = [instance.name for instance in self.instances if instance.watch()]
+        for name in ("kafka", "postgres"):
+            server: EmbeddedKafka | EmbeddedPostgres = getattr(self, name)
+            if not server.is_running():
+                server.start()
+                started.append(name)
+        if started:
+            self._note_processes()
+        return started
+
+    def take_up_companies(self, connection_file: Path) -> None:
+        """Take in the companies that `claimbus apply` has put in the connection file meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            self.connection.companies |= Connection.model_validate_json(connection_file.read_text()).companies
+
+    def wait_until_ready(self) -> None:
+        """Wait until every instance that should run says that it is ready. Raises NotUp."""
+        deadline = time.monotonic() + _READY_S
+        waiting = [instance for instance in self.instances if instance.wanted]
+        while waiting:
+            waiting = [instance for instance in waiting if not instance.is_ready()]
+            for instance in waiting:
+                if time.monotonic() > deadline:
+                    raise NotUp(
+                        f"{instance.name} is not ready after {_READY_S:g} s; its log ends:\n{instance.log_tail()}"
+                    )
+                instance.watch()
+            time.sleep(_LOOK_EVERY_S)
+        self._note_processes()
+
+    def _start_services(self) -> None:
+        for service, count in self._wanted.items():
+            for number in range(1, count + 1):
+                environment = {
+                    "CLAIMBUS_BOOTSTRAP_SERVERS": self.connection.bootstrap_servers,
+                    "CLAIMBUS_USERNAME": service,
+                    "CLAIMBUS_PASSWORD": self._passwords[service],
+                    "CLAIMBUS_DATABASE_URL": self.connection.databases.get(service, ""),
+                    "CLAIMBUS_HEALTH_PORT": str(free_port()),
+                }
+                instance = Instance(service, number, environment, self.folder / "logs" / f"{service}-{number}.log")
+                self.instances.append(instance)
+                instance.start()
+
+    def _note_processes(self) -> None:
+        pids = {service: [i.pid for i in self.of(service) if i.pid is not None] for service in self._wanted}
+        self.connection.processes = {"kafka": [self.kafka.pid], "postgres": [self.postgres.pid], **pids}
+        self.connection.health = {service: [i.health for i in self.of(service)] for service in self._wanted}
+
+    def _lock_folder(self) -> None:
+        self._folder_lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotUp(f"another `claimbus up` is using {self.folder}") from None
+
+    @property
+    def _companies_file(self) -> Path:
+        return self.folder / "companies.json"
+
+    def _kept_companies(self) -> dict[str, CompanyAccess]:
+        kept = _json(self._companies_file)
+        companies = {name: CompanyAccess.model_validate(access) for name, access in kept.items()}
+        companies.setdefault(OPERATOR, CompanyAccess.new())
+        return companies
+
+    def _kept_passwords(self) -> dict[str, str]:
+        file = self.folder / "services.json"
+        passwords = {service: secrets.token_urlsafe(24) for service in SERVICES} | _json(file)
+        write_privately(file, json.dumps(passwords, indent=2))
+        return passwords
+
+    def _kept_ports(self) -> dict[str, int]:
+        """The ports of the last start where they are free, so that what companies have configured stays true."""
+        file = self.folder / "ports.json"
+        kept = _json(file)
+        ports = {name: kept[name] if _is_free(kept.get(name)) else free_port() for name in ("kafka", "postgres")}
+        write_privately(file, json.dumps(ports))
+        return ports
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def _is_free(port: int | None) -> bool:
+    if port is None:
+        return False
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def running(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:
+    """Run a stack; whatever happens, nothing of it is left behind."""
+    stack = Stack(folder, instances)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()

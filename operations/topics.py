@@ -1,0 +1,129 @@
+"""`claimbus topics`: the table of topics, users and ACLs, as text, as JSON, or as Kubernetes resources."""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from operations.options import AsJson, out, print_json
+from operations.quotas import CONSUMED_BYTES_PER_S, PRODUCED_BYTES_PER_S
+from shared.contract.topics import (
+    OPERATOR,
+    SERVICES,
+    TOPICS,
+    Acl,
+    Topic,
+    acls_of_company,
+    acls_of_service,
+    all_acls,
+)
+
+_CLUSTER = "claimbus"
+
+
+class Format(StrEnum):
+    """How to print the table."""
+
+    TEXT = "text"
+    JSON = "json"
+    KUBERNETES = "kubernetes"
+
+
+def topics(
+    company: Annotated[
+        list[str] | None, typer.Option(help="Include this company's topics and user; can be given again.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="Kubernetes resources are Strimzi's.")] = Format.TEXT,  # noqa: A002
+    cluster: Annotated[str, typer.Option(help="The Kafka cluster's name in Kubernetes.")] = _CLUSTER,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition in Kubernetes.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Print the topics, who writes and reads them, and the ACLs that follow (contract: Topics)."""
+    companies = company or []
+    if as_json or format is Format.JSON:
+        print_json({"topics": [_topic(topic) for topic in TOPICS], "acls": [_acl(acl) for acl in all_acls(companies)]})
+    elif format is Format.KUBERNETES:
+        yaml = YAML()
+        yaml.explicit_start = True
+        yaml.dump_all(list(kubernetes(companies, cluster, replicas)), sys.stdout)
+    else:
+        table = Table("topic", "key", "written by", "read by", "kept", "partitions", box=None)
+        for topic in TOPICS:
+            kept = "for ever" if topic.kept_ms < 0 else f"{topic.kept_ms // 86_400_000} days"
+            table.add_row(
+                topic.name,
+                topic.key,
+                ", ".join(topic.written_by),
+                ", ".join(topic.read_by),
+                kept,
+                str(topic.partitions),
+            )
+        out.print(table)
+        out.print()
+        for acl in all_acls(companies):
+            out.print(
+                f"{acl.user} may {acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}", markup=False
+            )
+
+
+def kubernetes(companies: Iterable[str], cluster: str, replicas: int) -> Iterable[dict[str, Any]]:
+    """Tell Strimzi's resources: a KafkaTopic for each topic, a KafkaUser with its ACLs and quotas for each user."""
+    companies = list(companies)
+    for topic in TOPICS:
+        for name in [topic.of(company) for company in (OPERATOR, *companies)] if topic.per_company else [topic.name]:
+            config = topic.config() | {"min.insync.replicas": str(max(1, replicas - 1))}
+            spec = {"partitions": topic.partitions, "replicas": replicas, "config": config}
+            yield _resource("KafkaTopic", name, cluster, spec)
+    for service in SERVICES:
+        yield _resource("KafkaUser", service, cluster, _user(acls_of_service(service)))
+    for company in companies:
+        quotas = {"producerByteRate": PRODUCED_BYTES_PER_S, "consumerByteRate": CONSUMED_BYTES_PER_S}
+        yield _resource("KafkaUser", company, cluster, _user(acls_of_company(company)) | {"quotas": quotas})
+
+
+def _resource(kind: str, name: str, cluster: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "labels": {"strimzi.io/cluster": cluster}}
+    return {"apiVersion": "kafka.strimzi.io/v1beta2", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _user(acls: Iterable[Acl]) -> dict[str, Any]:
+    rules = [
+        {
+            "resource": {
+                "type": str(acl.resource),
+                "name": acl.name,
+                "patternType": "prefix" if acl.prefix else "literal",
+            },
+            "operations": [acl.operation.capitalize()],
+        }
+        for acl in acls
+    ]
+    return {
+        "authentication": {"type": "scram-sha-512"},
+        "authorization": {"type": "simple", "acls": rules},
+    }
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "name": topic.name,
+        "key": topic.key,
+        "written_by": list(topic.written_by),
+        "read_by": list(topic.read_by),
+        "partitions": topic.partitions,
+        "config": topic.config(),
+    }
+
+
+def _acl(acl: Acl) -> dict[str, Any]:
+    return {
+        "user": acl.user,
+        "operation": str(acl.operation),
+        "resource": str(acl.resource),
+        "name": acl.name,
+        "prefix": acl.prefix,
+    }

@@ -1,0 +1,91 @@
+"""`claimbus up`: everything on this machine, supervised, until Ctrl-C or SIGTERM."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import platformdirs
+import typer
+
+from operations.apply import NotApplied, apply_directory
+from operations.bus import NoAnswer
+from operations.connection import Unreachable, find_connection_file
+from operations.directory_file import WrongFile, read_directory_file
+from operations.embedded import NotStarted
+from operations.options import ConnectionFile, err, fail
+from operations.provisioning import NotProvisioned
+from operations.stack import RUN_HERE, NotUp, Stack, running
+
+DEFAULT_DATA = platformdirs.user_data_path("claimbus")
+
+_LOOK_EVERY_S = 0.2
+
+
+class Told(BaseException):
+    """SIGTERM or Ctrl-C, wherever it is met."""
+
+
+def up(
+    data: Annotated[Path, typer.Option(help="Where everything is kept between starts.")] = DEFAULT_DATA,
+    directory: Annotated[Path | None, typer.Option(help="A directory file to apply at the start.")] = None,
+    connection_file: ConnectionFile = None,
+    scale: Annotated[list[str] | None, typer.Option(help="Run so many processes of a service, as in claims=3.")] = None,
+) -> None:
+    """Start everything on this machine, and supervise it until Ctrl-C or SIGTERM."""
+    instances = dict(_scale(wish) for wish in scale or [])
+    file = find_connection_file(connection_file)
+    try:
+        wanted = None if directory is None else read_directory_file(directory)
+        with until_told(), running(data, instances) as stack:
+            if wanted is not None:
+                apply_directory(stack.connection, wanted, None)
+            try:
+                stack.connection.save(file)
+                err.print(f"ready: {file}", markup=False)
+                err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {data / 'logs'}; stop with Ctrl-C")
+                supervise(stack, file)
+            finally:
+                file.unlink(missing_ok=True)
+    except Told:
+        err.print("stopped")
+    except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, NoAnswer, Unreachable) as error:
+        fail(error)
+
+
+def supervise(stack: Stack, connection_file: Path) -> None:
+    """Start again what dies, for ever, and keep the processes in the connection file true."""
+    never = threading.Event()
+    while True:
+        for name in stack.watch():
+            err.print(f"{name} had died and was started again", markup=False)
+            stack.take_up_companies(connection_file)
+            stack.connection.save(connection_file)
+        never.wait(_LOOK_EVERY_S)
+
+
+@contextlib.contextmanager
+def until_told() -> Iterator[None]:
+    """Raise Told inside on the first SIGTERM or SIGINT; later ones don't disturb the stopping."""
+
+    def told(number: int, _: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise Told(number)
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _scale(wish: str) -> tuple[str, int]:
+    service, _, count = wish.partition("=")
+    if service not in RUN_HERE or not count.isdecimal() or not 0 < int(count) <= 12:
+        raise typer.BadParameter(f"{wish!r} is not one of {', '.join(RUN_HERE)} with =1 to =12", param_hint="--scale")
+    return service, int(count)
