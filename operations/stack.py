@@ -54,7 +54,7 @@ class Instance:
     @property
     def pid(self) -> int | None:
         """The process id while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        return self._process.pid if self._process is not None and self._process.is_running() else None
 
     def start(self) -> None:
         """Start the process, and have it started again whenever it dies."""

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import (
     ARRAY,
     Column,
@@ -19,7 +20,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
-    column,
     func,
     insert,
     select,
@@ -28,8 +28,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided, NumberKey, RequestKey
-from services.claims.claim import Claim
-from shared.runtime.database import transaction
+from services.claims.claim import Claim, State
+from shared.runtime.database import engine_for, transaction
+from shared.runtime.settings import DatabaseSettings
 
 metadata = MetaData()
 
@@ -241,9 +242,8 @@ class Transaction:
 
 
 def _where_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
-    wanted = func.unnest(bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))).table_valued(
-        column("first", Text), column("second", Text), name="wanted"
-    )
+    firsts, seconds = bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))
+    wanted = func.unnest(firsts, seconds).table_valued("first", "second").render_derived(name="wanted")
     return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
 
 
@@ -270,3 +270,19 @@ def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
         for event in request.events
     ]
     return sorted(rows, key=lambda row: (row["claim_id"], row["version"]))
+
+
+async def count_temporary_claims(database_url: str) -> dict[str, int]:
+    """Count the claims of each insurer that are temporary still, for operators."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
+    try:
+        async with transaction(engine) as connection:
+            rows = await connection.execute(
+                select(claims.c.insurer, func.count().label("waiting"))
+                .where(claims.c.state == State.TEMPORARY)
+                .group_by(claims.c.insurer)
+                .order_by(claims.c.insurer)
+            )
+            return {row.insurer: row.waiting for row in rows}
+    finally:
+        await engine.dispose()

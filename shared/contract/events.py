@@ -8,7 +8,6 @@ from pydantic import Field
 from shared.contract.fields import (
     Actor,
     Amount,
-    ClaimNumber,
     Currency,
     Incident,
     Message,
@@ -85,7 +84,7 @@ class TemporaryClaimCreated(ClaimEvent):
 
     NAME = "temporary-claim-created"
 
-    claim_number: ClaimNumber
+    claim_number: str
     company: Slug
     """The creating company."""
     office: Slug
@@ -106,7 +105,7 @@ class ClaimRegistered(ClaimEvent):
 
     NAME = "claim-registered"
 
-    claim_number: ClaimNumber
+    claim_number: str
     handler: Slug
     incident: Incident
     policyholder: Policyholder
@@ -120,7 +119,7 @@ class TaskAssigned(ClaimEvent):
     NAME = "task-assigned"
 
     task: Task
-    claim_number: ClaimNumber
+    claim_number: str
     incident: Incident
     policyholder: Policyholder
 
@@ -149,8 +148,8 @@ class ClaimConverted(ClaimEvent):
 
     NAME = "claim-converted"
 
-    claim_number: ClaimNumber
-    previous_claim_number: ClaimNumber
+    claim_number: str
+    previous_claim_number: str
     handler: Slug
 
 

@@ -44,6 +44,9 @@ class Conflict(Exception):
     """Another instance changed the same rows: decide again on what is there now."""
 
 
+_GIVING_UP = (Stopping, TooManyDeadLetters, Misconfigured)
+
+
 class BatchLoop:
     """Takes one batch at a time through its stages."""
 
@@ -77,24 +80,67 @@ class BatchLoop:
                 letters.append((record, self._put_aside(record, str(problem))))
         dead = {id(record) for record, _ in letters}
         self._limit.check((record, id(record) in dead) for record in records)
-        if not await self._attempt(decoded, [letter for _, letter in letters], handler):
-            await self._one_by_one(decoded, handler)
+        await self._keep(letters)
+        if decoded:
+            await self._decide(decoded, handler)
         await self._commit(records, consumer)
         self._tell(records, len(letters), time.monotonic() - began)
 
-    async def _attempt(
-        self, decoded: Sequence[tuple[Record, T]], letters: Sequence[Outgoing], handler: Handler[T]
-    ) -> bool:
-        """Decide and publish, for as long as it fails for a reason of ours; False if the service fails on a message."""
+    async def _decide(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
+        """Decide and publish a batch; if the service fails on it, message by message, and keep those that it fails on."""
+        try:
+            await self._decide_together(decoded, handler)
+        except _GIVING_UP:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of the service that one of these messages brings out
+            log.error("batch fails", reason=_where(error), **_span(decoded))
+            for record, message in decoded:
+                await self._decide_alone(record, message, handler)
+
+    async def _decide_alone(self, record: Record, message: T, handler: Handler[T]) -> None:
+        for _ in range(_TRIES_ALONE):
+            try:
+                await self._decide_together([(record, message)], handler)
+            except _GIVING_UP:
+                raise
+            except Exception as error:  # noqa: BLE001 - the same fault, found
+                log.error("message fails", reason=_where(error), **_span([(record, message)]))
+            else:
+                return
+        self._limit.check([(record, True)])
+        await self._keep([(record, self._put_aside(record, f"the service {self._name} fails on it; see its log"))])
+
+    async def _decide_together(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
+        async def attempt() -> None:
+            await self._publisher.publish(list(await handler([message for _, message in decoded])))
+
+        await self._persist(attempt, _span(decoded))
+
+    async def _keep(self, letters: Sequence[tuple[Record, Outgoing]]) -> None:
+        """Publish dead letters; what cannot be kept even there stops the service, so that it is not lost."""
+        if not letters:
+            return
+
+        async def attempt() -> None:
+            await self._publisher.publish([letter for _, letter in letters])
+
+        try:
+            await self._persist(attempt, _span(letters))
+        except _GIVING_UP:
+            raise
+        except Exception as error:
+            raise Misconfigured(f"dead letters cannot be published: {_where(error)}") from error
+
+    async def _persist(self, attempt: Callable[[], Awaitable[None]], about: dict[str, Any]) -> None:
+        """Try for as long as it fails for a reason of ours; anything else is raised."""
         wait_s = self._settings.retry_first_s
         conflicts = 0
         try:
             while True:
                 self._stop_if_asked()
                 try:
-                    outgoing = list(await handler([message for _, message in decoded])) if decoded else []
-                    await self._publisher.publish([*letters, *outgoing])
-                except (TooManyDeadLetters, Misconfigured, MessageSizeTooLargeError):
+                    return await attempt()
+                except MessageSizeTooLargeError:
                     raise
                 except self._ours as error:
                     conflicts = conflicts + 1 if isinstance(error, Conflict) else 0
@@ -103,31 +149,12 @@ class BatchLoop:
                     self.retrying = True
                     metrics.RETRYING.set(1)
                     metrics.RETRIES.labels(type(error).__name__).inc()
-                    log.warning("batch is tried again", reason=_where(error), wait_s=wait_s, **_span(decoded))
+                    log.warning("batch is tried again", reason=_where(error), wait_s=wait_s, **about)
                     await self._pause(wait_s)
                     wait_s = min(wait_s * 2, self._settings.retry_longest_s)
-                else:
-                    return True
-        except (Stopping, TooManyDeadLetters, Misconfigured):
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of the service on one of these messages; found one by one
-            log.error("batch fails", reason=_where(error), **_span(decoded))
-            if letters:
-                await self._attempt((), letters, handler)
-            return False
         finally:
             self.retrying = False
             metrics.RETRYING.set(0)
-
-    async def _one_by_one(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
-        for record, message in decoded:
-            for _ in range(_TRIES_ALONE):
-                if await self._attempt([(record, message)], (), handler):
-                    break
-            else:
-                self._limit.check([(record, True)])
-                letter = self._put_aside(record, f"the service {self._name} fails on it; its log says where")
-                await self._attempt((), [letter], handler)
 
     async def _commit(self, records: Sequence[Record], consumer: AIOKafkaConsumer) -> None:
         offsets: dict[TopicPartition, int] = {}

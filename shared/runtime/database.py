@@ -15,8 +15,8 @@ from shared.runtime.settings import DatabaseSettings
 
 _MIGRATING = 0x636C_6169_6D62_7573
 """The advisory lock of whoever migrates: instances start together."""
-_NOT_OUR_STATEMENT = ("08", "53", "55", "57", "58", "XX")
-"""Classes of SQLSTATE that say that the server is away, full, being stopped or broken."""
+_NOT_THE_MESSAGE = ("08", "42", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE that say that the server is away, full, being stopped or broken, or (42) lacks our tables."""
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
 
@@ -49,7 +49,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         state = getattr(error.orig, "sqlstate", None) or ""
         if state.startswith(_LOST_A_RACE):
             raise Conflict from error
-        if error.connection_invalidated or state.startswith(_NOT_OUR_STATEMENT):
+        if error.connection_invalidated or state.startswith(_NOT_THE_MESSAGE):
             raise DatabaseAway from error
         raise
 

@@ -45,7 +45,7 @@ class Publisher:
             async with asyncio.timeout(self._settings.publish_timeout_s):
                 producer = await self._started()
                 pending = [
-                    await producer.send(m.topic, m.value, key=m.key.encode(), headers=m.headers) for m in messages
+                    await producer.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers)) for m in messages
                 ]
                 published = await asyncio.gather(*pending)
         except BaseException:

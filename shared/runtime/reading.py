@@ -9,8 +9,15 @@ from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
 
+_LONGEST_POLL_MS = 10
+
+
 class TopicReader:
-    """Follows a topic without a consumer group: every instance reads all of it."""
+    """Follows a topic without a consumer group: every instance reads all of it.
+
+    It polls only while it is behind: a broker answers a connection's requests in order, so the question where the
+    topic ends would wait for a poll that has nothing to bring.
+    """
 
     def __init__(self, settings: ServiceSettings, topic: str, apply: Callable[[Record], None]) -> None:
         self._settings = settings
@@ -25,10 +32,14 @@ class TopicReader:
         """
         consumer = await self._started()
         end = (await consumer.end_offsets([self._partition]))[self._partition]
+        if await consumer.position(self._partition) == end:
+            return
+        consumer.resume(self._partition)
         while await consumer.position(self._partition) < end:
             for records in (await consumer.getmany(self._partition, timeout_ms=1000)).values():
                 for record in records:
                     self._apply(record)
+        consumer.pause(self._partition)
 
     async def catch_up_to_now(self) -> None:
         """Read everything that was appended up to this moment, to the millisecond that append times have.
@@ -51,9 +62,11 @@ class TopicReader:
                 client_id=self._settings.username,
                 auto_offset_reset="none",
                 enable_auto_commit=False,
+                fetch_max_wait_ms=_LONGEST_POLL_MS,
             )
             await consumer.start()
             consumer.assign([self._partition])
             consumer.seek(self._partition, 0)
+            consumer.pause(self._partition)
             self._consumer = consumer
         return self._consumer
