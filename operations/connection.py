@@ -100,17 +100,27 @@ def find_connection_file(given: Path | None) -> Path:
 
 
 def load_connection(given: Path | None = None) -> Connection:
-    """Find out how to reach a Claimbus: from a connection file, or from `CLAIMBUS_…` variables. Raises Unreachable."""
+    """Find out how to reach a Claimbus: from a connection file, or from `CLAIMBUS_…` variables. Raises Unreachable.
+
+    Where the variables name the brokers they count, and of the connection file only the companies.
+    """
     environment = _Environment()
     file = find_connection_file(given)
-    if given is None and environment.connection_file is None and environment.bootstrap_servers:
-        return Connection(
-            bootstrap_servers=environment.bootstrap_servers,
-            security_protocol=environment.security_protocol,
-            sasl_mechanism=environment.sasl_mechanism,
-            ssl_ca_file=environment.ssl_ca_file,
-            companies={environment.username: CompanyAccess(password=environment.password, token="")},
-        )
+    if given is not None or not environment.bootstrap_servers:
+        return _read(file)
+    connection = Connection(
+        bootstrap_servers=environment.bootstrap_servers,
+        security_protocol=environment.security_protocol,
+        sasl_mechanism=environment.sasl_mechanism,
+        ssl_ca_file=environment.ssl_ca_file,
+        companies=_read(file).companies if file.exists() else {},
+    )
+    access = connection.access_for(environment.username)
+    connection.companies[environment.username] = access.model_copy(update={"password": environment.password})
+    return connection
+
+
+def _read(file: Path) -> Connection:
     try:
         return Connection.model_validate_json(file.read_text())
     except FileNotFoundError:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaException, Producer
-from rich.table import Table
 
 from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
@@ -108,10 +107,11 @@ def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False
     if as_json:
         print_json([_document(letter) for letter in letters])
         return
-    table = Table("letter", "appended at", "service", "reason", box=None)
     for letter in letters:
-        table.add_row(letter.id, letter.appended_at.isoformat(timespec="seconds"), letter.service, letter.reason)
-    out.print(table if letters else "no dead letters")
+        at = letter.appended_at.isoformat(timespec="seconds")
+        out.print(f"{letter.id}  {at}  {letter.service}: {letter.reason}", markup=False)
+    if not letters:
+        err.print("no dead letters")
 
 
 @app.command()

@@ -1,15 +1,19 @@
 """`claimbus topics`: the table of topics, users and ACLs, as text, as JSON, or as Kubernetes resources."""
 
+import os
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from operations.options import AsJson, out, print_json
+from operations.connection import Unreachable, find_connection_file, load_connection
+from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from operations.provisioning import NotProvisioned, provision_services
 from operations.quotas import CONSUMED_BYTES_PER_S, PRODUCED_BYTES_PER_S
 from shared.contract.topics import (
     OPERATOR,
@@ -39,11 +43,23 @@ def topics(
     ] = None,
     format: Annotated[Format, typer.Option(help="Kubernetes resources are Strimzi's.")] = Format.TEXT,  # noqa: A002
     cluster: Annotated[str, typer.Option(help="The Kafka cluster's name in Kubernetes.")] = _CLUSTER,
-    replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition in Kubernetes.")] = 3,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 3,
+    provision: Annotated[
+        bool,
+        typer.Option(
+            "--provision",
+            help="Instead of printing: make the shared topics and the services' users and ACLs on the brokers. "
+            "A service's password is CLAIMBUS_<SERVICE>_PASSWORD; a service without one is left out.",
+        ),
+    ] = False,
+    connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the topics, who writes and reads them, and the ACLs that follow (contract: Topics)."""
     companies = company or []
+    if provision:
+        _provision(connection_file, replicas)
+        return
     if as_json or format is Format.JSON:
         print_json({"topics": [_topic(topic) for topic in TOPICS], "acls": [_acl(acl) for acl in all_acls(companies)]})
     elif format is Format.KUBERNETES:
@@ -68,6 +84,17 @@ def topics(
             out.print(
                 f"{acl.user} may {acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}", markup=False
             )
+
+
+def _provision(connection_file: Path | None, replicas: int) -> None:
+    passwords = {s: os.environ[v] for s in SERVICES if (v := f"CLAIMBUS_{s.upper()}_PASSWORD") in os.environ}
+    try:
+        connection = load_connection(connection_file)
+        provision_services(connection, passwords, replication=replicas)
+        connection.save(find_connection_file(connection_file))
+    except (Unreachable, NotProvisioned) as error:
+        fail(error)
+    err.print(f"provisioned the shared topics and the users {', '.join(passwords)}", markup=False)
 
 
 def kubernetes(companies: Iterable[str], cluster: str, replicas: int) -> Iterable[dict[str, Any]]:

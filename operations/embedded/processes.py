@@ -1,0 +1,127 @@
+"""Child processes that never outlive the process that started them."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_TAIL_BYTES = 64 * 1024
+
+
+class NotStarted(Exception):
+    """A child process would not start; the message says why, with the end of its log."""
+
+
+class ChildProcess:
+    """One command with a log file, in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor.
+
+    On Linux the kernel kills it (SIGKILL) when the supervisor is gone, however that went. "Gone" means the *thread*
+    that called `start`: call it from one that lives as long as the child should, such as the main thread. Elsewhere
+    a child is stopped by `stop` alone.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: int | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """Describe a command. `user` is the uid (and gid) that it runs as."""
+        self._command = [str(part) for part in command]
+        self._log = log
+        self._env = env
+        self._cwd = cwd
+        self._user = user
+        self._stop_signal = stop_signal
+        self._log_starts_at = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the command, its output appended to the log. Raises NotStarted if it can't be run at all."""
+        if self.is_running():
+            raise RuntimeError(f"{self._command[0]} is running already")
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._log_starts_at = os.fstat(log).st_size
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                cwd=self._cwd,
+                start_new_session=True,
+                # The kernel forgets the death signal when the user changes; Popen runs preexec_fn after that.
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else [],
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise NotStarted(f"{self._command[0]} can't be run: {error}") from error
+        finally:
+            os.close(log)
+
+    @property
+    def pid(self) -> int:
+        """The process id, also after its end. Raises RuntimeError before the first start."""
+        if self._process is None:
+            raise RuntimeError(f"{self._command[0]} was never started")
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, timeout_s: float) -> None:
+        """Ask it to stop, kill it if it hasn't after so many seconds, and wait for its end. Again does nothing."""
+        if self._process is None or not self.is_running():
+            return
+        self._process.send_signal(self._stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a machine that fails would. Again does nothing."""
+        if self._process is not None:
+            self._process.kill()  # does nothing to a process whose end is known
+            self._process.wait()
+
+    def tail_of_log(self, lines: int = 20) -> str:
+        """Give the last lines that it has logged since its last start."""
+        with self._log.open("rb") as log:
+            log.seek(max(self._log_starts_at, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def free_port() -> int:
+    """Find a port on 127.0.0.1 that nobody listens on. Nothing keeps it free until the caller takes it."""
+    with socket.socket() as attempt:
+        attempt.bind(("127.0.0.1", 0))
+        port: int = attempt.getsockname()[1]
+        return port
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """Prepare what a child does between fork and exec, where little is safe: two system calls."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def die_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before it could be told
+            os._exit(1)
+
+    return die_with_parent
