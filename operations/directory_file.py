@@ -180,9 +180,9 @@ def _company_problems(content: Any, here: tuple[str | int, ...], company: Compan
     for name in sorted(unknown):
         yield line_of(content, (*here, "settings", name)), f"there is no setting {name}"
     settings = PortalSettings().changed_by(request) if request else PortalSettings()
-    problem = unknown_region(settings.country, settings.subdivision)
-    if problem:
-        yield line_of(content, (*here, "settings")), problem
+    wrong = unknown_region(settings.country, settings.subdivision)
+    if wrong is not None:
+        yield line_of(content, (*here, "settings", wrong[0])), f"{wrong[0]}: {wrong[1]}"
     for p, permission in enumerate(company.permissions):
         if (permission.may_assign_to_others or permission.may_define_claim_number) and not settings.enhanced_function:
             yield (

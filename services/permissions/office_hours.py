@@ -45,7 +45,7 @@ class LocalMoment:
         en = f"{self.local.day} {_MONTHS['en'][self.local.month - 1]} {self.local:%Y %H:%M} {self.zone}"
         hours_nb, hours_en = self._hours_said()
         return LocalizedText(
-            nb=f"{_WEEKDAYS['nb'][self.local.weekday()]} {nb}, {hours_nb}",
+            nb=f"{_WEEKDAYS['nb'][self.local.weekday()].title()} {nb}, {hours_nb}",
             en=f"{_WEEKDAYS['en'][self.local.weekday()]} {en}, {hours_en}",
         )
 
@@ -104,17 +104,17 @@ def holiday_name(country: str, subdivision: str | None, day: date) -> str | None
     return _holidays(country, subdivision, day.year).get(day)
 
 
-def unknown_region(country: str, subdivision: str | None) -> str | None:
-    """Tell what is wrong with a country or subdivision that `holidays` does not know, or None."""
+def unknown_region(country: str, subdivision: str | None) -> tuple[str, str] | None:
+    """Tell which of country and subdivision `holidays` does not know and what is wrong with it, or None."""
     supported = holidays.list_supported_countries()
     if country not in supported:
-        return f"public holidays of {country} are not known"
+        return "country", f"the public holidays of {country} are not known"
     if subdivision is not None:
         try:
             holidays.country_holidays(country, subdiv=subdivision, years=2026)
         except NotImplementedError:
             known = ", ".join(supported[country])
-            return f"{country} has no subdivision {subdivision}" + (f"; it has {known}" if known else "")
+            return "subdivision", f"is not one of {country}'s" + (f": {known}" if known else "")
     return None
 
 

@@ -123,9 +123,7 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
         inside_office_hours=moment.inside,
         office_hours=moment.hours,
         holiday=moment.holiday,
-        explanation=LocalizedText(
-            nb=f"{said.nb}, tillatelse {permission}".capitalize(), en=f"{said.en}, permission {permission}"
-        ),
+        explanation=LocalizedText(nb=f"{said.nb}, tillatelse {permission}", en=f"{said.en}, permission {permission}"),
     )
     if permission is CreationPermission.NEVER:
         raise Refused(Code.NEVER_PERMITTED, decision=decision)
@@ -374,7 +372,6 @@ def _check_permission(directory: Directory, asked: Asked, request: SetOfficePerm
 def _check_settings(directory: Directory, asked: Asked, request: SetPortalSettings) -> None:
     settings = directory.settings(asked.company, asked.at).changed_by(request)
     if request.country is not None or request.subdivision is not None:
-        problem = unknown_region(settings.country, settings.subdivision)
-        if problem:
-            field = "country" if settings.subdivision is None else "subdivision"
-            raise Refused(Code.INVALID_REQUEST, field, problem)
+        wrong = unknown_region(settings.country, settings.subdivision)
+        if wrong is not None:
+            raise Refused(Code.INVALID_REQUEST, *wrong)

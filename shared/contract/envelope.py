@@ -141,10 +141,12 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
         if name in _CARRIED_THROUGH:
             trace.append((name, raw or b""))
             continue
+        if name != "content-type" and not name.startswith("ce_"):
+            continue
         try:
             texts[name] = (raw or b"").decode()
         except UnicodeDecodeError:
-            problems.append(Detail(field=name[:_LONGEST_ECHO], problem="is not UTF-8"))
+            problems.append(Detail(field=_printable(name), problem="is not UTF-8"))
     content_type = texts.get("content-type", "application/json").split(";")[0].strip().lower()
     if content_type == _STRUCTURED:
         attributes, body = _structured(value or b"", problems)
@@ -179,7 +181,7 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
 
     Raises Undecodable if it is not in binary mode with an id and a type.
     """
-    texts: dict[str, bytes] = dict(headers)
+    texts: dict[str, bytes] = {name: value or b"" for name, value in headers}  # a null header is an empty one
     try:
         return Envelope(
             id=texts["ce_id"].decode(),
@@ -200,8 +202,8 @@ def details_of(error: ValidationError) -> list[Detail]:
     """Tell what is wrong with each field, without repeating what was sent."""
     return [
         Detail(
-            field=".".join(str(part) for part in problem["loc"]) or "body",
-            problem=problem["msg"].removeprefix("Value error, "),
+            field=_printable(".".join(str(part) for part in problem["loc"])) or "body",
+            problem=_printable(problem["msg"].removeprefix("Value error, ")),
         )
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]

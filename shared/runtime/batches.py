@@ -87,7 +87,7 @@ class BatchLoop:
         self._tell(records, len(letters), time.monotonic() - began)
 
     async def _decide(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
-        """Decide and publish a batch; if the service fails on it, message by message, and keep those that it fails on."""
+        """Decide and publish a batch; where the service fails on it, message by message, keeping what it fails on."""
         try:
             await self._decide_together(decoded, handler)
         except _GIVING_UP:

@@ -8,7 +8,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
-
 _LONGEST_POLL_MS = 10
 
 

@@ -74,8 +74,8 @@ class Service:
         """Read topics, or every company's, in the consumer group of the service's name: FastStream's subscriber."""
 
         async def unparsed(records: tuple[Record, ...]) -> KafkaAckableMessage:
-            # FastStream's own parser decodes all headers before a handler is called, and one that is not UTF-8 would
-            # take its whole batch with it.
+            # FastStream's own parser and decoder read all headers and bodies before a handler is called, and one that
+            # cannot be read would take its whole batch with it.
             return KafkaAckableMessage(body=b"", raw_message=records, consumer=subscriber.consumer)
 
         subscriber = self._broker.subscriber(
@@ -90,6 +90,7 @@ class Service:
             session_timeout_ms=self.settings.session_timeout_ms,
             heartbeat_interval_ms=self.settings.session_timeout_ms // 3,
             parser=unparsed,
+            decoder=_undecoded,
         )
         self._subscribers.append(subscriber)
         return cast("Callable[[Consume], Consume]", subscriber)
@@ -237,6 +238,10 @@ class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _undecoded(_message: KafkaAckableMessage) -> None:
+    return None
 
 
 def _security(settings: ServiceSettings) -> SASLScram512 | SASLScram256:

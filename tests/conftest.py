@@ -1,0 +1,51 @@
+"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operations.connection import Connection
+from operations.stack import Stack
+from tests.world import World
+
+# A test waits for each new company's topic to be seen.
+os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's unprivileged user can reach when the tests run as root, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="claimbus-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stack(folder: Path) -> Iterator[Stack]:
+    """Everything, started once."""
+    stack = Stack(folder)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def connection(stack: Stack) -> Connection:
+    """How to reach it; whatever an earlier test broke on purpose is up again."""
+    stack.wait_until_ready()
+    return stack.connection
+
+
+@pytest.fixture
+def world(connection: Connection) -> Iterator[World]:
+    """New companies: an insurer, a partner with two offices, another partner."""
+    world = World(connection)
+    yield world
+    world.close()

@@ -1,0 +1,311 @@
+"""A real Kafka and PostgreSQL as child processes: who gets in, what stays, and that nothing is left behind."""
+
+import contextlib
+import os
+import pwd
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import platformdirs
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
+
+PASSWORDS = {"operator": "of the operator", "stranger": "of a stranger"}
+LONG_AGO_MS = 1_000_000_000_000
+
+SUPERVISOR = """
+import sys, threading
+from pathlib import Path
+from operations.embedded import EmbeddedKafka, EmbeddedPostgres
+folder = Path(sys.argv[1])
+kafka = EmbeddedKafka(folder / "kafka", users={"operator": "of the operator"})
+postgres = EmbeddedPostgres(folder / "postgres")
+kafka.start()
+postgres.start()
+postgres.create_database("claims", owner="claims", password="of claims")
+print(kafka.pid, postgres.pid, flush=True)
+if len(sys.argv) > 2:
+    postgres.stop()
+    kafka.stop()
+else:
+    threading.Event().wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embedded")
+
+
+@pytest.fixture(scope="module")
+def kafka(folder: Path) -> Iterator[EmbeddedKafka]:
+    kafka = EmbeddedKafka(folder / "kafka", users=PASSWORDS)
+    kafka.start()
+    yield kafka
+    kafka.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(folder / "postgres")
+    postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+def client(kafka: EmbeddedKafka, user: str, password: str | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": PASSWORDS[user] if password is None else password,
+        "log_level": 0,
+        **more,
+    }
+
+
+def create_topic(kafka: EmbeddedKafka, name: str) -> None:
+    admin = AdminClient(client(kafka, "operator"))
+    admin.create_topics([NewTopic(name, 1)])[name].result(30)
+
+
+def produce(kafka: EmbeddedKafka, topic: str, value: bytes, **more: Any) -> None:
+    failures: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Any) -> None:
+        if error:
+            failures.append(error)
+
+    producer = Producer(client(kafka, "operator", acks="all", **more))
+    producer.produce(topic, value, timestamp=LONG_AGO_MS, on_delivery=delivered)
+    assert producer.flush(30) == 0
+    assert not failures
+
+
+def read_one(kafka: EmbeddedKafka, topic: str, user: str = "operator") -> Any:
+    consumer = Consumer(client(kafka, user, **{"group.id": f"{user}.test"}))
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        return consumer.poll(30)
+    finally:
+        consumer.close()
+
+
+def error_of_login(configuration: dict[str, Any]) -> KafkaError:
+    errors: list[KafkaError] = []
+    admin = AdminClient(configuration | {"error_cb": errors.append})
+    for _ in range(10):
+        with pytest.raises(KafkaException):
+            admin.list_topics(timeout=1)
+        admin.poll(0)
+        for error in errors:
+            if error.code() == KafkaError._AUTHENTICATION:
+                return error
+    raise AssertionError(errors)
+
+
+def family(*pids: int) -> set[int]:
+    """Find processes with all that descend from them (PostgreSQL's lead sessions of their own)."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found = set(pids) & parents.keys()
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def wait_until_gone(pids: set[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            try:
+                assert select.select([process], [], [], 20)[0], f"{pid} is still there"
+            finally:
+                os.close(process)
+
+
+def test_a_user_with_a_wrong_password_is_refused(kafka: EmbeddedKafka) -> None:
+    assert error_of_login(client(kafka, "operator", "a guess"))
+
+
+def test_an_unknown_user_is_refused(kafka: EmbeddedKafka) -> None:
+    assert error_of_login(client(kafka, "nobody", "a guess"))
+
+
+def test_the_brokers_own_listener_is_closed_to_the_anonymous(kafka: EmbeddedKafka, folder: Path) -> None:
+    settings = dict(line.split("=", 1) for line in (folder / "kafka" / "server.properties").read_text().splitlines())
+    controller = settings["listeners"].split(",")[1].removeprefix("CONTROLLER://")
+    anonymous = AdminClient({"bootstrap.servers": controller, "log_level": 0})
+    with pytest.raises(KafkaException):
+        anonymous.list_topics(timeout=2)
+
+
+def test_a_user_without_an_acl_cannot_read_a_topic(kafka: EmbeddedKafka) -> None:
+    create_topic(kafka, "private")
+    produce(kafka, "private", b"for the operator")
+    assert read_one(kafka, "private").value() == b"for the operator"
+    stranger = AdminClient(client(kafka, "stranger"))
+    assert "private" not in stranger.list_topics(timeout=30).topics
+    refused = stranger.list_topics("private", timeout=30).topics["private"].error
+    assert refused is not None
+    assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert read_one(kafka, "private", "stranger").error().code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+
+
+def test_a_topic_is_not_created_by_asking_for_it(kafka: EmbeddedKafka) -> None:
+    admin = AdminClient(client(kafka, "operator"))
+    asked = admin.list_topics("never-created", timeout=30).topics["never-created"]
+    assert asked.error is not None
+    assert asked.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    assert "never-created" not in admin.list_topics(timeout=30).topics
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "lz4", "snappy", "zstd"])
+def test_the_time_of_a_record_is_when_it_was_appended(kafka: EmbeddedKafka, compression: str) -> None:
+    create_topic(kafka, f"times-{compression}")
+    produce(kafka, f"times-{compression}", b"x" * 1000, **{"compression.type": compression})
+    kind, at = read_one(kafka, f"times-{compression}").timestamp()
+    assert kind == 2  # append time
+    assert at > LONG_AGO_MS + 1
+
+
+async def test_a_database_is_for_its_owner_alone(postgres: EmbeddedPostgres) -> None:
+    postgres.create_database("claims", owner="claims", password="of claims")
+    postgres.create_database("reporting", owner="reporting", password="of reporting")
+    connection = await asyncpg.connect(postgres.url("claims", "claims", "of claims"))
+    await connection.execute("CREATE TABLE claim (id text)")
+    await connection.close()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(postgres.url("claims", "reporting", "of reporting"))
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(postgres.url("claims", "claims", "of reporting"))
+
+
+async def test_a_password_may_have_any_characters(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
+    odd = """it's "odd", a]b\\ @/ø"""
+    postgres.create_database("odd", owner="odd", password=odd)
+    await (await asyncpg.connect(postgres.url("odd", "odd", odd))).close()
+    kafka = EmbeddedKafka(tmp_path / "kafka", users={"operator": odd})
+    try:
+        kafka.start()
+        assert AdminClient(client(kafka, "operator", odd)).list_topics(timeout=30).brokers
+    finally:
+        kafka.stop()
+
+
+def test_a_folder_holds_all_that_its_server_stores(tmp_path: Path) -> None:
+    for _ in range(2):
+        postgres = EmbeddedPostgres(tmp_path / "postgres")
+        try:
+            postgres.start()
+        finally:
+            postgres.stop()
+        shutil.rmtree(tmp_path / "postgres")
+
+
+async def test_a_database_can_be_created_again_and_takes_the_new_password(postgres: EmbeddedPostgres) -> None:
+    postgres.create_database("again", owner="again", password="first")
+    postgres.create_database("again", owner="again", password="second")
+    await (await asyncpg.connect(postgres.url("again", "again", "second"))).close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(postgres.url("again", "again", "first"))
+
+
+async def test_postgres_sorts_and_folds_as_unicode_and_is_durable(postgres: EmbeddedPostgres) -> None:
+    postgres.create_database("settings", owner="settings", password="x")
+    connection = await asyncpg.connect(postgres.url("settings", "settings", "x"))
+    assert await connection.fetchval("SHOW server_encoding") == "UTF8"
+    assert await connection.fetchval("SHOW fsync") == "on"
+    assert (await connection.fetchval("SHOW server_version")).startswith("18")
+    await connection.close()
+
+
+def test_a_stop_leaves_no_child_and_a_start_finds_what_was_stored(
+    kafka: EmbeddedKafka, postgres: EmbeddedPostgres
+) -> None:
+    create_topic(kafka, "kept")
+    produce(kafka, "kept", b"still here")
+    postgres.create_database("kept", owner="kept", password="of kept")
+    for server in (kafka, postgres):
+        processes = family(server.pid)
+        server.stop()
+        server.stop()
+        assert not server.is_running()
+        wait_until_gone(processes)
+        server.start()
+    assert read_one(kafka, "kept").value() == b"still here"
+    postgres.create_database("kept", owner="kept", password="of kept")
+
+
+def test_no_password_is_in_the_list_of_processes(kafka: EmbeddedKafka, postgres: EmbeddedPostgres) -> None:
+    for pid in (kafka.pid, postgres.pid):
+        shown = Path(f"/proc/{pid}/cmdline").read_text()
+        assert "password" not in shown
+        assert not any(password in shown for password in PASSWORDS.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child with its parent")
+def test_a_killed_supervisor_leaves_no_child_and_the_next_one_starts(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SUPERVISOR, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        processes = family(*map(int, supervisor.stdout.readline().split()))
+        assert len(processes) > 2
+        supervisor.send_signal(signal.SIGKILL)
+    wait_until_gone(processes)
+    subprocess.run([*command, "stop"], stdout=subprocess.DEVNULL, check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is run as an ordinary user anyway")
+def test_an_ordinary_user_can_run_it_too(kafka: EmbeddedKafka) -> None:
+    nobody = pwd.getpwnam("nobody")
+    home = Path(subprocess.check_output(["mktemp", "-d", "--tmpdir=/tmp"], text=True).strip())
+    try:
+        shutil.copytree(platformdirs.user_cache_path("claimbus"), home / "cache" / "claimbus")
+        for path in (home, *home.rglob("*")):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        command = [sys.executable, "-c", SUPERVISOR, str(home / "data"), "stop"]
+        environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PYTHONPATH": str(Path.cwd())}
+        as_nobody: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        try:
+            subprocess.run([sys.executable, "-c", "import operations"], env=environment, check=True, **as_nobody)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("an ordinary user can't go to this Python or this folder")
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, **as_nobody)
+        assert done.returncode == 0
+        assert (home / "data" / "postgres" / "data" / "PG_VERSION").stat().st_uid == nobody.pw_uid
+    finally:
+        shutil.rmtree(home)
+
+
+def test_a_command_that_cannot_be_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotStarted, match="no-such-command"):
+        ChildProcess(["no-such-command"], log=tmp_path / "log").start()
+
+
+def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    child = ChildProcess(["sh", "-c", "trap '' TERM; echo deaf; while :; do read never; done"], log=tmp_path / "log")
+    child.start()
+    child.stop(0.2)
+    child.stop(0.2)
+    assert not child.is_running()
+    assert not family(child.pid)
+
+
+def test_a_free_port_can_be_taken() -> None:
+    assert 1024 <= free_port() < 65536

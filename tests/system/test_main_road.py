@@ -1,0 +1,199 @@
+"""A partner's creation request on its own topic: checked, created, answered, and seen by those who may."""
+
+import json
+import uuid
+
+import pytest
+
+from operations.bus import Company, NewRequest
+from shared.contract import ids
+from shared.contract.topics import OPERATOR
+from tests.world import World
+
+
+def test_an_always_permitted_office_creates_a_claim_that_the_insurer_sees_at_once(world: World) -> None:
+    request = world.creation(partner_reference="P-1", tasks=[{"kind": "first_aid"}])
+    (outcome,) = world.partner.ask(request)
+    claim = str(ids.claim_id(world.partner_id, request.id))
+    assert outcome.accepted
+    assert outcome.body["claim_id"] == claim
+    assert outcome.body["task_ids"] == [str(ids.created_task_id(uuid.UUID(claim), 1))]
+    assert outcome.body["claim_number"].startswith("Midlertidig ")
+    assert outcome.body["decision"]["rule"] == "always_permitted"
+    assert outcome.headers["ce_causationid"] == request.id
+    for company in (world.insurer, world.partner):
+        created = world.event(company, "temporary-claim-created", claim)
+        assert created.id == f"{claim}/1"
+        assert created.body["claim_number"] == outcome.body["claim_number"]
+        assert created.body["partner_reference"] == "P-1"
+        assert "audience" not in created.body
+
+
+def test_a_company_outside_the_audience_hears_nothing_of_a_claim_and_cannot_learn_that_it_exists(world: World) -> None:
+    claim = world.create().body["claim_id"]
+    asked = NewRequest("assign-task", {"claim_id": claim, "kind": "first_aid", "office": world.other_office})
+    unknown = NewRequest("assign-task", {"claim_id": str(uuid.uuid4()), "kind": "first_aid"})
+    about_it, about_nothing = world.other.ask(asked, unknown)
+    assert about_it.body["code"] == about_nothing.body["code"] == "unknown_claim"
+    assert all(message.is_outcome for message in world.other.received)
+
+
+def test_an_office_that_was_never_permitted_is_refused_with_the_rule_in_both_languages(world: World) -> None:
+    (outcome,) = world.other.ask(world.creation(office=world.other_office))
+    assert outcome.body["code"] == "never_permitted"
+    assert outcome.body["decision"]["creation_permission"] == "never"
+    assert "ikke tillatelse" in outcome.body["message"]["nb"]
+    assert "no permission" in outcome.body["message"]["en"]
+
+
+def test_office_hours_decide_for_an_office_that_may_create_outside_them(world: World) -> None:
+    every_day = {
+        day: {"opens": "00:00", "closes": "24:00"} for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    }
+    world.set_portal(office_hours=every_day, country="SA")
+    (inside,) = world.partner.ask(world.creation(office=world.second_office))
+    world.set_portal(office_hours=dict.fromkeys(every_day))
+    (outside,) = world.partner.ask(world.creation(office=world.second_office))
+    assert inside.body["code"] == "inside_office_hours"
+    assert inside.body["decision"]["office_hours"] == {"opens": "00:00", "closes": "24:00"}
+    assert outside.accepted
+    assert outside.body["decision"]["rule"] == "closed_weekday"
+
+
+def test_a_right_of_the_enhanced_function_is_dormant_while_it_is_off(world: World) -> None:
+    grant = NewRequest(
+        "set-office-permission", {"office": world.office, "creation": "always", "may_assign_to_others": True}
+    )
+    (refused,) = world.insurer.ask(grant)
+    assert refused.body["code"] == "enhanced_function_off"
+    world.set_portal(enhanced_function=True)
+    world.permit(world.office, "always", may_assign_to_others=True)
+    tasks = [{"kind": "inspection", "office": world.other_office}]
+    granted = world.create(tasks=tasks)
+    world.event(world.other, "temporary-claim-created", granted.body["claim_id"])
+    world.set_portal(enhanced_function=False)
+    (dormant,) = world.partner.ask(world.creation(tasks=tasks))
+    assert dormant.body["code"] == "may_not_assign_to_others"
+
+
+def test_a_request_sent_again_even_with_another_body_gets_the_first_outcome_and_no_second_claim(world: World) -> None:
+    request = world.creation()
+    (first,) = world.partner.ask(request)
+    for again in (request, world.creation(id=request.id, office=world.second_office), _other_claim(request)):
+        (outcome,) = world.partner.ask(again)
+        assert outcome.body == first.body
+        assert outcome.id == first.id
+    created = {m.id for m in world.partner.received if m.type == "temporary-claim-created"}
+    assert created == {f"{first.body['claim_id']}/1"}
+
+
+def test_a_settings_request_sent_again_gets_the_first_outcome(world: World) -> None:
+    once = NewRequest("set-portal-settings", {"report_period": "monthly"})
+    (first,) = world.insurer.ask(once)
+    (again,) = world.insurer.ask(NewRequest(once.name, {"report_period": "yearly"}, id=once.id))
+    assert first.accepted
+    assert again.body == first.body
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"insurer": ', "body"),
+        (b"\xff\xfe", "body"),
+        (b"", "body"),
+        (b'{"insurer": "x\\u0000y"}', "insurer"),
+        (b"[]", "body"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused_with_the_reason(world: World, body: bytes, field: str) -> None:
+    (outcome,) = world.partner.ask(NewRequest("create-temporary-claim", body))
+    assert outcome.body["code"] == "invalid_request"
+    assert field in [detail["field"] for detail in outcome.body["details"]]
+
+
+def test_a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not(world: World) -> None:
+    def sized(size: int) -> NewRequest:
+        request = world.creation()
+        assert isinstance(request.body, dict)
+        return NewRequest(request.name, json.dumps(request.body).encode().ljust(size), id=request.id)
+
+    at_limit, over = world.partner.ask(sized(256 * 1024), sized(256 * 1024 + 1))
+    assert at_limit.accepted
+    assert over.body["code"] == "message_too_large"
+
+
+def test_an_unknown_type_is_refused(world: World) -> None:
+    (outcome,) = world.partner.ask(NewRequest("make-coffee", {}))
+    assert outcome.body["code"] == "unknown_type"
+    assert outcome.body["request_type"] == "claimbus.make-coffee.v1"
+
+
+def test_a_header_that_is_not_utf8_harms_nobody_but_its_own_message(world: World) -> None:
+    good, bad, later = world.creation(), world.creation(), world.creation()
+    poisoned = NewRequest(bad.name, bad.body, id=bad.id, extra_headers=(("ce_subject", b"\xff\xfe"),))
+    outcomes = world.partner.ask(good, poisoned, later)
+    assert [outcome.accepted for outcome in outcomes] == [True, False, True]
+    assert outcomes[1].body["details"] == [{"field": "ce_subject", "problem": "is not UTF-8"}]
+
+
+def test_a_claim_goes_through_its_life_with_versions_without_gaps(world: World) -> None:
+    created = world.create(tasks=[{"kind": "first_aid"}])
+    claim, task = created.body["claim_id"], created.body["task_ids"][0]
+    steps = [
+        (world.partner, NewRequest("report-task", {"claim_id": claim, "task_id": task, "text": "Tømt."})),
+        (world.partner, NewRequest("amend-claim", {"claim_id": claim, "policy_number": "P-77"})),
+        (
+            world.insurer,
+            NewRequest("assign-task", {"claim_id": claim, "kind": "inspection", "office": world.other_office}),
+        ),
+        (
+            world.insurer,
+            NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N-1", "handler": world.handler}),
+        ),
+        (world.insurer, NewRequest("cancel-claim", {"claim_id": claim, "reason": "Feil"})),
+    ]
+    for company, request in steps:
+        (outcome,) = company.ask(request)
+        assert outcome.accepted, outcome.body
+    world.event(world.insurer, "claim-cancelled", claim)
+    events = [m for m in world.insurer.received if not m.is_outcome and m.body["claim_id"] == claim]
+    assert [event.body["version"] for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [event.type for event in events] == [
+        "temporary-claim-created",
+        "task-reported",
+        "claim-amended",
+        "task-assigned",
+        "claim-converted",
+        "claim-cancelled",
+    ]
+    joined = world.event(world.other, "task-assigned", claim)
+    assert joined.body["policyholder"]["name"] == "Anne Berg"
+    (refused,) = world.partner.ask(NewRequest("amend-claim", {"claim_id": claim, "policy_number": "P-78"}))
+    assert refused.body["code"] == "already_cancelled"
+
+
+def test_a_claim_number_is_unique_for_the_insurer_across_partitions(world: World) -> None:
+    claims = [world.create().body["claim_id"] for _ in range(4)]
+    conversions = [
+        NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N-9", "handler": world.handler})
+        for claim in claims
+    ]
+    outcomes = world.insurer.ask(*conversions)
+    assert sorted(outcome.accepted for outcome in outcomes) == [False, False, False, True]
+    assert {outcome.body.get("code") for outcome in outcomes} == {None, "claim_number_taken"}
+
+
+def test_a_claim_is_sent_again_to_the_one_company_that_the_operator_names(world: World) -> None:
+    claim = world.create().body["claim_id"]
+    world.event(world.insurer, "temporary-claim-created", claim)
+    with Company(world.connection, OPERATOR) as operator:
+        (outcome,) = operator.ask(NewRequest("republish-claim", {"claim_id": claim, "reader": world.insurer_id}))
+    assert outcome.accepted
+    world.insurer.wait_until(lambda messages: len([m for m in messages if m.id == f"{claim}/1"]) == 2)
+    again = [m for m in world.insurer.received if m.id == f"{claim}/1"][1]
+    assert again.headers["ce_republishedfor"] == world.insurer_id
+
+
+def _other_claim(request: NewRequest) -> NewRequest:
+    """The same request id about another claim, which another partition of claim-commands decides."""
+    return NewRequest("cancel-claim", {"claim_id": str(uuid.uuid4())}, id=request.id)

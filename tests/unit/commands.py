@@ -1,0 +1,282 @@
+"""Requests as claims reads them, checked by permissions, and a desk that decides them one after the other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from services.claims.batch import Batch, Command, Decided, read_command
+from services.claims.claim import Claim
+from shared.contract import ids
+from shared.contract.codes import Code
+from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
+from shared.contract.envelope import Headers, Outgoing, outgoing
+from shared.contract.fields import CreationPermission, LocalizedText
+from shared.contract.outcomes import Decision, DecisionRule, RequestAccepted, RequestRefused
+from shared.contract.topics import CLAIM_COMMANDS, OPERATOR
+
+Json = dict[str, Any]
+
+INSURER, OTHER_INSURER = "fjord-forsikring", "vidde-forsikring"
+PLUMBER, SURVEYOR, GLAZIER = "ror-og-varme", "takst-vest", "glass-nord"
+PLUMBER_OFFICE, PLUMBER_SECOND_OFFICE = "ror-bergen", "ror-voss"
+SURVEYOR_OFFICE, GLAZIER_OFFICE = "takst-bergen", "glass-bodo"
+OFFICES = {
+    PLUMBER_OFFICE: PLUMBER,
+    PLUMBER_SECOND_OFFICE: PLUMBER,
+    SURVEYOR_OFFICE: SURVEYOR,
+    GLAZIER_OFFICE: GLAZIER,
+}
+
+TUESDAY_EVENING = datetime(2026, 11, 24, 16, 12, tzinfo=UTC)
+"""Tuesday 24 November 2026 17:12 in Oslo."""
+NO_CLAIM = UUID("00000000-0000-5000-8000-000000000000")
+NO_TASK = UUID("00000000-0000-5000-8000-000000000001")
+
+INCIDENT: Json = {
+    "date": "2026-11-24",
+    "cause": "water",
+    "address": {"street": "Bryggen 1", "postal_code": "5003", "city": "Bergen", "country": "NO"},
+    "description": "Vann i kjelleren",
+}
+POLICYHOLDER: Json = {"name": "Åse Dahl", "phone": "+4791234567"}
+MEDIA: Json = {"name": "tak.jpg", "content_type": "image/jpeg", "size": 5, "sha256": "0" * 64, "key": "signed"}
+FIRST_AID: Json = {"kind": "first_aid"}
+INSPECTION: Json = {"kind": "inspection"}
+
+
+@dataclass
+class KafkaRecord:
+    """A record as Kafka hands it out."""
+
+    topic: str = CLAIM_COMMANDS.name
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = int(TUESDAY_EVENING.timestamp() * 1000)
+    timestamp_type: int = 1
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def record_of(message: Outgoing) -> KafkaRecord:
+    """Read a message back as it was published."""
+    return KafkaRecord(
+        topic=message.topic, key=message.key.encode(), value=message.value, headers=list(message.headers)
+    )
+
+
+def facts(*, zone: str = "Europe/Oslo", needs_budget: bool = False, rights: Iterable[tuple[str, str]] = ()) -> Facts:
+    """Make what permissions knows: one time zone for all insurers, the offices, and rights (insurer, office)."""
+    return Facts(
+        time_zones={INSURER: zone, OTHER_INSURER: zone},
+        companies_of_offices=OFFICES,
+        insurers_that_need_budget=[INSURER] if needs_budget else [],
+        may_assign_to_others=[OfficeOfInsurer(insurer=insurer, office=office) for insurer, office in rights],
+    )
+
+
+FACTS = facts()
+
+
+def decision(*, inside: bool = False) -> Decision:
+    """Make permissions' decision on a creation request."""
+    return Decision(
+        rule=DecisionRule.ALWAYS_PERMITTED if inside else DecisionRule.AFTER_CLOSING,
+        creation_permission=CreationPermission.ALWAYS if inside else CreationPermission.OUTSIDE_OFFICE_HOURS,
+        local_time="2026-11-24T17:12:00.000+01:00[Europe/Oslo]",
+        inside_office_hours=inside,
+        explanation=LocalizedText(nb="Tirsdag", en="Tuesday"),
+    )
+
+
+def message(checked: CheckedRequest, *, trace: Headers = ()) -> KafkaRecord:
+    """Make the record of `claim-commands` that permissions writes for a checked request."""
+    return record_of(
+        outgoing(
+            CLAIM_COMMANDS.name,
+            checked.claim_id,
+            checked,
+            id=f"{checked.company}/{checked.request_id}",
+            source="permissions",
+            cause=checked.request_id,
+            trace=trace,
+        )
+    )
+
+
+def command(
+    name: str,
+    body: Mapping[str, Any] | None,
+    *,
+    company: str,
+    request_id: str,
+    claim_id: UUID | None = None,
+    at: datetime = TUESDAY_EVENING,
+    actor: str | None = None,
+    known: Facts = FACTS,
+    decided: Decision | None = None,
+    refusal: Refusal | None = None,
+) -> Command:
+    """Make a command by way of the bytes that go over the bus."""
+    checked = CheckedRequest(
+        company=company,
+        request_id=request_id,
+        request_type=f"claimbus.{name}.v1",
+        requested_at=at,
+        actor=actor,
+        claim_id=claim_id or ids.claim_id(company, request_id),
+        request=None if body is None else dict(body),
+        refusal=refusal,
+        decision=decided,
+        facts=known,
+    )
+    return read_command(message(checked))
+
+
+def creation(
+    request_id: str = "creation",
+    *,
+    company: str = PLUMBER,
+    claim_id: UUID | None = None,
+    at: datetime = TUESDAY_EVENING,
+    actor: str | None = None,
+    known: Facts = FACTS,
+    inside: bool = False,
+    **body: Any,
+) -> Command:
+    """Make a command that creates a temporary claim; `body` adds to what is mandatory, or replaces it."""
+    mandatory: Json = {
+        "insurer": INSURER,
+        "office": PLUMBER_OFFICE,
+        "incident": INCIDENT,
+        "policyholder": POLICYHOLDER,
+    }
+    return command(
+        "create-temporary-claim",
+        mandatory | body,
+        company=company,
+        request_id=request_id,
+        claim_id=claim_id,
+        at=at,
+        actor=actor,
+        known=known,
+        decided=decision(inside=inside),
+    )
+
+
+def registration(
+    claim_number: str,
+    request_id: str = "registration",
+    *,
+    company: str = INSURER,
+    at: datetime = TUESDAY_EVENING,
+    known: Facts = FACTS,
+    **body: Any,
+) -> Command:
+    """Make a command that registers a normal claim."""
+    mandatory: Json = {
+        "claim_number": claim_number,
+        "handler": "kari",
+        "incident": INCIDENT,
+        "policyholder": POLICYHOLDER,
+    }
+    return command("register-claim", mandatory | body, company=company, request_id=request_id, at=at, known=known)
+
+
+def about(
+    claim: Claim | UUID,
+    name: str,
+    company: str,
+    request_id: str,
+    *,
+    at: datetime = TUESDAY_EVENING,
+    actor: str | None = None,
+    known: Facts = FACTS,
+    **body: Any,
+) -> Command:
+    """Make a command about a claim that exists, or is said to."""
+    claim_id = claim.id if isinstance(claim, Claim) else claim
+    return command(
+        name,
+        {"claim_id": str(claim_id), **body},
+        company=company,
+        request_id=request_id,
+        claim_id=claim_id,
+        at=at,
+        actor=actor,
+        known=known,
+    )
+
+
+@dataclass
+class Desk:
+    """Decides one request after the other, each on what the ones before it have left."""
+
+    batch: Batch = field(default_factory=lambda: Batch({}, set()))
+
+    def decide(self, command: Command) -> Decided:
+        """Decide a command."""
+        self.batch.decide_in_order([command])
+        return self.batch.decided[command.key]
+
+    def create(self, request_id: str = "creation", **how: Any) -> Claim:
+        """Create a temporary claim; see `creation`."""
+        return self._new(creation(request_id, **how))
+
+    def register(self, claim_number: str, request_id: str = "registration", **how: Any) -> Claim:
+        """Register a normal claim; see `registration`."""
+        return self._new(registration(claim_number, request_id, **how))
+
+    def ask(self, claim: Claim | UUID, name: str, company: str, **how: Any) -> Decided:
+        """Decide a request about a claim, with an id of its own; see `about`."""
+        return self.decide(about(claim, name, company, f"request-{len(self.batch.decided)}", **how))
+
+    def now(self, claim: Claim) -> Claim:
+        """Tell what a claim has become."""
+        return self.batch.claims[claim.id]
+
+    def _new(self, command: Command) -> Claim:
+        assert accepted(self.decide(command))
+        return self.batch.claims[command.checked.claim_id]
+
+
+def accepted(decided: Decided) -> RequestAccepted:
+    """Tell the outcome of a request that took effect."""
+    assert isinstance(decided.outcome, RequestAccepted), decided.outcome
+    return decided.outcome
+
+
+def refused(decided: Decided) -> RequestRefused:
+    """Tell the outcome of a request that was refused: nothing of it took effect."""
+    assert isinstance(decided.outcome, RequestRefused), decided.outcome
+    assert decided.events == ()
+    assert decided.number_taken is None
+    assert decided.republish_for is None
+    return decided.outcome
+
+
+def code_of(decided: Decided) -> Code:
+    """Tell the code of a refusal."""
+    return refused(decided).code
+
+
+VALID_REQUESTS: dict[str, tuple[str, Json]] = {
+    "assign-task": (INSURER, {"kind": "first_aid", "office": SURVEYOR_OFFICE}),
+    "report-task": (PLUMBER, {"text": "Pumpet"}),
+    "approve-budget": (INSURER, {"amount": "12000.50", "currency": "NOK"}),
+    "convert-to-normal": (INSURER, {"claim_number": "SK-1", "handler": "kari"}),
+    "amend-claim": (INSURER, {"policy_number": "P-1"}),
+    "cancel-claim": (INSURER, {"reason": "Feil"}),
+    "republish-claim": (OPERATOR, {"reader": "portal"}),
+}
+"""For each request about a claim: who may send it, and a body without the claim and task."""
+
+
+def valid_body(name: str, claim: Claim) -> Json:
+    """Tell a body that is accepted for a temporary claim whose first task is the plumber's."""
+    _, body = VALID_REQUESTS[name]
+    if name in ("report-task", "approve-budget"):
+        return {"task_id": str(claim.tasks[0].task_id), **body}
+    return dict(body)

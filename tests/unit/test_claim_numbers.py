@@ -1,0 +1,124 @@
+"""A temporary claim's number: *Midlertidig*, and a code to read over the phone (domain rule 9)."""
+
+import re
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.claims.batch import Batch
+from services.claims.claim_numbers import is_temporary_number, temporary_numbers
+from shared.contract.codes import Code
+from tests.unit.commands import (
+    INSURER,
+    OTHER_INSURER,
+    PLUMBER,
+    SURVEYOR,
+    SURVEYOR_OFFICE,
+    Desk,
+    code_of,
+    creation,
+    facts,
+)
+
+TODAY = date(2026, 11, 24)
+CLAIM = UUID("0b0f6f0c-6f0e-5d9a-8a53-111111111111")
+ALIKE = UUID("0b0f6f0c-6f0e-5d9a-8a53-222222222222")
+"""The two begin with the same bits, so that their codes are the same."""
+
+
+@given(claim_id=st.uuids(), today=st.dates())
+@settings(deadline=None)
+def test_a_made_number_is_midlertidig_with_the_date_and_a_crockford_code(claim_id: UUID, today: date) -> None:
+    for number in temporary_numbers(claim_id, today):
+        assert re.fullmatch(rf"Midlertidig {today.isoformat()}-[0-9A-HJKMNP-TV-Z]{{6,}}", number)
+
+
+@given(claim_id=st.uuids(), today=st.dates())
+@settings(deadline=None)
+def test_the_numbers_that_a_claim_may_get_differ_and_are_the_same_whenever_they_are_made(
+    claim_id: UUID, today: date
+) -> None:
+    numbers = temporary_numbers(claim_id, today)
+    assert len(set(numbers)) == len(numbers) > 1
+    assert sorted(numbers, key=len) == numbers
+    assert numbers == temporary_numbers(claim_id, today)
+
+
+@given(claims=st.lists(st.uuids(version=5), min_size=2, max_size=50, unique=True))
+@settings(deadline=None)
+def test_claims_of_a_day_have_codes_of_their_own(claims: list[UUID]) -> None:
+    longest = {temporary_numbers(claim, TODAY)[-1] for claim in claims}
+    assert len(longest) == len({claim.int >> 68 for claim in claims})
+
+
+def test_the_code_is_the_beginning_of_the_claims_id_in_base_32() -> None:
+    first_bits = int.from_bytes(CLAIM.bytes[:5]) >> 10
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    code = temporary_numbers(CLAIM, TODAY)[0].rpartition("-")[2]
+    assert sum(digits.index(c) << 5 * (5 - n) for n, c in enumerate(code)) == first_bits
+
+
+def test_the_date_is_the_insurers_local_date() -> None:
+    desk = Desk()
+    after_midnight_in_oslo = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
+    assert "2026-11-25" in desk.create("in-oslo", at=after_midnight_in_oslo).claim_number
+    in_new_york = desk.create("in-new-york", at=after_midnight_in_oslo, known=facts(zone="America/New_York"))
+    assert "2026-11-24" in in_new_york.claim_number
+
+
+def test_a_claim_gets_the_shortest_number_that_is_free() -> None:
+    numbers = temporary_numbers(CLAIM, TODAY)
+    for taken in range(len(numbers)):
+        desk = Desk(Batch({}, {(INSURER, number) for number in numbers[:taken]}))
+        assert desk.create(claim_id=CLAIM).claim_number == numbers[taken]
+
+
+def test_claims_whose_codes_collide_get_different_numbers() -> None:
+    desk = Desk()
+    first, second = desk.create("first", claim_id=CLAIM), desk.create("second", claim_id=ALIKE)
+    assert first.claim_number != second.claim_number
+    assert second.claim_number.startswith(first.claim_number)
+
+
+def test_a_number_that_another_insurer_uses_is_free() -> None:
+    numbers = temporary_numbers(CLAIM, TODAY)
+    desk = Desk(Batch({}, {(OTHER_INSURER, number) for number in numbers}))
+    assert desk.create(claim_id=CLAIM).claim_number == numbers[0]
+
+
+def test_a_claim_for_which_no_number_is_free_is_refused() -> None:
+    desk = Desk(Batch({}, {(INSURER, number) for number in temporary_numbers(CLAIM, TODAY)}))
+    assert code_of(desk.decide(creation(claim_id=CLAIM))) is Code.CLAIM_NUMBER_TAKEN
+
+
+def test_a_number_that_a_partner_defines_is_midlertidig_with_that_number_and_no_other() -> None:
+    assert temporary_numbers(CLAIM, TODAY, "77/2026") == ["Midlertidig 77/2026"]
+    assert Desk().create(claim_number="77/2026").claim_number == "Midlertidig 77/2026"
+
+
+def test_two_partners_cannot_define_the_same_number_for_an_insurer() -> None:
+    desk = Desk()
+    desk.create(company=PLUMBER, claim_number="77")
+    second = creation(company=SURVEYOR, office=SURVEYOR_OFFICE, claim_number="77")
+    assert code_of(desk.decide(second)) is Code.CLAIM_NUMBER_TAKEN
+
+
+def test_a_number_that_a_partner_defines_as_another_claims_code_leaves_that_claim_a_longer_one() -> None:
+    desk = Desk()
+    made = temporary_numbers(CLAIM, TODAY)[0]
+    desk.create("first", claim_number=made.removeprefix("Midlertidig "))
+    assert desk.create("second", claim_id=CLAIM).claim_number == temporary_numbers(CLAIM, TODAY)[1]
+
+
+@given(claim_id=st.uuids(), defined=st.none() | st.text(min_size=1, max_size=20))
+@settings(deadline=None)
+def test_every_temporary_claims_number_is_recognised_as_one(claim_id: UUID, defined: str | None) -> None:
+    assert all(is_temporary_number(number) for number in temporary_numbers(claim_id, TODAY, defined))
+
+
+@pytest.mark.parametrize("number", ["SK-1", "2026-11-24-ABC123", "midler", "tidig"])
+def test_an_insurers_own_number_is_not_a_temporary_one(number: str) -> None:
+    assert not is_temporary_number(number)

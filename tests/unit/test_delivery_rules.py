@@ -1,0 +1,195 @@
+"""Which companies get a message, and what they may see of it (domain rule 10)."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.delivery.rules import addressed
+from shared.contract.codes import Code
+from shared.contract.envelope import Body, Outgoing, Undecodable, outgoing
+from shared.contract.events import CLAIM_EVENTS
+from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
+from shared.contract.topics import REQUEST_OUTCOMES
+from tests.unit.commands import (
+    FIRST_AID,
+    GLAZIER,
+    INSURER,
+    NO_CLAIM,
+    PLUMBER,
+    SURVEYOR,
+    SURVEYOR_OFFICE,
+    Desk,
+    accepted,
+    creation,
+    refused,
+)
+
+TRACE = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+Made = Callable[[], Body]
+
+
+def event() -> Body:
+    """Make an event that the plumber, the surveyor and the insurer may see."""
+    return Desk().decide(creation(tasks=[FIRST_AID | {"office": SURVEYOR_OFFICE}])).events[0]
+
+
+def acceptance() -> Body:
+    """Make the outcome of a request of the plumber's."""
+    return accepted(Desk().decide(creation()))
+
+
+def refusal() -> Body:
+    """Make the outcome of a request of the glazier's."""
+    return refused(Desk().ask(NO_CLAIM, "cancel-claim", GLAZIER))
+
+
+def published(body: Body, reader: str | None = None) -> Outgoing:
+    topic = CLAIM_EVENTS_TOPIC if body.type() in CLAIM_EVENTS else REQUEST_OUTCOMES
+    return outgoing(
+        topic.name, "key", body, id="id", source="claims", cause="creation", trace=TRACE, republished_for=reader
+    )
+
+
+def sent(body: Body, reader: str | None = None) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Tell the recipients, and the body that they get."""
+    message = published(body, reader)
+    letter = addressed(message.key.encode(), message.headers, message.value)
+    return letter.recipients, json.loads(letter.value)
+
+
+# Events
+
+
+def test_an_event_goes_to_each_company_that_may_see_the_claim_and_to_no_other() -> None:
+    recipients, _ = sent(event())
+    assert sorted(recipients) == sorted([PLUMBER, INSURER, SURVEYOR])
+
+
+def test_an_event_is_delivered_without_its_audience_and_otherwise_whole() -> None:
+    _, body = sent(event())
+    assert body == {k: v for k, v in json.loads(event().json_bytes()).items() if k != "audience"}
+
+
+@given(
+    audience=st.lists(st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True), unique=True, max_size=5),
+    event_type=st.sampled_from(sorted(CLAIM_EVENTS)),
+    rest=st.dictionaries(
+        st.text(max_size=8).filter(lambda name: name != "audience"),
+        st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), st.lists, max_leaves=4),
+        max_size=4,
+    ),
+)
+@settings(deadline=None)
+def test_whatever_an_event_says_its_audience_gets_all_of_it_but_who_the_audience_is(
+    audience: list[str], event_type: str, rest: dict[str, Any]
+) -> None:
+    headers = [("ce_id", b"1"), ("ce_type", event_type.encode()), ("ce_source", b"/claimbus/claims")]
+    letter = addressed(b"key", headers, json.dumps({**rest, "audience": audience}).encode())
+    assert list(letter.recipients) == audience
+    assert json.loads(letter.value) == rest
+
+
+def test_a_field_named_audience_deeper_in_an_event_is_the_partners_own() -> None:
+    headers = [("ce_id", b"1"), ("ce_type", event().type().encode()), ("ce_source", b"/claimbus/claims")]
+    letter = addressed(b"key", headers, b'{"audience": ["a"], "incident": {"audience": "all"}}')
+    assert json.loads(letter.value) == {"incident": {"audience": "all"}}
+
+
+@pytest.mark.parametrize("body", [event, acceptance])
+def test_a_message_is_delivered_with_the_same_key_id_and_trace(body: Made) -> None:
+    message = published(body())
+    letter = addressed(message.key.encode(), message.headers, message.value)
+    assert letter.key == message.key
+    assert letter.headers == message.headers
+
+
+# Outcomes
+
+
+@pytest.mark.parametrize(("outcome", "asker"), [(acceptance, PLUMBER), (refusal, GLAZIER)])
+def test_an_outcome_goes_to_the_company_that_asked_alone(outcome: Made, asker: str) -> None:
+    recipients, body = sent(outcome())
+    assert recipients == (asker,)
+    assert body == json.loads(outcome().json_bytes())
+
+
+def test_a_refusal_says_to_its_asker_what_it_says() -> None:
+    _, body = sent(refusal())
+    assert (body["code"], body["message"]["nb"]) == (Code.UNKNOWN_CLAIM, Code.UNKNOWN_CLAIM.message.nb)
+
+
+# Published again
+
+
+@pytest.mark.parametrize("reader", ["reporting", "portal"])
+@pytest.mark.parametrize("body", [event, acceptance])
+def test_what_is_published_again_for_reporting_or_portal_goes_to_no_company(body: Made, reader: str) -> None:
+    recipients, _ = sent(body(), reader)
+    assert recipients == ()
+
+
+@pytest.mark.parametrize("body", [event, acceptance])
+def test_what_is_published_again_for_a_company_goes_to_that_company_alone(body: Made) -> None:
+    recipients, told = sent(body(), SURVEYOR)
+    assert recipients == (SURVEYOR,)
+    assert "audience" not in told
+
+
+def test_what_is_published_again_has_the_id_that_it_had_and_says_for_whom_it_is() -> None:
+    message = published(event(), SURVEYOR)
+    headers = dict(addressed(message.key.encode(), message.headers, message.value).headers)
+    assert headers["ce_republishedfor"] == SURVEYOR.encode()
+    assert headers["ce_id"] == dict(published(event()).headers)["ce_id"]
+
+
+# What cannot be understood
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"not JSON", b"[]", b"{}", b'{"audience": "all"}', b'{"audience": [1]}', b'{"audience": null}']
+)
+def test_an_event_without_an_audience_is_undecodable(value: bytes | None) -> None:
+    with pytest.raises(Undecodable):
+        addressed(b"key", published(event()).headers, value)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"not JSON", b"[]", b"{}", b'{"company": 1}', b'{"company": null}'])
+def test_an_outcome_without_a_company_is_undecodable(value: bytes | None) -> None:
+    with pytest.raises(Undecodable):
+        addressed(b"key", published(acceptance()).headers, value)
+
+
+@pytest.mark.parametrize("missing", ["ce_id", "ce_type", "ce_source"])
+def test_a_message_without_its_cloudevents_attributes_is_undecodable(missing: str) -> None:
+    message = published(event())
+    with pytest.raises(Undecodable, match=missing):
+        addressed(b"key", [header for header in message.headers if header[0] != missing], message.value)
+
+
+@pytest.mark.parametrize("name", ["ce_id", "ce_type", "ce_republishedfor"])
+def test_a_header_that_is_not_utf_8_is_undecodable(name: str) -> None:
+    message = published(event())
+    with pytest.raises(Undecodable):
+        addressed(b"key", [*message.headers, (name, b"\xff")], message.value)
+
+
+def test_a_header_that_is_null_is_undecodable() -> None:
+    message = published(event())
+    null: Any = None
+    with pytest.raises(Undecodable):
+        addressed(b"key", [*message.headers, ("ce_id", null)], message.value)
+
+
+def test_a_message_that_is_for_no_company_is_undecodable() -> None:
+    message = published(event())
+    with pytest.raises(Undecodable, match="is not for companies"):
+        addressed(b"key", [*message.headers, ("ce_type", b"claimbus.checked-request.v1")], message.value)
+
+
+def test_a_message_without_a_key_is_delivered_without_one() -> None:
+    message = published(event())
+    assert addressed(None, message.headers, message.value).key == ""

@@ -1,0 +1,150 @@
+"""Companies for a test: an insurer, a partner with two offices and another partner, with ids of their own."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from operations.apply import apply_directory
+from operations.bus import Company, Delivered, NewRequest
+from operations.connection import Connection
+from operations.directory_file import DirectoryFile
+
+_NUMBERS = itertools.count(1)
+
+
+class World:
+    """What a test's companies are called, and their connections to the bus."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        number = next(_NUMBERS)
+        self.insurer_id = f"insurer-{number}"
+        self.partner_id = f"partner-{number}"
+        self.other_id = f"other-{number}"
+        self.office = f"bergen-{number}"
+        """May always create."""
+        self.second_office = f"voss-{number}"
+        """Outside office hours only."""
+        self.other_office = f"tromso-{number}"
+        """Never."""
+        self.handler = f"handler-{number}"
+        apply_directory(connection, DirectoryFile.model_validate(self.directory()), None)
+        self.insurer = Company(connection, self.insurer_id)
+        self.partner = Company(connection, self.partner_id)
+        self.other = Company(connection, self.other_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for company in (self.insurer, self.partner, self.other):
+            company.close()
+
+    def directory(self) -> dict[str, Any]:
+        """The directory file's content."""
+        return {
+            "companies": [
+                {
+                    "id": self.insurer_id,
+                    "name": "Insurer",
+                    "kind": "insurer",
+                    "users": [{"id": self.handler, "name": "Kari Holm", "authorisation_level": 6}],
+                    "permissions": [
+                        {"office": self.office, "creation": "always"},
+                        {"office": self.second_office, "creation": "outside_office_hours"},
+                    ],
+                },
+                {
+                    "id": self.partner_id,
+                    "name": "Partner",
+                    "kind": "partner",
+                    "offices": [{"id": self.office, "name": "Bergen"}, {"id": self.second_office, "name": "Voss"}],
+                },
+                {
+                    "id": self.other_id,
+                    "name": "Other",
+                    "kind": "partner",
+                    "offices": [{"id": self.other_office, "name": "Tromsø"}],
+                },
+            ]
+        }
+
+    def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:  # noqa: A002
+        """Make a request for a temporary claim; changes replace parts of its body."""
+        body = {
+            "insurer": self.insurer_id,
+            "office": self.office,
+            "incident": {
+                "date": (datetime.now(UTC).date() - timedelta(days=1)).isoformat(),
+                "cause": "water",
+                "address": {"street": "Strandgata 1", "postal_code": "5004", "city": "Bergen"},
+            },
+            "policyholder": {"name": "Anne Berg", "phone": "+4791234567"},
+            **changes,
+        }
+        request = NewRequest("create-temporary-claim", body)
+        return request if id is None else NewRequest(request.name, body, id=id)
+
+    def create(self, **changes: Any) -> Delivered:
+        """Have a temporary claim created."""
+        (outcome,) = self.partner.ask(self.creation(**changes))
+        assert outcome.accepted, outcome.body
+        return outcome
+
+    def set_portal(self, **settings: Any) -> datetime:
+        """Have the insurer change its settings; tell from when they are in force."""
+        (outcome,) = self.insurer.ask(NewRequest("set-portal-settings", settings))
+        assert outcome.accepted, outcome.body
+        return datetime.fromisoformat(outcome.body["effective_at"])
+
+    def permit(self, office: str, creation: str, **rights: bool) -> datetime:
+        """Have the insurer give an office a permission; tell from when it is in force."""
+        request = NewRequest("set-office-permission", {"office": office, "creation": creation, **rights})
+        (outcome,) = self.insurer.ask(request)
+        assert outcome.accepted, outcome.body
+        return datetime.fromisoformat(outcome.body["effective_at"])
+
+    def event(self, company: Company, name: str, claim_id: str) -> Delivered:
+        """Wait for an event of a claim on a company's topic."""
+        found: list[Delivered] = []
+
+        def has_come(messages: Sequence[Delivered]) -> bool:
+            found[:] = [m for m in messages if m.type == name and m.body["claim_id"] == claim_id]
+            return bool(found)
+
+        company.wait_until(has_come, what=f"{name} of {claim_id}")
+        return found[0]
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 60.0) -> None:
+    """Wait for a condition, looking often. Raises AssertionError when it takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(0.02)
+
+
+def claimbus(*words: str | Path, connection_file: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    environment = {**os.environ}
+    if connection_file is not None:
+        environment["CLAIMBUS_CONNECTION_FILE"] = str(connection_file)
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("claimbus")), *(str(word) for word in words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    """Read the one JSON document that a command printed."""
+    return json.loads(done.stdout)
