@@ -92,6 +92,8 @@ class _Environment(BaseSettings):
     ssl_ca_file: str | None = None
     username: str = OPERATOR
     password: str = ""
+    databases: dict[str, str] = {}
+    health: dict[str, list[str]] = {}
 
 
 def find_connection_file(given: Path | None) -> Path:
@@ -113,6 +115,8 @@ def load_connection(given: Path | None = None) -> Connection:
         security_protocol=environment.security_protocol,
         sasl_mechanism=environment.sasl_mechanism,
         ssl_ca_file=environment.ssl_ca_file,
+        databases=environment.databases,
+        health=environment.health,
         companies=_read(file).companies if file.exists() else {},
     )
     access = connection.access_for(environment.username)

@@ -10,6 +10,8 @@ from shared.contract.envelope import Headers
 from shared.contract.topics import OPERATOR
 
 _TIMEOUT_S = 15.0
+_POLL_S = 0.05
+"""consume() waits for as many messages as it may return: this is what reading the last ones takes."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ def read_all(connection: Connection, topic: str) -> list[ReadRecord]:
         first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
         consumer.assign([TopicPartition(topic, 0, first)])
         while first < end and not (records and records[-1].offset + 1 >= end):
-            for message in consumer.consume(1000, _TIMEOUT_S):
+            for message in consumer.consume(1000, _POLL_S):
                 if message.error() is not None:
                     raise Unreachable(f"{topic} cannot be read: {message.error()}")
                 records.append(ReadRecord.of(message))

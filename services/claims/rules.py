@@ -39,7 +39,6 @@ from shared.contract.requests import (
     RepublishClaim,
     Request,
 )
-from shared.contract.topics import OPERATOR
 
 R = TypeVar("R", bound=Request)
 
@@ -163,7 +162,7 @@ def register_claim(
 
 
 def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: ClaimNumbers) -> Accepted:
-    """Domain rules 7 and 11: to an own office, or with the right to another partner's; an insurer to any."""
+    """Domain rules 7 and 11: to an own office; with the right, while it is temporary, to others; an insurer to any."""
     claim = _open(_visible(claim, checked))
     own = claim.offices_of(checked.company)
     if request.office is None and not own:
@@ -171,7 +170,7 @@ def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTas
     office = request.office or own[0]
     company = checked.facts.companies_of_offices.get(office, checked.company)
     if company != checked.company and checked.company != claim.insurer:
-        rights = checked.facts.may_assign_to_others
+        rights = checked.facts.may_assign_to_others if claim.state is State.TEMPORARY else []
         if not any(OfficeOfInsurer(insurer=claim.insurer, office=o) in rights for o in own):
             raise Refused(Code.MAY_NOT_ASSIGN_TO_OTHERS, "office", "is another partner's office")
     task = Task(
@@ -289,7 +288,7 @@ _DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, Clai
 
 def _visible(claim: Claim | None, checked: CheckedRequest) -> Claim:
     """Domain rule 10: who may not see a claim can't learn that it exists."""
-    if claim is None or checked.company not in (*claim.audience, OPERATOR):
+    if claim is None or checked.company not in claim.audience:
         raise Refused(Code.UNKNOWN_CLAIM)
     return claim
 

@@ -36,17 +36,18 @@ class _Outcome(BaseModel):
 def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
     """Tell who gets an event or an outcome.
 
-    An outcome goes to the company that asked, an event to its audience, and what is republished to its reader alone.
+    An outcome goes to the company that asked, an event to its audience, and what is republished to its reader alone,
+    if that is one of them.
     Raises Undecodable.
     """
     envelope = read_internal_envelope(headers, value)
     body = envelope.body
     try:
         if envelope.type in OUTCOMES:
-            recipients = [_Outcome.model_validate_json(body).company]
+            recipients = visible_to = [_Outcome.model_validate_json(body).company]
         elif envelope.type in CLAIM_EVENTS:
             event = _ClaimEvent.model_validate_json(body)
-            recipients = event.audience
+            recipients = visible_to = event.audience
             body = to_json(event.model_extra)
         else:
             raise Undecodable(f"{envelope.type} is not for companies")
@@ -55,5 +56,5 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
     if envelope.republished_for in _READERS_OF_THEIR_OWN:
         recipients = []
     elif envelope.republished_for is not None:
-        recipients = [envelope.republished_for]
+        recipients = [company for company in visible_to if company == envelope.republished_for]
     return Letter(tuple(recipients), (key or b"").decode(errors="replace"), headers, body)

@@ -45,7 +45,7 @@ class LocalMoment:
         en = f"{self.local.day} {_MONTHS['en'][self.local.month - 1]} {self.local:%Y %H:%M} {self.zone}"
         hours_nb, hours_en = self._hours_said()
         return LocalizedText(
-            nb=f"{_WEEKDAYS['nb'][self.local.weekday()].title()} {nb}, {hours_nb}",
+            nb=f"{_WEEKDAYS['nb'][self.local.weekday()]} {nb}, {hours_nb}",
             en=f"{_WEEKDAYS['en'][self.local.weekday()]} {en}, {hours_en}",
         )
 

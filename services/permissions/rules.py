@@ -27,7 +27,6 @@ from shared.contract.outcomes import Decision, DecisionRule, Detail
 from shared.contract.requests import (
     REQUESTS,
     RESERVED_COMPANY_IDS,
-    AmendClaim,
     AssignTask,
     ClaimRequest,
     ConvertToNormal,
@@ -123,7 +122,9 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
         inside_office_hours=moment.inside,
         office_hours=moment.hours,
         holiday=moment.holiday,
-        explanation=LocalizedText(nb=f"{said.nb}, tillatelse {permission}", en=f"{said.en}, permission {permission}"),
+        explanation=LocalizedText(
+            nb=f"{said.nb[0].upper()}{said.nb[1:]}, tillatelse {permission}", en=f"{said.en}, permission {permission}"
+        ),
     )
     if permission is CreationPermission.NEVER:
         raise Refused(Code.NEVER_PERMITTED, decision=decision)
@@ -207,16 +208,11 @@ def _check_claim_request(directory: Directory, asked: Asked, sender: Company, re
     """Check what can be checked without the claim, and tell claims what only the directory knows."""
     if isinstance(request, RegisterClaim | ConvertToNormal):
         _own_user(directory, asked, request.handler)
-    if isinstance(request, RegisterClaim | AmendClaim):
-        return Facts(time_zones=_time_zones(directory, asked, sender))
+    if isinstance(request, RegisterClaim):
+        return Facts(time_zones={sender.id: directory.settings(sender.id, asked.at).time_zone})
     if isinstance(request, AssignTask):
         return _facts_for_assignment(directory, asked, sender, request)
     return Facts()
-
-
-def _time_zones(directory: Directory, asked: Asked, sender: Company) -> dict[str, str]:
-    insurers = [sender.id] if sender.kind is CompanyKind.INSURER else []
-    return {insurer: directory.settings(insurer, asked.at).time_zone for insurer in insurers}
 
 
 def _facts_for_assignment(directory: Directory, asked: Asked, sender: Company, request: AssignTask) -> Facts:

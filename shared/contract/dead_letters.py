@@ -3,13 +3,15 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import Base64Bytes
+from pydantic import Base64Bytes, ConfigDict
 
 from shared.contract.fields import Message, Moment
 
 
 class DeadLetter(Message):
     """A message put aside; its id is `<topic>/<partition>/<offset>`."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)  # it is kept as it was, to the name of a header
 
     NAME: ClassVar[str] = "dead-letter"
 

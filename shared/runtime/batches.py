@@ -20,6 +20,7 @@ from shared.runtime import metrics
 from shared.runtime.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
 from shared.runtime.logs import log
 from shared.runtime.publishing import Publisher
+from shared.runtime.reader import UndecodableRecord
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
@@ -75,7 +76,7 @@ class BatchLoop:
         letters: list[tuple[Record, Outgoing]] = []
         for record in records:
             try:
-                decoded.append((record, decode(record)))
+                decoded.append((record, _decoded(record, decode)))
             except Undecodable as problem:
                 letters.append((record, self._put_aside(record, str(problem))))
         dead = {id(record) for record, _ in letters}
@@ -196,6 +197,12 @@ class BatchLoop:
             took_ms=round(took_s * 1000),
             partitions=sorted({f"{r.topic}/{r.partition}" for r in records}),
         )
+
+
+def _decoded(record: Record, decode: Decode[T]) -> T:
+    if isinstance(record, UndecodableRecord):
+        raise Undecodable("no client can read it, since a header's name is not UTF-8; it is still on its topic")
+    return decode(record)
 
 
 def _span(decoded: Sequence[tuple[Record, Any]]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.topics import DEAD_LETTERS, REQUESTS
 from shared.runtime.records import Record
 
+_FORGOTTEN_AFTER_MS = 10 * 60 * 1000
+"""A partition that has had no message for so long says nothing of a deploy that is bad now."""
+
 
 class TooManyDeadLetters(Exception):
     """So much cannot be understood that the fault is more likely ours than the messages' (a bad deploy)."""
@@ -43,12 +46,14 @@ class DeadLetterLimit:
         self._share = share
         self._window = window
         self._recent: defaultdict[tuple[str, int], deque[bool]] = defaultdict(lambda: deque(maxlen=window))
+        self._last: dict[tuple[str, int], int] = {}
 
     def check(self, read: Iterable[tuple[Record, bool]]) -> None:
         """Count a batch's records, each with whether it is a dead letter. Raises TooManyDeadLetters."""
         for record, dead in read:
             self._recent[record.topic, record.partition].append(dead)
-        over = sorted({topic for (topic, _), recent in self._recent.items() if self._is_over(recent)})
+            self._last[record.topic, record.partition] = record.timestamp
+        over = sorted({topic for topic, number in self._recent if self._is_over(topic, number)})
         ours = [topic for topic in over if not topic.startswith(REQUESTS.prefix)]
         if ours or len(over) > 1:
             raise TooManyDeadLetters(
@@ -56,5 +61,7 @@ class DeadLetterLimit:
                 "cannot be understood"
             )
 
-    def _is_over(self, recent: "deque[bool]") -> bool:
-        return len(recent) == self._window and sum(recent) > self._share * self._window
+    def _is_over(self, topic: str, partition: int) -> bool:
+        recent = self._recent[topic, partition]
+        forgotten = max(self._last.values()) - self._last[topic, partition] > _FORGOTTEN_AFTER_MS
+        return not forgotten and len(recent) == self._window and sum(recent) > self._share * self._window

@@ -25,6 +25,7 @@ from shared.runtime.batches import BatchLoop, Decode, Handler, Misconfigured, St
 from shared.runtime.dead_letters import TooManyDeadLetters
 from shared.runtime.logs import configure_logs, log
 from shared.runtime.publishing import Publisher
+from shared.runtime.reader import PatientConsumer
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
@@ -141,6 +142,7 @@ class Service:
             try:
                 for hook in self.on_start:
                     await hook()
+                await self._connect()
                 await self._broker.start()
             except (KafkaError, OSError, *self._away) as error:
                 log.warning("not started yet", reason=type(error).__name__, wait_s=wait_s)
@@ -151,6 +153,13 @@ class Service:
                 self._started = True
                 log.info("started", health=self.health_url)
                 return
+
+    async def _connect(self) -> None:
+        """Connect the broker, and have it read with our consumer in the place of aiokafka's."""
+        await self._broker.connect()
+        config = self._broker.config.broker_config
+        if isinstance(config.builder, functools.partial):
+            config.builder = functools.partial(PatientConsumer, **config.builder.keywords)
 
     async def _shut_down(self) -> None:
         self.loop.stopping.set()

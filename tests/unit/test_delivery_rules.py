@@ -132,11 +132,15 @@ def test_what_is_published_again_for_reporting_or_portal_goes_to_no_company(body
     assert recipients == ()
 
 
-@pytest.mark.parametrize("body", [event, acceptance])
-def test_what_is_published_again_for_a_company_goes_to_that_company_alone(body: Made) -> None:
-    recipients, told = sent(body(), SURVEYOR)
+def test_an_event_published_again_for_a_company_goes_to_that_company_alone() -> None:
+    recipients, told = sent(event(), SURVEYOR)
     assert recipients == (SURVEYOR,)
     assert "audience" not in told
+
+
+def test_an_outcome_published_again_for_a_company_goes_to_it_only_if_it_asked() -> None:
+    assert sent(acceptance(), PLUMBER)[0] == (PLUMBER,)
+    assert sent(acceptance(), SURVEYOR)[0] == ()
 
 
 def test_what_is_published_again_has_the_id_that_it_had_and_says_for_whom_it_is() -> None:

@@ -1,0 +1,77 @@
+"""A consumer that reads past a record that Kafka's own client cannot decode."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+_CAREFUL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodableRecord:
+    """Stands for a record that cannot be decoded: only where it is is known. It stays on its topic as it was."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """When it was met, in milliseconds since 1970 UTC."""
+    timestamp_type: int = 1
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class PatientConsumer(AIOKafkaConsumer):
+    """Gives an UndecodableRecord in the place of a record whose header names are not UTF-8.
+
+    Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, loses what it had
+    decoded before it, fetches the same again and raises again: one company's record would stop the reader for all.
+    So after such an error records are taken one at a time for a while, which tells where the bad one is.
+    """
+
+    _careful_until = 0.0
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[Any]]:
+        """Fetch records, as AIOKafkaConsumer does."""
+        if time.monotonic() >= self._careful_until:
+            try:
+                fetched: dict[TopicPartition, list[Any]] = await super().getmany(
+                    *partitions, timeout_ms=timeout_ms, max_records=max_records
+                )
+            except UnicodeDecodeError:
+                self._careful_until = time.monotonic() + _CAREFUL_S
+            else:
+                return fetched
+        fetched = await self._one_at_a_time(partitions or tuple(self.assignment()), max_records or 500)
+        if not fetched:
+            await asyncio.sleep(timeout_ms / 1000)
+        return fetched
+
+    async def _one_at_a_time(
+        self, partitions: Sequence[TopicPartition], max_records: int
+    ) -> dict[TopicPartition, list[Any]]:
+        fetched: dict[TopicPartition, list[Any]] = {}
+        left = max_records
+        for partition in partitions:
+            while left and (record := await self._next(partition)) is not None:
+                fetched.setdefault(partition, []).append(record)
+                left -= 1
+        return fetched
+
+    async def _next(self, partition: TopicPartition) -> Any:
+        """Take the next record that has been fetched already; the position is then behind it."""
+        try:
+            records = await super().getmany(partition, timeout_ms=0, max_records=1)
+        except UnicodeDecodeError:
+            self._careful_until = time.monotonic() + _CAREFUL_S
+            offset = await self.position(partition)
+            self.seek(partition, offset + 1)
+            return UndecodableRecord(partition.topic, partition.partition, offset, time.time_ns() // 1_000_000)
+        return records[partition][0] if records else None
