@@ -181,7 +181,7 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
 
     Raises Undecodable if it is not in binary mode with an id and a type.
     """
-    texts: dict[str, bytes] = {name: value for name, value in headers if value is not None}
+    texts: dict[str, bytes] = {name: value for name, value in dict(headers).items() if value is not None}
     try:
         return Envelope(
             id=texts["ce_id"].decode(),

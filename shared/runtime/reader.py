@@ -27,11 +27,12 @@ class UndecodableRecord:
 
 
 class PatientConsumer(AIOKafkaConsumer):
-    """Gives an UndecodableRecord in the place of a record whose header names are not UTF-8.
+    """Gives an UndecodableRecord in the place of a record that cannot be decoded since a header's name is not UTF-8.
 
     Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, loses what it had
     decoded before it, fetches the same again and raises again: one company's record would stop the reader for all.
-    So after such an error records are taken one at a time for a while, which tells where the bad one is.
+    So after such an error records are taken one at a time for a while, which tells where the bad one is. What its
+    producer sent in the same batch behind it cannot be decoded either, and is passed in the same way.
     """
 
     _careful_until = 0.0
