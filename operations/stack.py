@@ -154,6 +154,17 @@ class Stack:
         """The instances of a service."""
         return [instance for instance in self.instances if instance.service == service]
 
+    def add(self, service: str) -> Instance:
+        """Start one more instance of a service."""
+        instance = self._new_instance(service, len(self.of(service)) + 1)
+        instance.start()
+        return instance
+
+    def remove(self, instance: Instance) -> None:
+        """Stop an instance for good."""
+        instance.stop()
+        self.instances.remove(instance)
+
     def watch(self) -> list[str]:
         """Start again what has died; tell what was started."""
         started = [instance.name for instance in self.instances if instance.watch()]
@@ -189,16 +200,19 @@ class Stack:
     def _start_services(self) -> None:
         for service, count in self._wanted.items():
             for number in range(1, count + 1):
-                environment = {
-                    "CLAIMBUS_BOOTSTRAP_SERVERS": self.connection.bootstrap_servers,
-                    "CLAIMBUS_USERNAME": service,
-                    "CLAIMBUS_PASSWORD": self._passwords[service],
-                    "CLAIMBUS_DATABASE_URL": self.connection.databases.get(service, ""),
-                    "CLAIMBUS_HEALTH_PORT": str(free_port()),
-                }
-                instance = Instance(service, number, environment, self.folder / "logs" / f"{service}-{number}.log")
-                self.instances.append(instance)
-                instance.start()
+                self._new_instance(service, number).start()
+
+    def _new_instance(self, service: str, number: int) -> Instance:
+        environment = {
+            "CLAIMBUS_BOOTSTRAP_SERVERS": self.connection.bootstrap_servers,
+            "CLAIMBUS_USERNAME": service,
+            "CLAIMBUS_PASSWORD": self._passwords[service],
+            "CLAIMBUS_DATABASE_URL": self.connection.databases.get(service, ""),
+            "CLAIMBUS_HEALTH_PORT": str(free_port()),
+        }
+        instance = Instance(service, number, environment, self.folder / "logs" / f"{service}-{number}.log")
+        self.instances.append(instance)
+        return instance
 
     def _note_processes(self) -> None:
         pids = {service: [i.pid for i in self.of(service) if i.pid is not None] for service in self._wanted}

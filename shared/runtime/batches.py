@@ -201,7 +201,7 @@ class BatchLoop:
 
 def _decoded(record: Record, decode: Decode[T]) -> T:
     if isinstance(record, UndecodableRecord):
-        raise Undecodable("it cannot be read, since its batch has a header name that is not UTF-8; it is still on its topic")
+        raise Undecodable("a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic")
     return decode(record)
 
 

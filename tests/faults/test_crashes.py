@@ -1,0 +1,116 @@
+"""Nothing is lost and nothing happens twice, whatever is killed (domain rule 21; architecture: Nothing lost)."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from operations.bus import Delivered, NewRequest
+from operations.stack import Stack
+from tests.world import World, wait_until
+
+REQUESTS = 1000
+
+
+def test_a_thousand_requests_survive_the_killing_of_each_service(stack: Stack, world: World) -> None:
+    requests = [world.creation(tasks=[{"kind": "first_aid"}]) for _ in range(REQUESTS)]
+    victims = iter(["permissions", "claims", "delivery"])
+    for part in _parts(requests, 4):
+        world.partner.send(part)
+        victim = next(victims, None)
+        if victim is not None:
+            # In the middle of it: some of this part is answered and the rest is not.
+            seen = _outcomes(world)
+            wait_until(lambda seen=seen: _read(world) and _outcomes(world) > seen, what="the work to begin")  # type: ignore[misc]
+            (instance,) = stack.of(victim)
+            assert instance.pid is not None
+            os.kill(instance.pid, signal.SIGKILL)
+    _check_all(stack, world, requests)
+
+
+def test_a_thousand_requests_survive_the_killing_of_postgresql(stack: Stack, world: World) -> None:
+    _check_with(stack, world, stack.postgres.kill)
+
+
+def test_a_thousand_requests_survive_the_killing_of_kafka(stack: Stack, world: World) -> None:
+    _check_with(stack, world, stack.kafka.kill)
+
+
+def test_an_instance_that_wakes_up_after_its_partitions_were_given_away_changes_nothing(
+    stack: Stack, world: World
+) -> None:
+    (claims,) = stack.of("claims")
+    assert claims.pid is not None
+    requests = [world.creation() for _ in range(REQUESTS)]
+    world.partner.send(requests[:500])
+    wait_until(lambda: _read(world) and _outcomes(world) > 0, what="the work to begin")
+    os.kill(claims.pid, signal.SIGSTOP)
+    second = stack.add("claims")
+    try:
+        world.partner.send(requests[500:])
+        wait_until(lambda: _read(world) and _outcomes(world) > 600, what="the second instance to take over")
+        os.kill(claims.pid, signal.SIGCONT)
+        _check_all(stack, world, requests)
+    finally:
+        os.kill(claims.pid, signal.SIGCONT)
+        stack.remove(second)
+
+
+def _check_with(stack: Stack, world: World, kill: Callable[[], None]) -> None:
+    requests = [world.creation() for _ in range(REQUESTS)]
+    world.partner.send(requests[:500])
+    wait_until(lambda: _read(world) and _outcomes(world) > 0, what="the work to begin")
+    kill()
+    stack.watch()
+    world.partner.send(requests[500:])
+    _check_all(stack, world, requests)
+
+
+def _check_all(stack: Stack, world: World, requests: list[NewRequest]) -> None:
+    """Every request has one outcome and one claim with all its versions; what was repeated is the same to the letter."""
+    wanted = {request.id for request in requests}
+
+    def complete() -> bool:
+        stack.watch()
+        _read(world)
+        outcomes = [m for m in world.partner.received if m.is_outcome]
+        created = {m.body["claim_id"] for m in world.partner.received if m.type == "temporary-claim-created"}
+        return {o.body["request_id"] for o in outcomes} >= wanted and len(created) >= len(wanted)
+
+    wait_until(complete, what=f"{len(wanted)} outcomes and claims", timeout_s=120)
+    by_id: dict[tuple[str, str], list[Delivered]] = {}
+    for message in world.partner.received:
+        by_id.setdefault((message.type, message.id), []).append(message)
+    assert all(m.body == same[0].body for same in by_id.values() for m in same)
+    outcomes = Counter(m.body["request_id"] for m in (same[0] for same in by_id.values()) if m.is_outcome)
+    assert set(outcomes) == wanted
+    assert set(outcomes.values()) == {1}
+    claims = Counter(m.body["claim_id"] for m in (s[0] for s in by_id.values()) if m.type == "temporary-claim-created")
+    assert len(claims) == len(wanted)
+    assert set(claims.values()) == {1}
+    assert all(m.body["version"] == 1 for m in world.partner.received if not m.is_outcome)
+
+
+def _read(world: World) -> bool:
+    world.partner.read()
+    return True
+
+
+def _outcomes(world: World) -> int:
+    return sum(message.is_outcome for message in world.partner.received)
+
+
+def _parts(requests: list[NewRequest], number: int) -> Iterator[list[NewRequest]]:
+    size = len(requests) // number
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(stack: Stack) -> Iterator[None]:
+    yield
+    stack.watch()
+    wait_until(lambda: all(i.pid is not None for i in stack.instances) or bool(stack.watch()), what="all to run")
+    stack.wait_until_ready()
