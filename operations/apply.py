@@ -40,6 +40,7 @@ class Step:
 
 def apply(
     file: Annotated[Path, typer.Argument(help="The directory file (YAML).")],
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition of new companies' topics.")] = 1,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +48,9 @@ def apply(
     try:
         wanted = read_directory_file(file)
         connection = load_connection(connection_file)
-        provisioned, steps = apply_directory(connection, wanted, find_connection_file(connection_file))
+        provisioned, steps = apply_directory(
+            connection, wanted, find_connection_file(connection_file), replicas=replicas
+        )
     except (WrongFile, Unreachable, NotProvisioned, NotApplied, NoAnswer, KafkaException) as error:
         fail(error)
     if as_json:
@@ -62,7 +65,7 @@ def apply(
 
 
 def apply_directory(
-    connection: Connection, wanted: DirectoryFile, connection_file: Path | None
+    connection: Connection, wanted: DirectoryFile, connection_file: Path | None, *, replicas: int = 1
 ) -> tuple[list[str], list[Step]]:
     """Make a directory file true; tell the companies that were provisioned and the requests that were sent.
 
@@ -77,7 +80,7 @@ def apply_directory(
         for company in ids
         if company not in connection.companies or any(topic.endswith(f".{company}") for topic in without_topics)
     ]
-    provision_companies(connection, provisioned)
+    provision_companies(connection, provisioned, replication=replicas)
     if provisioned and connection_file is not None:
         connection.save(connection_file)
     steps = list(needed(known, wanted))

@@ -10,9 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from operations.connection import CompanyAccess, Connection, write_privately
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, free_port
@@ -33,6 +33,44 @@ _HEALTHY_AFTER_S = 30.0
 
 class NotUp(Exception):
     """Something would not start."""
+
+
+class Server(Protocol):
+    """A server that the services need, embedded or in a container."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+    def stop(self) -> None:
+        """Stop it cleanly."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class KafkaServer(Server, Protocol):
+    """A Kafka with SCRAM and ACLs."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect."""
+
+
+class PostgresServer(Server, Protocol):
+    """A PostgreSQL with passwords."""
+
+    def url(self, database: str, user: str, password: str) -> str:
+        """Tell where a database is."""
+
+    def create_database(self, name: str, *, owner: str, password: str) -> None:
+        """Make a database and its owner."""
 
 
 class Instance:
@@ -101,14 +139,23 @@ class Instance:
 class Stack:
     """Starts, watches and stops it all. Its folder is kept between starts; only one stack can use it at a time."""
 
-    def __init__(self, folder: Path, instances: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        instances: Mapping[str, int] | None = None,
+        *,
+        kafka: Callable[..., KafkaServer] = EmbeddedKafka,
+        postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
+    ) -> None:
+        """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on."""
         self.folder = folder
+        self._servers = kafka, postgres
         self.instances: list[Instance] = []
         self._wanted = dict.fromkeys(RUN_HERE, 1) | dict(instances or {})
         self._folder_lock: int | None = None
         self._passwords: dict[str, str] = {}
-        self.kafka: EmbeddedKafka
-        self.postgres: EmbeddedPostgres
+        self.kafka: KafkaServer
+        self.postgres: PostgresServer
         self.connection: Connection
 
     def start(self) -> None:
@@ -119,10 +166,9 @@ class Stack:
         self._passwords = self._kept_passwords()
         ports = self._kept_ports()
         companies = self._kept_companies()
-        self.kafka = EmbeddedKafka(
-            self.folder / "kafka", port=ports["kafka"], users={OPERATOR: companies[OPERATOR].password}
-        )
-        self.postgres = EmbeddedPostgres(self.folder / "postgres", port=ports["postgres"])
+        kafka, postgres = self._servers
+        self.kafka = kafka(self.folder / "kafka", port=ports["kafka"], users={OPERATOR: companies[OPERATOR].password})
+        self.postgres = postgres(self.folder / "postgres", port=ports["postgres"])
         self.kafka.start()
         self.postgres.start()
         self.connection = Connection(
@@ -169,7 +215,7 @@ class Stack:
         """Start again what has died; tell what was started."""
         started = [instance.name for instance in self.instances if instance.watch()]
         for name in ("kafka", "postgres"):
-            server: EmbeddedKafka | EmbeddedPostgres = getattr(self, name)
+            server: Server = getattr(self, name)
             if not server.is_running():
                 server.start()
                 started.append(name)

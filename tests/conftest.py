@@ -10,6 +10,8 @@ import pytest
 
 from operations.connection import Connection
 from operations.stack import Stack
+from tests.containers.engine import missing
+from tests.containers.servers import ContainerKafka, ContainerPostgres
 from tests.world import World
 
 # A test waits for each new company's topic to be seen.
@@ -27,8 +29,13 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(folder: Path) -> Iterator[Stack]:
-    """Everything, started once."""
-    stack = Stack(folder)
+    """Everything, started once; on containers instead of embedded servers with CLAIMBUS_TEST_STACK=containers."""
+    if os.environ.get("CLAIMBUS_TEST_STACK") == "containers":
+        if reason := missing():
+            pytest.skip(reason)
+        stack = Stack(folder, kafka=ContainerKafka, postgres=ContainerPostgres)
+    else:
+        stack = Stack(folder)
     try:
         stack.start()
         yield stack

@@ -1,0 +1,227 @@
+"""The compose project as an operator uses it: up, apply, storm, scale, down; and who is kept out."""
+
+import json
+import os
+import secrets
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from operations.bus import Company, NewRequest
+from operations.connection import CompanyAccess, Connection
+from operations.embedded import free_port
+from shared.contract.topics import OPERATOR
+from tests.containers.engine import missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {"permissions": 1, "claims": 3, "delivery": 1}
+PASSWORDS = ("OPERATOR", "PERMISSIONS", "CLAIMS", "DELIVERY", "POSTGRES", "CLAIMS_DATABASE")
+CLAIMS = 500
+CONFINED = """
+import json, os
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+try:
+    open("/opt/claimbus/written", "w")
+    writes = True
+except OSError:
+    writes = False
+print(json.dumps({"uid": os.getuid(), "capabilities": int(status["CapBnd"], 16), "writes": writes,
+                  "new_privileges": status["NoNewPrivs"].strip() != "1"}))
+"""
+CONTROLLER = "import socket; socket.create_connection(('kafka', 9093), 5)"
+ASK_CONTROLLER = """
+cat >/tmp/client.properties <<<"$CLIENT"
+/opt/kafka/bin/kafka-metadata-quorum.sh --bootstrap-controller 127.0.0.1:9093 --command-config /tmp/client.properties \\
+  describe --status
+"""
+ANONYMOUS = "default.api.timeout.ms=3000\nrequest.timeout.ms=3000\n"
+ITSELF = """
+security.protocol=SASL_PLAINTEXT
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="kafka" password="%s";
+"""
+
+
+class Project:
+    """A compose project of its own, with passwords, a port and an image of its own."""
+
+    def __init__(self) -> None:
+        self.name = f"claimbus-test-{uuid.uuid4().hex[:8]}"
+        self.image = f"claimbus:{self.name}"
+        self.passwords = {name: secrets.token_hex(16) for name in PASSWORDS}
+        self.bootstrap_servers = f"127.0.0.1:{free_port()}"
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIMBUS_")}
+        self._environment |= {f"CLAIMBUS_{name}_PASSWORD": password for name, password in self.passwords.items()}
+        self._environment["CLAIMBUS_KAFKA_PORT"] = self.bootstrap_servers.partition(":")[2]
+        self._environment["CLAIMBUS_IMAGE"] = self.image
+
+    def compose(self, *words: str) -> str:
+        command = ["docker", "compose", "--project-name", self.name, "--project-directory", str(ROOT)]
+        return _run([*command, "--env-file", os.devnull, *words], self._environment)
+
+    def up(self) -> None:
+        scale = [f"--scale={service}={count}" for service, count in SERVICES.items()]
+        self.compose("up", "--detach", "--wait", "--wait-timeout=240", *scale)
+
+    def command(self, *words: str) -> str:
+        return self.compose("run", "--rm", "--no-TTY", "claimbus", *words)
+
+    def containers(self) -> list[str]:
+        return self.compose("ps", "--all", "--quiet").split()
+
+    def connection(self) -> Connection:
+        """How a program on the host reaches the bus, with the passwords that `claimbus apply` has made."""
+        kept = self.compose("run", "--rm", "--no-TTY", "--entrypoint=cat", "claimbus", "connection.json")
+        companies = Connection.model_validate_json(kept).companies
+        companies[OPERATOR] = CompanyAccess(password=self.passwords["OPERATOR"], token="")
+        return Connection(bootstrap_servers=self.bootstrap_servers, companies=companies)
+
+    def down(self) -> None:
+        """Remove everything, and make sure of it."""
+        volumes = {mount["Name"] for c in inspect(*self.containers()) for mount in c["Mounts"] if "Name" in mount}
+        self.compose("--profile=*", "down", "--volumes", "--remove-orphans")
+        _run(["docker", "image", "rm", self.image])
+        label = f"--filter=label=com.docker.compose.project={self.name}"
+        left = [_run(["docker", kind, "ls", "--quiet", label]) for kind in ("volume", "network")]
+        left.append(_run(["docker", "container", "ls", "--all", "--quiet", label]))
+        assert "".join(left) == ""
+        assert not volumes & set(_run(["docker", "volume", "ls", "--quiet"]).split())
+
+
+def inspect(*containers: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_run(["docker", "inspect", *containers])) if containers else []
+    return found
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    project = Project()
+    try:
+        project.compose("build")
+        try:
+            project.up()
+        except AssertionError as failed:
+            failed.add_note(project.compose("logs", "--no-color", "--tail=50"))
+            raise
+        project.command("apply", "/directory.yaml")
+        yield project
+    finally:
+        project.down()
+
+
+@pytest.fixture(scope="module")
+def connection(project: Project) -> Connection:
+    return project.connection()
+
+
+def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothing(project: Project) -> None:
+    account = json.loads(project.command("storm", f"--claims={CLAIMS}", "--json"))
+    assert account["sent"] == account["accepted"] == CLAIMS
+    assert account["lost"] == account["duplicated"] == 0
+    assert account["refused"] == {}
+    status = json.loads(project.command("status", "--json"))
+    assert status["healthy"]
+    assert status["dead_letters"] == 0
+    assert status["temporary_claims"] == {"fjord-forsikring": CLAIMS}
+    assert {service["service"]: service["health"] for service in status["services"]} == {
+        service: ["ready"] for service in SERVICES
+    }
+
+
+def test_each_service_has_as_many_healthy_instances_as_it_was_scaled_to(project: Project) -> None:
+    for service, count in SERVICES.items():
+        instances = inspect(*project.compose("ps", "--quiet", service).split())
+        assert [instance["State"]["Health"]["Status"] for instance in instances] == ["healthy"] * count
+
+
+def test_up_again_restarts_nothing_and_what_was_applied_still_holds(project: Project) -> None:
+    before = set(project.containers())
+    started = [container["State"]["StartedAt"] for container in inspect(*project.compose("ps", "--quiet").split())]
+    project.up()
+    assert set(project.containers()) == before
+    after = [container["State"]["StartedAt"] for container in inspect(*project.compose("ps", "--quiet").split())]
+    assert after == started
+    assert project.command("apply", "/directory.yaml").strip() == "everything in the file holds already"
+
+
+def test_no_process_in_any_container_is_roots(project: Project) -> None:
+    running = project.compose("ps", "--quiet").split()
+    assert len(running) == sum(SERVICES.values()) + 2
+    for container in running:
+        _, *owners = _run(["docker", "top", container, "-eo", "uid,pid"]).splitlines()
+        assert owners
+        assert "0" not in [line.split()[0] for line in owners]
+
+
+def test_a_service_can_write_nothing_and_has_no_capabilities(project: Project) -> None:
+    for service, count in SERVICES.items():
+        for number in range(1, count + 1):
+            said = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
+            assert json.loads(said) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}
+
+
+def test_a_client_without_a_password_or_with_a_wrong_one_is_refused(connection: Connection) -> None:
+    with pytest.raises(KafkaException):
+        AdminClient({"bootstrap.servers": connection.bootstrap_servers, "log_level": 0}).list_topics(timeout=3)
+    errors: list[KafkaError] = []
+    client: dict[str, Any] = {**connection.client(), "sasl.password": "dev", "error_cb": errors.append}
+    guess = AdminClient(client)
+    with pytest.raises(KafkaException):
+        guess.list_topics(timeout=3)
+    guess.poll(0)
+    assert KafkaError._AUTHENTICATION in [error.code() for error in errors]
+    assert AdminClient(connection.client()).list_topics(timeout=10).topics
+
+
+def test_a_company_is_refused_on_another_companys_topics(connection: Connection) -> None:
+    with Company(connection, "nord-ror") as stranger:
+        assert stranger.error_reading("events.nord-ror") is None
+        assert stranger.error_reading("events.vest-skadeservice") == "TOPIC_AUTHORIZATION_FAILED"
+        assert stranger.error_reading("claim-events") == "TOPIC_AUTHORIZATION_FAILED"
+        forged = NewRequest("create-temporary-claim", {"office": "vest-bergen", "insurer": "fjord-forsikring"})
+        with pytest.raises(KafkaException) as refused:
+            stranger.send([forged], topic="requests.vest-skadeservice")
+    assert refused.value.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def ask_controller(project: Project, client: str) -> str:
+    return project.compose("exec", "--no-TTY", f"--env=CLIENT={client}", "kafka", "bash", "-c", ASK_CONTROLLER)
+
+
+def test_kafkas_controller_is_out_of_reach_and_closed_to_the_anonymous(project: Project) -> None:
+    with pytest.raises(AssertionError, match="ConnectionRefusedError"):
+        project.compose("exec", "--no-TTY", "delivery", "python", "-c", CONTROLLER)
+    own = project.compose("exec", "--no-TTY", "kafka", "cat", "/var/lib/kafka/data/password").strip()
+    assert "LeaderId" in ask_controller(project, ITSELF % own)
+    with pytest.raises(AssertionError, match="TimeoutException"):
+        ask_controller(project, ANONYMOUS)
+
+
+def test_the_claims_database_is_for_the_claims_service_alone(project: Project) -> None:
+    psql = ["exec", "--no-TTY", "postgres", "psql", "--no-psqlrc", "--host=127.0.0.1"]
+    project.compose(*psql, "--username=postgres", "--command=create role stranger login")
+    with pytest.raises(AssertionError, match='permission denied for database "claims"'):
+        project.compose(*psql, "--username=stranger", "--dbname=claims", "--command=select 1")
+    with pytest.raises(AssertionError, match='permission denied for database "postgres"'):
+        project.compose(*psql, "--username=claims", "--dbname=postgres", "--command=select 1")
+
+
+@pytest.mark.parametrize("command", [["up", "--data=/tmp/data"], ["demo"]])
+def test_what_needs_the_embedded_servers_says_what_to_install(project: Project, command: list[str]) -> None:
+    with pytest.raises(AssertionError, match=r"ended with 1:\n(?s:.*)install claimbus\[embedded\]"):
+        project.command(*command)

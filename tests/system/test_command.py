@@ -1,0 +1,251 @@
+"""The `claimbus` command as its users have it: its words, its output, its exit status."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.bus import NewRequest
+from operations.connection import Connection
+from operations.stack import Stack
+from tests.world import World, as_json, claimbus, wait_until
+
+DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
+
+
+@pytest.fixture
+def file(stack: Stack, connection: Connection, tmp_path: Path) -> Path:
+    """A connection file, as `claimbus up` writes it."""
+    file = tmp_path / "connection.json"
+    connection.save(file)
+    return file
+
+
+def explain(*words: str | Path) -> Any:
+    done = claimbus("explain", "--insurer", "fjord-forsikring", *words, "--directory", DIRECTORY, "--json")
+    assert done.returncode == 0, done.stderr
+    return as_json(done)
+
+
+@pytest.mark.parametrize(
+    ("office", "at", "allowed", "code", "rule"),
+    [
+        ("vest-voss", "2026-11-24T15:59:59.999999+01:00", False, "inside_office_hours", "inside_office_hours"),
+        ("vest-voss", "2026-11-24T16:00:00+01:00", True, None, "after_closing"),
+        ("vest-voss", "2026-11-24T07:59:59Z", False, "inside_office_hours", "inside_office_hours"),  # 08:59:59 in Oslo
+        ("vest-voss", "2026-11-24T07:59:59.999999", True, None, "before_opening"),  # the insurer's local time
+        ("vest-voss", "2026-12-24T12:00:00+01:00", True, None, "after_closing"),
+        ("vest-voss", "2026-12-24T11:59:59+01:00", False, "inside_office_hours", "inside_office_hours"),
+        ("vest-voss", "2026-12-25T10:00:00+01:00", True, None, "public_holiday"),
+        ("vest-voss", "2026-11-28T10:00:00+01:00", True, None, "closed_weekday"),
+        ("vest-bergen", "2026-11-24T12:00:00+01:00", True, None, "always_permitted"),
+        ("nord-tromso", "2026-11-24T03:00:00+01:00", False, "never_permitted", "never_permitted"),
+    ],
+)
+def test_explain_answers_from_a_file_with_nothing_running(
+    office: str, at: str, allowed: bool, code: str | None, rule: str
+) -> None:
+    answer = explain("--office", office, "--at", at)
+    assert (answer["allowed"], answer["code"], answer["decision"]["rule"]) == (allowed, code, rule)
+
+
+def test_explain_asks_about_a_right_and_knows_whom_it_does_not_know() -> None:
+    at = ("--at", "2026-11-24T12:00:00+01:00")
+    assert explain("--office", "vest-bergen", *at, "--right", "may_assign_to_others")["allowed"]
+    lacking = explain("--office", "vest-bergen", *at, "--right", "may_define_claim_number")
+    assert lacking["code"] == "may_not_define_claim_number"
+    assert explain("--office", "nowhere", *at) == {"allowed": False, "code": "unknown_office", "decision": None}
+
+
+def test_explain_says_what_is_wrong_with_a_time() -> None:
+    done = claimbus("explain", "--insurer", "i", "--office", "o", "--at", "noon", "--directory", DIRECTORY)
+    assert done.returncode == 2
+    assert "noon" in done.stderr
+
+
+def test_explain_answers_from_the_bus_like_the_service(world: World, file: Path) -> None:
+    (outcome,) = world.partner.ask(world.creation(office=world.second_office))
+    words = ["--insurer", world.insurer_id, "--office", world.second_office, "--at", outcome.body["requested_at"]]
+    answer = as_json(claimbus("explain", *words, "--json", "--connection-file", file))
+    assert answer["decision"] == outcome.body["decision"]
+    assert answer["allowed"] is outcome.accepted
+
+
+def test_apply_does_what_is_missing_and_the_second_time_nothing(file: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "directory.yaml"
+    directory.write_text(DIRECTORY.read_text())
+    first = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
+    assert first["provisioned"] == ["fjord-forsikring", "vest-skadeservice", "nord-ror"]
+    assert "registered the office vest-bergen of vest-skadeservice" in first["done"]
+    again = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
+    assert again == {"provisioned": [], "done": []}
+    directory.write_text(directory.read_text().replace("creation: never", "creation: always"))
+    changed = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
+    assert changed["done"] == ["permitted nord-tromso to create for fjord-forsikring: always"]
+    assert "nord-ror" in Connection.model_validate_json(file.read_text()).companies
+
+
+def test_apply_refuses_a_wrong_file_as_a_whole_with_line_and_reason(file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        "companies:\n"
+        "  - {id: ok-forsikring, name: OK, kind: insurer}\n"
+        "  - id: Not A Slug\n"
+        "    name: X\n"
+        "    kind: broker\n"
+    )
+    done = claimbus("apply", wrong, "--connection-file", file)
+    assert done.returncode == 1
+    assert re.search(r"wrong\.yaml:3: companies\.1\.id: ", done.stderr)
+    assert re.search(r"wrong\.yaml:5: companies\.1\.kind: ", done.stderr)
+    unknown = claimbus("explain", "--insurer", "ok-forsikring", "--office", "x", "--json", "--connection-file", file)
+    assert as_json(unknown)["code"] == "unknown_insurer"
+
+
+def test_submit_prints_the_outcomes_of_a_files_requests(world: World, file: Path, tmp_path: Path) -> None:
+    requests = tmp_path / "requests.json"
+    good, bad = world.creation(), {"type": "create-temporary-claim", "id": "bad-1", "body": {}}
+    requests.write_text(json.dumps([{"type": good.name, "id": "good-1", "body": good.body}, bad]))
+    outcomes = as_json(claimbus("submit", requests, "--as", world.partner_id, "--json", "--connection-file", file))
+    assert [(o["request_id"], o["type"]) for o in outcomes] == [
+        ("good-1", "request-accepted"),
+        ("bad-1", "request-refused"),
+    ]
+    told = claimbus("submit", requests, "--as", world.partner_id, "--connection-file", file)
+    assert "good-1: accepted" in told.stdout
+    assert "policyholder: Field required" in told.stdout
+
+
+def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) -> None:
+    world.create()
+    status = as_json(claimbus("status", "--json", "--connection-file", file))
+    assert status["healthy"] is True
+    assert {s["service"]: s["health"] for s in status["services"]} == {
+        "permissions": ["ready"],
+        "claims": ["ready"],
+        "delivery": ["ready"],
+    }
+    assert all(s["lag"] is not None for s in status["services"])
+    assert status["temporary_claims"][world.insurer_id] == 1
+
+
+def test_status_says_so_when_a_service_does_not_answer(stack: Stack, file: Path) -> None:
+    (delivery,) = stack.of("delivery")
+    delivery.stop()
+    try:
+        done = claimbus("status", "--json", "--connection-file", file)
+        assert done.returncode == 1
+        assert as_json(done)["healthy"] is False
+    finally:
+        delivery.start()
+
+
+def test_a_storm_is_accounted_for(world: World, file: Path) -> None:
+    words = ["--claims", "300", "--office", world.office, "--insurer", world.insurer_id, "--json"]
+    account = as_json(claimbus("storm", *words, "--connection-file", file))
+    assert (account["sent"], account["accepted"], account["lost"], account["duplicated"]) == (300, 300, 0, 0)
+    assert account["latency_ms"]["p50"] <= account["latency_ms"]["p99"]
+
+
+def test_dead_letters_are_listed_shown_replayed_and_discarded(world: World, file: Path) -> None:
+    def letters() -> dict[str, dict[str, Any]]:
+        listed = as_json(claimbus("dead-letters", "list", "--json", "--connection-file", file))
+        return {letter["id"]: letter for letter in listed if f".{world.partner_id}/" in letter["id"]}
+
+    for text in (b"first", b"second"):
+        world.partner.send([NewRequest("create-temporary-claim", text, id="not an id", key="k")])
+    wait_until(lambda: len(letters()) == 2, what="two dead letters")
+    first, second = letters()
+    shown = as_json(claimbus("dead-letters", "show", first, "--json", "--connection-file", file))
+    assert shown[0]["value"] == "first"
+    assert ["ce_id", "not an id"] in shown[0]["headers"]
+    assert claimbus("dead-letters", "discard", first, "--connection-file", file).returncode == 0
+    assert list(letters()) == [second]
+    assert claimbus("dead-letters", "replay", second, "--connection-file", file).returncode == 0
+    wait_until(lambda: set(letters()) not in ({second}, set()), what="the replayed one to come back")
+    (third,) = letters()
+    assert third not in (first, second)
+    done = claimbus("dead-letters", "discard", "nowhere/0/0", "--connection-file", file)
+    assert done.returncode == 1
+    assert "no open dead letter nowhere/0/0" in done.stderr
+
+
+def test_topics_prints_the_table_as_text_json_and_kubernetes_resources() -> None:
+    assert "claim-commands" in claimbus("topics").stdout
+    table = as_json(claimbus("topics", "--json", "--company", "vest"))
+    assert {
+        "user": "vest",
+        "operation": "write",
+        "resource": "topic",
+        "name": "requests.vest",
+        "prefix": False,
+    } in table["acls"]
+    resources = claimbus("topics", "--format", "kubernetes", "--company", "vest").stdout
+    assert resources.count("kind: KafkaTopic") == 6 + 4
+    assert "producerByteRate" in resources
+
+
+def test_without_a_connection_a_command_says_what_to_do(tmp_path: Path) -> None:
+    done = claimbus("status", "--connection-file", tmp_path / "none.json")
+    assert done.returncode == 1
+    assert "is `claimbus up` running?" in done.stderr
+
+
+def test_up_is_ready_when_it_has_written_the_connection_file_and_leaves_no_child(folder: Path, tmp_path: Path) -> None:
+    with _up(folder / "up", tmp_path / "up.json", "--scale", "claims=2") as (process, file):
+        connection = Connection.model_validate_json(file.read_text())
+        assert file.stat().st_mode & 0o077 == 0
+        assert len(connection.processes["claims"]) == 2
+        pids = [pid for group in connection.processes.values() for pid in group]
+        os.kill(connection.processes["delivery"][0], signal.SIGKILL)
+
+        def restarted() -> bool:
+            now = Connection.model_validate_json(file.read_text()).processes["delivery"]
+            return bool(now) and now != connection.processes["delivery"]
+
+        wait_until(restarted, what="delivery to be started again")
+        assert claimbus("apply", DIRECTORY, "--connection-file", file).returncode == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert not file.exists()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    with _up(folder / "up", tmp_path / "up.json") as (_, file):  # what was there is there again, without asking anew
+        kept = Connection.model_validate_json(file.read_text())
+        assert "vest-skadeservice" in kept.companies
+        assert kept.bootstrap_servers == connection.bootstrap_servers
+        account = as_json(claimbus("storm", "--claims", "5", "--json", "--connection-file", file))
+        assert account["accepted"] == 5
+
+
+def test_all_services_together_stay_under_their_memory(stack: Stack, connection: Connection) -> None:
+    resident_kib = 0
+    for instance in stack.instances:
+        status = Path(f"/proc/{instance.pid}/status").read_text()
+        resident_kib += int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
+    assert resident_kib < 700 * 1024
+
+
+class _up:  # noqa: N801 - reads as the command does
+    """`claimbus up` in the background, ended by its own process id."""
+
+    def __init__(self, data: Path, file: Path, *words: str) -> None:
+        command = [str(Path(sys.executable).with_name("claimbus")), "up", "--data", str(data)]
+        self._command = [*command, "--connection-file", str(file), *words]
+        self._file = file
+
+    def __enter__(self) -> tuple[subprocess.Popen[str], Path]:
+        self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: self._file.exists() or self._process.poll() is not None, what="`claimbus up` to be ready")
+        assert self._process.poll() is None, self._process.communicate()[1]
+        return self._process, self._file
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.communicate(timeout=60)
