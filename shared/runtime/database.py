@@ -15,14 +15,14 @@ from shared.runtime.settings import DatabaseSettings
 
 _MIGRATING = 0x636C_6169_6D62_7573
 """The advisory lock of whoever migrates: instances start together."""
-_NOT_THE_MESSAGE = ("08", "42", "53", "55", "57", "58", "XX")
-"""Classes of SQLSTATE that say that the server is away, full, being stopped or broken, or (42) lacks our tables."""
+_THE_MESSAGE = ("22", "54")
+"""Classes of SQLSTATE that say that what was sent cannot be kept. All others are about the server or our tables."""
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
 
 
 class DatabaseAway(Exception):
-    """The database cannot be reached, is full, or is being stopped: try again."""
+    """The database cannot be reached, is full, is being stopped, or is not the one we need: try again."""
 
 
 def engine_for(settings: DatabaseSettings) -> AsyncEngine:
@@ -49,9 +49,9 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         state = getattr(error.orig, "sqlstate", None) or ""
         if state.startswith(_LOST_A_RACE):
             raise Conflict from error
-        if error.connection_invalidated or state.startswith(_NOT_THE_MESSAGE):
-            raise DatabaseAway from error
-        raise
+        if state.startswith(_THE_MESSAGE):
+            raise
+        raise DatabaseAway from error
 
 
 async def answers(engine: AsyncEngine) -> None:

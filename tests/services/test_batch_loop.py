@@ -1,0 +1,205 @@
+"""The batch loop on a real Kafka: what a service does with messages that it cannot take, and when it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from pydantic import SecretStr
+
+from operations.connection import Connection
+from operations.dead_letters import DeadLetters
+from shared.contract.envelope import Outgoing, Undecodable
+from shared.contract.topics import OPERATOR, Topic
+from shared.runtime.records import Record
+from shared.runtime.service import Service
+from shared.runtime.settings import ServiceSettings
+from tests.world import wait_until
+
+WAIT_S = 30.0
+
+
+@dataclass
+class Probe:
+    """A service that copies texts from one topic to another, and trips over what it is told to trip over."""
+
+    connection: Connection
+    name: str
+    trips_on: str | None = None
+    away_for: int = 0
+    """How many times something of ours is away before it is back."""
+    times: dict[str, int] = field(default_factory=dict)
+    """How often a text is repeated in what is published of it."""
+    handled: list[str] = field(default_factory=list)
+
+    @property
+    def source(self) -> Topic:
+        return Topic(f"{self.name}-in", "any", (), (), -1, 1)
+
+    @property
+    def target(self) -> str:
+        return f"{self.name}-out"
+
+    def build(self, **settings: float) -> Service:
+        options = ServiceSettings(
+            bootstrap_servers=self.connection.bootstrap_servers,
+            username=OPERATOR,
+            password=SecretStr(self.connection.companies[OPERATOR].password),
+            retry_first_s=0.05,
+            retry_longest_s=0.1,
+            **settings,  # type: ignore[arg-type]
+        )
+        service = Service(self.name, options)
+
+        @service.subscriber(self.source)
+        @service.published_before_committed(read_text)
+        async def handle(texts: Sequence[str]) -> Iterable[Outgoing]:
+            if self.away_for:
+                self.away_for -= 1
+                raise ConnectionError
+            if self.trips_on in texts:
+                raise KeyError(self.trips_on)
+            self.handled += texts
+            return [Outgoing(self.target, text, (), text.encode() * self.times.get(text, 1)) for text in texts]
+
+        return service
+
+
+def read_text(record: Record) -> str:
+    """Read a text; what begins with a question mark cannot be read."""
+    text = (record.value or b"").decode()
+    if text.startswith("?"):
+        raise Undecodable("it is a question")
+    return text
+
+
+@pytest.fixture
+def probe(connection: Connection, request: pytest.FixtureRequest) -> Probe:
+    """A probe with topics of its own."""
+    probe = Probe(connection, f"probe-{abs(hash(request.node.name)) % 10**9}")
+    admin = AdminClient(connection.client())
+    for created in admin.create_topics([NewTopic(probe.source.name, 1, 1), NewTopic(probe.target, 1, 1)]).values():
+        created.result(20)
+    return probe
+
+
+async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_goes_through(probe: Probe) -> None:
+    probe.trips_on = "three"
+    async with _running(probe.build()):
+        await _send(probe, ["one", "two", "three", "four", "?", "five"])
+        assert await _published(probe, 4) == ["one", "two", "four", "five"]
+        await _until(lambda: len(_letters(probe)) == 2)
+    assert sorted(_letters(probe)) == ["it is a question", f"the service {probe.name} fails on it; see its log"]
+    assert await _committed(probe) == 6
+
+
+async def test_what_is_ours_to_wait_for_is_waited_for_and_never_put_aside(probe: Probe) -> None:
+    probe.away_for = 5
+    service = probe.build()
+    async with _running(service):
+        await _send(probe, ["one", "two"])
+        assert await _published(probe, 2) == ["one", "two"]
+    assert not _letters(probe)
+
+
+async def test_a_service_that_is_stopped_while_it_waits_commits_nothing_of_what_it_could_not_finish(
+    probe: Probe,
+) -> None:
+    probe.away_for = 10**6
+    service = probe.build()
+    async with _running(service):
+        await _send(probe, ["one"])
+        await _until(lambda: service.loop.retrying)
+        assert (await _ready(service))[0] == 503
+    assert await _committed(probe) is None
+    probe.away_for = 0
+    async with _running(probe.build()):
+        assert await _published(probe, 1) == ["one"]
+
+
+async def test_too_many_dead_letters_stop_the_service_before_any_of_them_is_passed(probe: Probe) -> None:
+    await _send(probe, [f"?{n}" for n in range(20)])
+    service = probe.build(dead_letter_window=10)
+    await asyncio.wait_for(service.run(), WAIT_S)
+    assert service.fault is not None
+    assert "cannot be understood" in service.fault
+    assert not _letters(probe)
+    assert await _committed(probe) is None
+
+
+async def test_a_service_reads_on_where_it_stopped(probe: Probe) -> None:
+    for texts in (["one", "two"], ["three"]):
+        async with _running(probe.build()):
+            await _send(probe, texts)
+            await _until(lambda texts=texts: probe.handled[-1:] == texts[-1:])  # type: ignore[misc]
+    assert probe.handled == ["one", "two", "three"]
+
+
+async def test_an_answer_that_is_too_large_for_the_brokers_costs_its_own_message_only(probe: Probe) -> None:
+    probe.times["large"] = 9 * 1024 * 1024
+    async with _running(probe.build()):
+        await _send(probe, ["one", "large", "two"])
+        await _until(lambda: len(_letters(probe)) == 1)
+        published = await _published(probe, until="two")
+    assert list(dict.fromkeys(published)) == ["one", "two"]  # a repeat is allowed
+
+
+@asynccontextmanager
+async def _running(service: Service) -> AsyncIterator[Service]:
+    task = asyncio.create_task(service.run())
+    try:
+        yield service
+    finally:
+        service.stop()
+        await asyncio.wait_for(task, WAIT_S)
+
+
+async def _ready(service: Service) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection(*service.health_url.removeprefix("http://").split(":"))
+    writer.write(b"GET /health/ready HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return int(answer.split()[1]), answer
+
+
+def _client(probe: Probe) -> dict[str, object]:
+    return {
+        "bootstrap_servers": probe.connection.bootstrap_servers,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": OPERATOR,
+        "sasl_plain_password": probe.connection.companies[OPERATOR].password,
+    }
+
+
+async def _send(probe: Probe, texts: Iterable[str]) -> None:
+    async with AIOKafkaProducer(**_client(probe)) as producer:
+        for text in texts:
+            await producer.send_and_wait(probe.source.name, text.encode())
+
+
+async def _published(probe: Probe, count: int = 0, *, until: str | None = None) -> list[str]:
+    found: list[str] = []
+    async with AIOKafkaConsumer(probe.target, auto_offset_reset="earliest", **_client(probe)) as consumer:
+        async with asyncio.timeout(WAIT_S):
+            while len(found) < count or (until is not None and until not in found):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [record.value.decode() for record in records]
+    return found
+
+
+async def _committed(probe: Probe) -> int | None:
+    async with AIOKafkaConsumer(group_id=probe.name, **_client(probe)) as consumer:
+        offset: int | None = await consumer.committed(TopicPartition(probe.source.name, 0))
+        return offset
+
+
+def _letters(probe: Probe) -> list[str]:
+    return [x.reason for x in DeadLetters(probe.connection).open() if x.source_topic == probe.source.name]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition, what="that", timeout_s=WAIT_S)

@@ -1,0 +1,95 @@
+"""The record of claims on a real PostgreSQL: what is written at once or not at all, and who loses a race."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operations.stack import Stack
+from services.claims.app import decided_now
+from services.claims.store import Store, claim_events, claims, requests
+from shared.runtime.batches import Conflict
+from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, transaction
+from shared.runtime.settings import DatabaseSettings
+from tests.unit.commands import creation
+
+
+@pytest.fixture
+async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
+    """A database of its own, migrated."""
+    name = f"test_{secrets.token_hex(4)}"
+    stack.postgres.create_database(name, owner=name, password="a word")
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
+    await migrate(engine, "services.claims")
+    yield engine
+    await engine.dispose()
+
+
+async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writes_nothing(
+    engine: AsyncEngine,
+) -> None:
+    commands = [creation(f"r-{n}") for n in range(50)]
+    store = Store(engine)
+    decided = asyncio.Barrier(2)
+
+    async def instance() -> None:
+        async with store.transaction() as record:
+            batch = await decided_now(record, commands)
+            await decided.wait()  # both have read, and neither has written
+            await record.save(batch)
+
+    results = await asyncio.gather(instance(), instance(), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [Conflict]
+    assert await _count(engine, requests) == await _count(engine, claims) == await _count(engine, claim_events) == 50
+
+
+async def test_what_was_decided_is_found_again_as_it_was_published(engine: AsyncEngine) -> None:
+    command = creation("r-1")
+    store = Store(engine)
+    async with store.transaction() as record:
+        batch = await decided_now(record, [command])
+        await record.save(batch)
+    async with store.transaction() as record:
+        outcome = (await record.outcomes_of([command.key]))[command.key]
+        (event,) = (await record.events_of([command.key]))[command.key]
+        found = await record.claims([command.checked.claim_id])
+    decided = batch.decided[command.key]
+    assert outcome.body == decided.outcome.json_bytes()
+    assert event.body == decided.events[0].json_bytes()
+    assert found == batch.changed
+
+
+async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) -> None:
+    store = Store(engine)
+
+    async def interrupted() -> None:
+        async with store.transaction() as record:
+            await record.save(await decided_now(record, [creation("r-1")]))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await interrupted()
+    assert await _count(engine, requests) == 0
+
+
+async def test_instances_that_start_together_migrate_once(engine: AsyncEngine) -> None:
+    await asyncio.gather(*(migrate(engine, "services.claims") for _ in range(3)))
+    assert await _count(engine, requests) == 0
+
+
+async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_message(stack: Stack) -> None:
+    url = stack.postgres.url("nowhere", "nobody", "x")
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
+    with pytest.raises((DatabaseAway, OSError)):
+        await answers(engine)
+    await engine.dispose()
+
+
+async def _count(engine: AsyncEngine, table: object) -> int:
+    async with transaction(engine) as connection:
+        count: int = (await connection.execute(select(func.count()).select_from(table))).scalar_one()  # type: ignore[arg-type]
+        return count
