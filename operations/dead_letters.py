@@ -23,7 +23,7 @@ Letters = Annotated[list[str], typer.Argument(help="The ids of the letters, <top
 
 
 class UnknownLetter(Exception):
-    """There is no open dead letter with this id."""
+    """There is no open dead letter with this id, or none that could be sent again."""
 
 
 class DeadLetters:
@@ -63,7 +63,13 @@ class DeadLetters:
         return letters
 
     def replay(self, letters: Sequence[DeadLetter]) -> None:
-        """Send letters to their topics again, as they were; a request's moment is then that of the replay."""
+        """Send letters to their topics again, as they were; a request's moment is then that of the replay.
+
+        Raises UnknownLetter for one that no client could read, of which we have nothing to send.
+        """
+        for letter in letters:
+            if letter.value is None and not letter.headers:
+                raise UnknownLetter(f"{letter.id} could not be read, so there is nothing of it to send again")
         self._publish(
             [
                 message
@@ -136,7 +142,10 @@ def replay(letters: Letters, connection_file: ConnectionFile = None, as_json: As
     """Send letters to their topics again, after a fix. A request's moment is then that of the replay (rule 4)."""
     topic = _letters(connection_file)
     found = _found(topic, letters)
-    topic.replay(found)
+    try:
+        topic.replay(found)
+    except UnknownLetter as error:
+        fail(error)
     _done("replayed", found, as_json)
 
 

@@ -1,12 +1,11 @@
 """What `claim-commands` carries: requests that permissions has checked (contract: Topics)."""
 
-from typing import ClassVar
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from shared.contract.codes import Code
-from shared.contract.fields import Message, Moment, Slug, TimeZone
+from shared.contract.fields import Message, Moment, NamedMessage, Slug, TimeZone
 from shared.contract.outcomes import Decision, Detail
 
 
@@ -37,10 +36,10 @@ class Facts(Message):
     """For which insurers the sender's offices hold the right (domain rule 7)."""
 
 
-class CheckedRequest(Message):
+class CheckedRequest(NamedMessage):
     """A request with what permissions decided; a refused one too, since claims is where outcomes are remembered."""
 
-    NAME: ClassVar[str] = "checked-request"
+    NAME = "checked-request"
 
     company: Slug
     request_id: str
@@ -54,8 +53,3 @@ class CheckedRequest(Message):
     refusal: Refusal | None = None
     decision: Decision | None = None
     facts: Facts = Facts()
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"

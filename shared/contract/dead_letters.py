@@ -1,19 +1,18 @@
 """What the topic `dead-letters` holds: what could not be understood, as it was, with the reason."""
 
 from enum import StrEnum
-from typing import ClassVar
 
 from pydantic import Base64Bytes, ConfigDict
 
-from shared.contract.fields import Message, Moment
+from shared.contract.fields import Moment, NamedMessage
 
 
-class DeadLetter(Message):
+class DeadLetter(NamedMessage):
     """A message put aside; its id is `<topic>/<partition>/<offset>`."""
 
     model_config = ConfigDict(str_strip_whitespace=False)  # it is kept as it was, to the name of a header
 
-    NAME: ClassVar[str] = "dead-letter"
+    NAME = "dead-letter"
 
     source_topic: str
     partition: int
@@ -24,11 +23,6 @@ class DeadLetter(Message):
     key: Base64Bytes | None = None
     headers: list[tuple[str, Base64Bytes]]
     value: Base64Bytes | None = None
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
     @property
     def id(self) -> str:
@@ -43,17 +37,12 @@ class LetterAction(StrEnum):
     DISCARDED = "discarded"
 
 
-class DeadLetterClosed(Message):
+class DeadLetterClosed(NamedMessage):
     """An operator sent a dead letter again, or discarded it."""
 
-    NAME: ClassVar[str] = "dead-letter-closed"
+    NAME = "dead-letter-closed"
 
     letter: str
     """The dead letter's id."""
     action: LetterAction
     """replayed or discarded."""
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"

@@ -4,10 +4,8 @@ Each message carries the request that led to it, so that the outcome of that req
 else (domain rule 21). Of two messages for the same request the first counts.
 """
 
-from typing import ClassVar
-
 from shared.contract.codes import Code
-from shared.contract.fields import Message, Moment, Slug
+from shared.contract.fields import Moment, NamedMessage, Slug
 from shared.contract.outcomes import Detail
 from shared.contract.requests import (
     RegisterCompany,
@@ -18,21 +16,14 @@ from shared.contract.requests import (
 )
 
 
-class DirectoryEvent(Message):
+class DirectoryEvent(NamedMessage):
     """What every message on `directory` says: who asked, with which request, when it was appended."""
-
-    NAME: ClassVar[str]
 
     company: Slug
     request_id: str
     request_type: str
     requested_at: Moment
     actor: str | None = None
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
 
 class CompanyRegistered(DirectoryEvent):

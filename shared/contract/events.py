@@ -1,6 +1,6 @@
 """What happened to a claim (contract: Events), each with the claim's next version."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from shared.contract.fields import (
     Incident,
     Message,
     Moment,
+    NamedMessage,
     Policyholder,
     Slug,
     TaskKind,
@@ -58,10 +59,8 @@ class ClaimContent(Message):
     partner_reference: str | None = None
 
 
-class ClaimEvent(Message):
+class ClaimEvent(NamedMessage):
     """What every event says."""
-
-    NAME: ClassVar[str]
 
     claim_id: UUID
     version: Annotated[int, Field(ge=1)]
@@ -72,11 +71,6 @@ class ClaimEvent(Message):
     actor: Actor
     audience: list[Slug]
     """The companies that may see it; removed before it reaches `events.<company>`."""
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
 
 class TemporaryClaimCreated(ClaimEvent):

@@ -4,7 +4,7 @@ import zoneinfo
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import (
@@ -30,6 +30,17 @@ class Message(BaseModel):
     def json_bytes(self) -> bytes:
         """Write it as JSON, leaving out what is not there."""
         return self.__pydantic_serializer__.to_json(self, exclude_none=True)
+
+
+class NamedMessage(Message):
+    """A whole message: its name in the contract is in its CloudEvents type."""
+
+    NAME: ClassVar[str]
+
+    @classmethod
+    def type(cls) -> str:
+        """Tell the CloudEvents type."""
+        return f"claimbus.{cls.NAME}.v1"
 
 
 def _without_nul(text: str) -> str:

@@ -1,26 +1,19 @@
 """The steps of a link (contract: Linking), each remembered under `claimbus` and `<link id>/<part>/<name>`."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from shared.contract.events import ImportedTask, Report, Task
-from shared.contract.fields import Actor, Message, Moment
+from shared.contract.fields import Actor, Moment, NamedMessage
 
 
-class LinkStep(Message):
+class LinkStep(NamedMessage):
     """What every step says: which link, and which part of it (1, 2 …)."""
-
-    NAME: ClassVar[str]
 
     link_id: UUID
     part: Annotated[int, Field(ge=1)]
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
 
 class LinkedReport(Report):

@@ -1,11 +1,10 @@
 """The one outcome of each request (contract: Outcomes; domain rules 6 and 21)."""
 
 from enum import StrEnum
-from typing import ClassVar
 from uuid import UUID
 
 from shared.contract.codes import Code
-from shared.contract.fields import CreationPermission, Hours, LocalizedText, Message, Moment, Slug
+from shared.contract.fields import CreationPermission, Hours, LocalizedText, Message, Moment, NamedMessage, Slug
 
 
 class DecisionRule(StrEnum):
@@ -45,10 +44,8 @@ class Detail(Message):
     problem: str
 
 
-class Outcome(Message):
+class Outcome(NamedMessage):
     """What every outcome says."""
-
-    NAME: ClassVar[str]
 
     request_id: str
     """The request's `ce_id`."""
@@ -57,11 +54,6 @@ class Outcome(Message):
     """The request's `ce_type` as it was sent."""
     requested_at: Moment
     """The broker's append time of the request (domain rule 4)."""
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
 
 class RequestAccepted(Outcome):

@@ -19,6 +19,7 @@ from shared.contract.fields import (
     Line,
     Media,
     Message,
+    NamedMessage,
     Policyholder,
     ReportPeriod,
     Slug,
@@ -39,16 +40,10 @@ _PARTNER = frozenset({CompanyKind.PARTNER})
 _OPERATOR = frozenset({CompanyKind.OPERATOR})
 
 
-class Request(Message):
+class Request(NamedMessage):
     """A request; `SENT_BY` are the kinds of company that may send it."""
 
-    NAME: ClassVar[str]
     SENT_BY: ClassVar[frozenset[CompanyKind]]
-
-    @classmethod
-    def type(cls) -> str:
-        """Tell the CloudEvents type."""
-        return f"claimbus.{cls.NAME}.v1"
 
 
 class ClaimRequest(Request):
