@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Requested Holidays are available
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
+ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 REGIONS: list[tuple[str, str | None]] = [
     (country, subdivision)
     for country, subdivisions in sorted(holidays.list_supported_countries().items())
