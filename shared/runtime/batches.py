@@ -30,6 +30,7 @@ Handler = Callable[[Sequence[T]], Awaitable[Iterable[Outgoing]]]
 
 _TRIES_ALONE = 3
 _CONFLICTS_IN_A_ROW = 20
+_FAILS = "the service {} fails on it; see its log"
 _HERE = Path(__file__).parents[2]
 
 
@@ -79,6 +80,11 @@ class BatchLoop:
                 decoded.append((record, _decoded(record, decode)))
             except Undecodable as problem:
                 letters.append((record, self._put_aside(record, str(problem))))
+            except Misconfigured:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
+                log.error("message fails", reason=_where(error), **_span([(record, None)]))
+                letters.append((record, self._put_aside(record, _FAILS.format(self._name))))
         dead = {id(record) for record, _ in letters}
         self._limit.check((record, id(record) in dead) for record in records)
         await self._keep(letters)
@@ -109,7 +115,7 @@ class BatchLoop:
             else:
                 return
         self._limit.check([(record, True)])
-        await self._keep([(record, self._put_aside(record, f"the service {self._name} fails on it; see its log"))])
+        await self._keep([(record, self._put_aside(record, _FAILS.format(self._name)))])
 
     async def _decide_together(self, decoded: Sequence[tuple[Record, T]], handler: Handler[T]) -> None:
         async def attempt() -> None:

@@ -111,6 +111,9 @@ class Service:
                     return
                 except (TooManyDeadLetters, Misconfigured) as fault:
                     self._give_up(str(fault))
+                except Exception as error:  # noqa: BLE001 - FastStream would go on, and the next commit pass this batch
+                    log.exception("the batch loop fails")
+                    self._give_up(f"the batch loop fails: {type(error).__name__}")
 
             del consume.__wrapped__  # FastStream reads the signature: a message, not the handler's own parameters
             consume.__annotations__ = {"message": KafkaMessage, "return": None}

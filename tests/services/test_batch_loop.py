@@ -73,6 +73,8 @@ def read_text(record: Record) -> str:
     text = (record.value or b"").decode()
     if text.startswith("?"):
         raise Undecodable("it is a question")
+    if text == "!":
+        raise RecursionError
     return text
 
 
@@ -89,11 +91,12 @@ def probe(connection: Connection, request: pytest.FixtureRequest) -> Probe:
 async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_goes_through(probe: Probe) -> None:
     probe.trips_on = "three"
     async with _running(probe.build()):
-        await _send(probe, ["one", "two", "three", "four", "?", "five"])
+        await _send(probe, ["one", "two", "three", "four", "?", "!", "five"])
         assert await _published(probe, 4) == ["one", "two", "four", "five"]
-        await _until(lambda: len(_letters(probe)) == 2)
-    assert sorted(_letters(probe)) == ["it is a question", f"the service {probe.name} fails on it; see its log"]
-    assert await _committed(probe) == 6
+        await _until(lambda: len(_letters(probe)) == 3)
+    fails = f"the service {probe.name} fails on it; see its log"
+    assert sorted(_letters(probe)) == ["it is a question", fails, fails]
+    assert await _committed(probe) == 7
 
 
 async def test_what_is_ours_to_wait_for_is_waited_for_and_never_put_aside(probe: Probe) -> None:
