@@ -121,8 +121,7 @@ def _settings_needed(known: Directory, entry: CompanyEntry) -> Iterator[Step]:
 
 
 def _send(connection: Connection, sender: str, steps: list[Step]) -> None:
-    # One key for all, so that they are settled in the order in which they are sent.
-    requests = [NewRequest(step.request.NAME, step.request.json_bytes(), key=sender) for step in steps]
+    requests = [NewRequest(step.request.NAME, step.request.json_bytes()) for step in steps]
     with Company(connection, sender) as company:
         outcomes = company.ask(*requests, timeout_s=30 + len(requests) / 20)
     for step, outcome in zip(steps, outcomes, strict=True):

@@ -13,6 +13,8 @@ from operations.connection import Connection, Unreachable
 from shared.contract import ids
 from shared.contract.envelope import Headers
 from shared.contract.outcomes import OUTCOMES
+from shared.contract.requests import REQUESTS as REQUESTS_BY_TYPE
+from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import EVENTS, REQUESTS
 
 _POLL_S = 0.05
@@ -34,13 +36,20 @@ class NewRequest:
     key: str | None = None
     extra_headers: tuple[tuple[str, bytes], ...] = ()
 
+    @property
+    def type(self) -> str:
+        """The CloudEvents type."""
+        return f"claimbus.{self.name}.v1"
+
     def key_for(self, company: str) -> str:
         """Tell the message's key: the claim, where the request is about one or creates one (contract: Topics)."""
         if self.key is not None:
             return self.key
         body = self.body if isinstance(self.body, dict) else {}
-        about = body.get("claim_id") or body.get("id") or body.get("office")
-        return str(about or ids.claim_id(company, self.id))
+        request = REQUESTS_BY_TYPE.get(self.type)
+        if request is not None and issubclass(request, DirectoryRequest):
+            return company  # one key for all, so that they are settled in the order in which they are sent
+        return str(body.get("claim_id") or ids.claim_id(company, self.id))
 
     def headers(self, company: str) -> list[tuple[str, str | bytes | None]]:
         """Write the CloudEvents headers."""
@@ -48,7 +57,7 @@ class NewRequest:
             ("ce_specversion", b"1.0"),
             ("ce_id", self.id.encode()),
             ("ce_source", f"/{company}/claimbus".encode()),
-            ("ce_type", f"claimbus.{self.name}.v1".encode()),
+            ("ce_type", self.type.encode()),
             ("content-type", b"application/json"),
         ]
         if self.actor is not None:

@@ -16,6 +16,10 @@ from shared.contract.topics import OPERATOR
 DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection.json"
 
 
+RUN_HERE = ("permissions", "claims", "delivery")
+"""The services that there are today, of those in the contract."""
+
+
 class Unreachable(Exception):
     """There is no telling how to reach a Claimbus, or not as the company that is asked for."""
 

@@ -1,7 +1,8 @@
 """`claimbus dead-letters`: what could not be read, why, and sending it again after a fix."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -109,7 +110,8 @@ class DeadLetters:
 @app.command("list")
 def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """List what could not be read and waits for somebody."""
-    letters = _letters(connection_file).open()
+    with _failures_said():
+        letters = DeadLetters(load_connection(connection_file)).open()
     if as_json:
         print_json([_document(letter) for letter in letters])
         return
@@ -123,7 +125,8 @@ def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False
 @app.command()
 def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Show letters with their headers and body; they can hold personal data."""
-    found = _found(_letters(connection_file), letters)
+    with _failures_said():
+        found = DeadLetters(load_connection(connection_file)).find(letters)
     if as_json:
         print_json([_document(letter, whole=True) for letter in found])
         return
@@ -140,36 +143,31 @@ def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJs
 @app.command()
 def replay(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Send letters to their topics again, after a fix. A request's moment is then that of the replay (rule 4)."""
-    topic = _letters(connection_file)
-    found = _found(topic, letters)
-    try:
+    with _failures_said():
+        topic = DeadLetters(load_connection(connection_file))
+        found = topic.find(letters)
         topic.replay(found)
-    except UnknownLetter as error:
-        fail(error)
     _done("replayed", found, as_json)
 
 
 @app.command()
 def discard(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Note that letters need nothing."""
-    topic = _letters(connection_file)
-    found = _found(topic, letters)
-    topic.discard(found)
+    with _failures_said():
+        topic = DeadLetters(load_connection(connection_file))
+        found = topic.find(letters)
+        topic.discard(found)
     _done("discarded", found, as_json)
 
 
-def _letters(connection_file: Any) -> DeadLetters:
+@contextlib.contextmanager
+def _failures_said() -> Iterator[None]:
     try:
-        return DeadLetters(load_connection(connection_file))
-    except Unreachable as error:
+        yield
+    except (Unreachable, UnknownLetter) as error:
         fail(error)
-
-
-def _found(topic: DeadLetters, ids: Sequence[str]) -> list[DeadLetter]:
-    try:
-        return topic.find(ids)
-    except (UnknownLetter, Unreachable) as error:
-        fail(error)
+    except KafkaException as error:
+        fail(f"the brokers do not take it: {error.args[0].str()}")
 
 
 def _done(action: str, letters: Sequence[DeadLetter], as_json: bool) -> None:

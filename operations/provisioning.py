@@ -124,6 +124,8 @@ def _wait(futures: Mapping[Any, Any], fine: int | None = None) -> None:
     for what, future in futures.items():
         try:
             future.result(timeout=_TIMEOUT_S)
+        except TimeoutError:
+            raise NotProvisioned(f"{what}: the brokers do not answer") from None
         except KafkaException as error:
             if error.args[0].code() != fine:
                 raise NotProvisioned(f"{what}: {error.args[0].str()}") from error

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from operations.connection import CompanyAccess, Connection, write_privately
+from operations.connection import RUN_HERE, CompanyAccess, Connection, write_privately
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, free_port
 from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
 
-RUN_HERE = ("permissions", "claims", "delivery")
-"""The services that there are."""
 WITH_DATABASE = ("claims",)
 
 _READY_S = 60.0

@@ -10,13 +10,15 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
-from operations.connection import Connection, Unreachable, load_connection
+from operations.connection import RUN_HERE, Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.claims.store import count_temporary_claims
 from shared.contract.topics import OPERATOR, SERVICES, TOPICS, Topic
+from shared.runtime.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
+_DATABASE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ def status(connection_file: ConnectionFile = None, as_json: AsJson = False) -> N
     """Tell the lag of each service, temporary claims that wait, dead letters, health. Status 1 if any is not ready."""
     try:
         now = look(load_connection(connection_file))
-    except (Unreachable, KafkaException) as error:
+    except Unreachable as error:
         fail(error)
+    except KafkaException as error:
+        fail(f"the bus cannot be reached: {error.args[0].str()}")
     if as_json:
         print_json(asdict(now) | {"healthy": now.healthy})
     else:
@@ -65,14 +69,24 @@ def look(connection: Connection) -> Status:
     services = [
         ServiceStatus(service, _lag(admin, service, ends), [_health(at) for at in connection.health.get(service, [])])
         for service in SERVICES
-        if service in connection.health or not connection.health
+        if service in (connection.health or RUN_HERE)
     ]
-    url = connection.databases.get("claims")
     return Status(
         services=services,
         dead_letters=len(DeadLetters(connection).open()),
-        temporary_claims=None if url is None else asyncio.run(count_temporary_claims(url)),
+        temporary_claims=_waiting(connection.databases.get("claims")),
     )
+
+
+def _waiting(claims_database: str | None) -> dict[str, int] | None:
+    async def count(url: str) -> dict[str, int]:
+        async with asyncio.timeout(_DATABASE_S):
+            return await count_temporary_claims(url)
+
+    try:
+        return None if claims_database is None else asyncio.run(count(claims_database))
+    except (OSError, TimeoutError, DatabaseAway):
+        return None
 
 
 def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
@@ -126,5 +140,7 @@ def _tell(now: Status) -> None:
         table.add_row(service.service, "–" if service.lag is None else str(service.lag), "; ".join(service.health))
     out.print(table)
     out.print(f"dead letters: {now.dead_letters}")
+    if now.temporary_claims is None:
+        out.print("temporary claims: not known, since the claims database does not answer or is not in the connection")
     for insurer, count in (now.temporary_claims or {}).items():
         out.print(f"temporary claims of {insurer}: {count}", markup=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from ruamel.yaml import YAML
 
 from operations.connection import Unreachable, find_connection_file, load_connection
@@ -67,18 +66,10 @@ def topics(
         yaml.explicit_start = True
         yaml.dump_all(list(kubernetes(companies, cluster, replicas)), sys.stdout)
     else:
-        table = Table("topic", "key", "written by", "read by", "kept", "partitions", box=None)
         for topic in TOPICS:
             kept = "for ever" if topic.kept_ms < 0 else f"{topic.kept_ms // 86_400_000} days"
-            table.add_row(
-                topic.name,
-                topic.key,
-                ", ".join(topic.written_by),
-                ", ".join(topic.read_by),
-                kept,
-                str(topic.partitions),
-            )
-        out.print(table)
+            out.print(f"{topic.name}: {topic.partitions} partitions by {topic.key}, kept {kept}", markup=False)
+            out.print(f"    {', '.join(topic.written_by)} ▶ ▶ {', '.join(topic.read_by)}", markup=False)
         out.print()
         for acl in all_acls(companies):
             out.print(
@@ -94,7 +85,8 @@ def _provision(connection_file: Path | None, replicas: int) -> None:
         connection.save(find_connection_file(connection_file))
     except (Unreachable, NotProvisioned) as error:
         fail(error)
-    err.print(f"provisioned the shared topics and the users {', '.join(passwords)}", markup=False)
+    users = f" and the users {', '.join(passwords)}" if passwords else "; no password of a service was given"
+    err.print(f"provisioned the shared topics{users}", markup=False)
 
 
 def kubernetes(companies: Iterable[str], cluster: str, replicas: int) -> Iterable[dict[str, Any]]:

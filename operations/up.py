@@ -1,6 +1,7 @@
 """`claimbus up`: everything on this machine, supervised, until Ctrl-C or SIGTERM."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,15 +11,16 @@ from typing import Annotated
 
 import platformdirs
 import typer
+from pydantic import ValidationError
 
 from operations.apply import NotApplied, apply_directory
 from operations.bus import NoAnswer
-from operations.connection import Unreachable, find_connection_file
+from operations.connection import RUN_HERE, Connection, Unreachable, find_connection_file
 from operations.directory_file import WrongFile, read_directory_file
 from operations.embedded import NotStarted
 from operations.options import ConnectionFile, err, fail
 from operations.provisioning import NotProvisioned
-from operations.stack import RUN_HERE, NotUp, Stack, running
+from operations.stack import NotUp, Stack, running
 
 DEFAULT_DATA = platformdirs.user_data_path("claimbus")
 
@@ -43,28 +45,45 @@ def up(
         with until_told(), running(data, instances) as stack:
             if wanted is not None:
                 apply_directory(stack.connection, wanted, None)
-            try:
-                stack.connection.save(file)
-                err.print(f"ready: {file}", markup=False)
-                err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {data / 'logs'}; stop with Ctrl-C")
-                supervise(stack, file)
-            finally:
-                file.unlink(missing_ok=True)
+            serve(stack, file)
     except Told:
         err.print("stopped")
     except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, NoAnswer, Unreachable) as error:
         fail(error)
 
 
-def supervise(stack: Stack, connection_file: Path) -> None:
-    """Start again what dies, for ever, and keep the processes in the connection file true."""
+def serve(stack: Stack, connection_file: Path) -> None:
+    """Write the connection file, which says that all is ready, and start again what dies, for ever.
+
+    The file is there for as long as this runs, and its processes stay true. Raises NotUp if it is another's.
+    """
+    if connection_file.exists() and _is_in_use(connection_file):
+        raise NotUp(f"{connection_file} is another `claimbus up`'s; give this one its own with --connection-file")
     never = threading.Event()
-    while True:
-        for name in stack.watch():
-            err.print(f"{name} had died and was started again", markup=False)
-            stack.take_up_companies(connection_file)
-            stack.connection.save(connection_file)
-        never.wait(_LOOK_EVERY_S)
+    try:
+        stack.connection.save(connection_file)
+        err.print(f"ready: {connection_file}", markup=False)
+        err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {stack.folder / 'logs'}; stop with Ctrl-C")
+        while True:
+            for name in stack.watch():
+                err.print(f"{name} had died and was started again", markup=False)
+                stack.take_up_companies(connection_file)
+                stack.connection.save(connection_file)
+            never.wait(_LOOK_EVERY_S)
+    finally:
+        connection_file.unlink(missing_ok=True)
+
+
+def _is_in_use(connection_file: Path) -> bool:
+    try:
+        processes = Connection.model_validate_json(connection_file.read_text()).processes
+    except ValidationError:
+        return False
+    for pid in processes.get("kafka", []):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            return True
+    return False
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from operations.directory_file import read_directory_file
 from operations.embedded import NotStarted
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.stack import NotUp, running
-from operations.up import Told, supervise, until_told
+from operations.up import Told, serve, until_told
 
 DIRECTORY = Path(__file__).parent / "directory.yaml"
 
@@ -50,13 +50,7 @@ def demo(
                     _tell(len(steps), step)
             story.close()
             if keep:
-                file = find_connection_file(connection_file)
-                stack.connection.save(file)
-                err.print(f"left running: {file}; stop with Ctrl-C", markup=False)
-                try:
-                    supervise(stack, file)
-                finally:
-                    file.unlink(missing_ok=True)
+                serve(stack, find_connection_file(connection_file))
     except Told:
         if not keep:
             fail("stopped before the end")

@@ -1,10 +1,12 @@
 """delivery: events and outcomes in; to each company those that it may see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from services.delivery.rules import Letter, addressed
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, EVENTS, REQUEST_OUTCOMES
+from shared.runtime.dead_letters import dead_letter
 from shared.runtime.records import Record
 from shared.runtime.service import Service
 from shared.runtime.settings import ServiceSettings
@@ -18,20 +20,38 @@ def build() -> Service:
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES)
     @service.published_before_committed(read_letter)
-    async def handle(letters: Sequence[Letter]) -> Iterable[Outgoing]:
-        outgoing = [message for letter in letters for message in copies(letter)]
-        await service.publisher.require({message.topic for message in outgoing})
-        return outgoing
+    async def handle(letters: Sequence[Addressed]) -> Iterable[Outgoing]:
+        topics = {EVENTS.of(company) for addressed in letters for company in addressed.letter.recipients}
+        missing = await service.publisher.missing(topics)
+        return [message for addressed in letters for message in copies(addressed, missing)]
 
     return service
 
 
-def read_letter(record: Record) -> Letter:
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A letter, and the record that it was made of."""
+
+    letter: Letter
+    record: Record
+
+
+def read_letter(record: Record) -> Addressed:
     """Read an event or outcome; raises Undecodable."""
-    return addressed(record.key, record.headers, record.value)
+    return Addressed(addressed(record.key, record.headers, record.value), record)
 
 
-def copies(letter: Letter) -> Iterable[Outgoing]:
-    """Make each recipient's message: the same key, headers and id."""
-    for company in letter.recipients:
-        yield Outgoing(EVENTS.of(company), letter.key, tuple(letter.headers), letter.value)
+def copies(addressed: Addressed, missing: Collection[str]) -> Iterable[Outgoing]:
+    """Make each recipient's message: the same key, headers and id.
+
+    A company that was registered but never provisioned has no topic: that costs it its copy, which becomes a dead
+    letter, and nobody else theirs.
+    """
+    letter = addressed.letter
+    topics = [EVENTS.of(company) for company in letter.recipients]
+    for topic in topics:
+        if topic not in missing:
+            yield Outgoing(topic, letter.key, tuple(letter.headers), letter.value)
+    without = [topic for topic in topics if topic in missing]
+    if without:
+        yield dead_letter(addressed.record, service=NAME, reason=f"there is no topic {', '.join(without)}")

@@ -44,7 +44,9 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """Tell the topic's Kafka settings."""
-        return {
+        # A segment is deleted as a whole, so it must not grow old before it is closed.
+        segments = {} if self.kept_ms < 0 else {"segment.ms": str(DAY_MS)}
+        return segments | {
             "cleanup.policy": "delete",
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": "LogAppendTime",

@@ -38,6 +38,7 @@ def configure_logs(service: str, level: str) -> None:
     logging.getLogger("claimbus").setLevel(level)
     # aiokafka logs every rejoin of a group as an error of its own; ours say what follows from it.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+    logging.getLogger("claimbus.faststream").addFilter(lambda record: "Topic creation is skipped" not in record.msg)
     structlog.contextvars.bind_contextvars(service=service)
 
 

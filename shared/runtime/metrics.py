@@ -6,7 +6,7 @@ MESSAGES_READ = Counter(
     "claimbus_messages_read", "Messages read, by topic; a batch that is repeated counts again.", ["topic"]
 )
 MESSAGES_PUBLISHED = Counter(
-    "claimbus_messages_published", "Messages that the brokers acknowledged, by topic and type.", ["topic"]
+    "claimbus_messages_published", "Messages that the brokers acknowledged, by topic.", ["topic"]
 )
 DEAD_LETTERS = Counter("claimbus_dead_letters", "Messages put aside because they could not be understood.", ["topic"])
 RETRIES = Counter(
@@ -23,4 +23,4 @@ BEHIND_SECONDS = Gauge(
     "claimbus_behind_seconds", "Age of the newest message of the last batch when it was committed, by append time."
 )
 RETRYING = Gauge("claimbus_retrying", "1 while a batch cannot be finished and is tried again.")
-OUTCOMES = Counter("claimbus_outcomes", "Requests answered for the first time, by code or accepted.", ["code"])
+OUTCOMES = Counter("claimbus_outcomes", "Requests that claims answered for the first time, by code.", ["code"])

@@ -16,10 +16,6 @@ _BATCH_BYTES = 128 * 1024
 _GOODBYE_S = 5.0
 
 
-class MissingTopic(Exception):
-    """A message is for a topic that does not exist, such as a company's that was never provisioned."""
-
-
 class Publisher:
     """An idempotent producer that is thrown away whenever a publish fails.
 
@@ -55,15 +51,12 @@ class Publisher:
             metrics.MESSAGES_PUBLISHED.labels(message.topic).inc()
         return published
 
-    async def require(self, topics: set[str]) -> None:
-        """Raise MissingTopic, and at once, if a topic does not exist; the producer itself would wait for it."""
-        if topics <= self._known_topics:
-            return
-        producer = await self._started()
-        self._known_topics = set((await producer.client.fetch_all_metadata()).topics())
-        missing = topics - self._known_topics
-        if missing:
-            raise MissingTopic(", ".join(sorted(missing)))
+    async def missing(self, topics: set[str]) -> set[str]:
+        """Tell which topics do not exist, at once; the producer itself would wait for them."""
+        if not topics <= self._known_topics:
+            producer = await self._started()
+            self._known_topics = set((await producer.client.fetch_all_metadata()).topics())
+        return topics - self._known_topics
 
     async def stop(self) -> None:
         """Close the connection; what was not acknowledged is published again after the next start."""

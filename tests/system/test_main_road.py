@@ -6,9 +6,10 @@ import uuid
 import pytest
 
 from operations.bus import Company, NewRequest
+from operations.dead_letters import DeadLetters
 from shared.contract import ids
 from shared.contract.topics import OPERATOR
-from tests.world import World
+from tests.world import World, wait_until
 
 
 def test_an_always_permitted_office_creates_a_claim_that_the_insurer_sees_at_once(world: World) -> None:
@@ -197,3 +198,21 @@ def test_a_claim_is_sent_again_to_the_one_company_that_the_operator_names(world:
 def _other_claim(request: NewRequest) -> NewRequest:
     """The same request id about another claim, which another partition of claim-commands decides."""
     return NewRequest("cancel-claim", {"claim_id": str(uuid.uuid4())}, id=request.id)
+
+
+def test_a_company_that_was_never_provisioned_costs_nobody_else_an_event(world: World) -> None:
+    ghost = f"ghost-of-{world.insurer_id}"
+    with Company(world.connection, OPERATOR) as operator:
+        registered = operator.ask(
+            NewRequest("register-company", {"id": ghost, "name": "Ghost", "kind": "partner"}),
+            NewRequest("register-office", {"id": ghost, "company": ghost, "name": "Nowhere"}),
+        )
+    assert all(outcome.accepted for outcome in registered)
+    claim = world.create().body["claim_id"]
+    (outcome,) = world.insurer.ask(NewRequest("assign-task", {"claim_id": claim, "kind": "first_aid", "office": ghost}))
+    assert outcome.accepted
+    for company in (world.insurer, world.partner):
+        world.event(company, "task-assigned", claim)
+    reason = f"there is no topic events.{ghost}"
+    letters = DeadLetters(world.connection)
+    wait_until(lambda: reason in [letter.reason for letter in letters.open()], what="the ghost's copy to be put aside")
