@@ -153,7 +153,7 @@ class _Tally:
 
     def settle(self, account: Account, wanted: set[str]) -> None:
         """Write the account of the requests that were sent."""
-        outcomes = {id: outcome for id, outcome in self.outcomes.items() if id in wanted}  # noqa: A001
+        outcomes = {id: outcome for id, outcome in self.outcomes.items() if id in wanted}
         accepted = [outcome for outcome in outcomes.values() if outcome.accepted]
         account.accepted = len(accepted)
         account.refused = Counter(o.body["code"] for o in outcomes.values() if not o.accepted)

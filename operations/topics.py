@@ -40,7 +40,7 @@ def topics(
     company: Annotated[
         list[str] | None, typer.Option(help="Include this company's topics and user; can be given again.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="Kubernetes resources are Strimzi's.")] = Format.TEXT,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="Kubernetes resources are Strimzi's.")] = Format.TEXT,
     cluster: Annotated[str, typer.Option(help="The Kafka cluster's name in Kubernetes.")] = _CLUSTER,
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 3,
     provision: Annotated[

@@ -192,15 +192,15 @@ class Directory:
         """Tell the message that answered a request, and when it was appended (domain rule 21)."""
         return self._answered.get((company, request_id))
 
-    def company(self, id: str, at: datetime) -> Company | None:  # noqa: A002 - the contract's name
+    def company(self, id: str, at: datetime) -> Company | None:
         """Tell a company that was registered at a moment."""
         return self._companies[id].at(at) if id in self._companies else None
 
-    def office(self, id: str, at: datetime) -> Office | None:  # noqa: A002
+    def office(self, id: str, at: datetime) -> Office | None:
         """Tell an office that was registered at a moment."""
         return self._offices[id].at(at) if id in self._offices else None
 
-    def user(self, id: str, at: datetime) -> User | None:  # noqa: A002
+    def user(self, id: str, at: datetime) -> User | None:
         """Tell a user that was registered at a moment."""
         return self._users[id].at(at) if id in self._users else None
 

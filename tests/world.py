@@ -74,7 +74,7 @@ class World:
             ]
         }
 
-    def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:  # noqa: A002
+    def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:
         """Make a request for a temporary claim; changes replace parts of its body."""
         body = {
             "insurer": self.insurer_id,

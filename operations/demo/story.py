@@ -238,7 +238,7 @@ class Story:
         return event
 
 
-def creation(office: str, id: str | None = None, **more: Any) -> NewRequest:  # noqa: A002
+def creation(office: str, id: str | None = None, **more: Any) -> NewRequest:
     """Make a request for a temporary claim."""
     body = {
         "insurer": INSURER,

@@ -69,7 +69,7 @@ class Claim(Message):
         partners = {self.company, self.assigned_company, *(task.company for task in self.tasks)}
         return sorted({self.insurer, *(partner for partner in partners if partner)})
 
-    def task(self, id: UUID) -> ClaimTask | None:  # noqa: A002
+    def task(self, id: UUID) -> ClaimTask | None:
         """Find a task."""
         return next((task for task in self.tasks if task.task_id == id), None)
 
@@ -142,7 +142,7 @@ def _new(task: Task) -> ClaimTask:
     return ClaimTask(**dict(task))
 
 
-def _with_task(claim: Claim, id: UUID, change: Any) -> dict[str, Any]:  # noqa: A002
+def _with_task(claim: Claim, id: UUID, change: Any) -> dict[str, Any]:
     return {
         "tasks": tuple(task.model_copy(update=change(task)) if task.task_id == id else task for task in claim.tasks)
     }

@@ -299,7 +299,7 @@ def _open(claim: Claim) -> Claim:
     return claim
 
 
-def _task(claim: Claim, id: UUID) -> ClaimTask:  # noqa: A002
+def _task(claim: Claim, id: UUID) -> ClaimTask:
     task = claim.task(id)
     if task is None:
         raise Refused(Code.UNKNOWN_TASK)

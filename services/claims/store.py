@@ -232,7 +232,7 @@ class Transaction:
                     "version": claim.version,
                     "claim": claim.json_bytes().decode(),
                 }
-                for id, claim in sorted(changed.items())  # noqa: A001
+                for id, claim in sorted(changed.items())
             ],
         )
 

@@ -245,7 +245,7 @@ def _rights_to_assign(directory: Directory, asked: Asked, insurers: Iterable[str
                 yield OfficeOfInsurer(insurer=insurer, office=office.id)
 
 
-def _own_office(directory: Directory, asked: Asked, id: str, field: str = "office") -> Office:  # noqa: A002
+def _own_office(directory: Directory, asked: Asked, id: str, field: str = "office") -> Office:
     office = directory.office(id, asked.at)
     if office is None:
         raise Refused(Code.UNKNOWN_OFFICE, field, "is not registered")
@@ -254,7 +254,7 @@ def _own_office(directory: Directory, asked: Asked, id: str, field: str = "offic
     return office
 
 
-def _partner_office(directory: Directory, asked: Asked, id: str, field: str) -> Office:  # noqa: A002
+def _partner_office(directory: Directory, asked: Asked, id: str, field: str) -> Office:
     office = directory.office(id, asked.at)
     company = None if office is None else directory.company(office.company, asked.at)
     if office is None or company is None or company.kind is not CompanyKind.PARTNER:
@@ -262,7 +262,7 @@ def _partner_office(directory: Directory, asked: Asked, id: str, field: str) -> 
     return office
 
 
-def _own_user(directory: Directory, asked: Asked, id: str) -> None:  # noqa: A002
+def _own_user(directory: Directory, asked: Asked, id: str) -> None:
     user = directory.user(id, asked.at)
     if user is None or user.company != asked.company:
         raise Refused(Code.UNKNOWN_USER, "handler", "is not a registered user of the company")
@@ -349,7 +349,7 @@ def _check_user(directory: Directory, asked: Asked, sender: Company, request: Re
         raise Refused(Code.INVALID_REQUEST, "id", "is taken")
 
 
-def _registers_for(directory: Directory, asked: Asked, sender: Company, id: str) -> Company:  # noqa: A002
+def _registers_for(directory: Directory, asked: Asked, sender: Company, id: str) -> Company:
     if sender.id not in (OPERATOR, id):
         raise Refused(Code.SENDER_NOT_ALLOWED, "company", "is not the sender")
     company = directory.company(id, asked.at)

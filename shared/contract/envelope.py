@@ -73,7 +73,7 @@ def outgoing(
     key: UUID | str,
     body: Body,
     *,
-    id: str,  # noqa: A002 - CloudEvents' own word
+    id: str,
     source: str,
     cause: str,
     subject: UUID | str | None = None,
@@ -102,10 +102,10 @@ def outgoing(
 def sealed(
     topic: str,
     key: UUID | str,
-    type: str,  # noqa: A002 - CloudEvents' own word
+    type: str,
     value: bytes,
     *,
-    id: str,  # noqa: A002
+    id: str,
     source: str,
     cause: str,
     subject: UUID | str | None = None,

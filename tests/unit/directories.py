@@ -83,7 +83,7 @@ def utc_moments(first: int, last: int) -> st.SearchStrategy[datetime]:
     return st.datetimes(begins, ends, timezones=st.just(UTC))
 
 
-def headers_of(request_type: str, id: str = "request", **more: str) -> list[tuple[str, bytes]]:  # noqa: A002
+def headers_of(request_type: str, id: str = "request", **more: str) -> list[tuple[str, bytes]]:
     """Write a request's Kafka headers in binary mode; more CloudEvents attributes by name, without `ce_`."""
     attributes = {"specversion": "1.0", "id": id, "source": "/test", "type": request_type, **more}
     headers = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
@@ -96,7 +96,7 @@ def asks_with_bytes(
     value: bytes | None,
     *,
     at: datetime,
-    id: str = "",  # noqa: A002
+    id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
 ) -> Asked:
     """Let a company send this value with this CloudEvents type, appended at a moment."""
@@ -110,7 +110,7 @@ def asks(
     body: object = None,
     *,
     at: datetime,
-    id: str = "",  # noqa: A002
+    id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
 ) -> Asked:
     """Let a company send a request of the contract; without a body, a well-formed one."""
@@ -131,7 +131,7 @@ def answers(
     body: object = None,
     *,
     at: datetime,
-    id: str = "",  # noqa: A002
+    id: str = "",
 ) -> DirectoryEvent:
     """Settle a request about the directory and append the answer at the same moment, as the service does."""
     event = settle(directory, asks(company, name, body, at=at, id=id))

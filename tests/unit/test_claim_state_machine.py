@@ -235,7 +235,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     @invariant()
     def the_published_events_make_the_same_claim(self) -> None:
-        for id, claim in self.batch.claims.items():  # noqa: A001
+        for id, claim in self.batch.claims.items():
             made: Claim | None = None
             for event in self.events[id]:
                 made = apply(made, CLAIM_EVENTS[event.type()].model_validate_json(event.json_bytes()))
@@ -248,7 +248,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     @invariant()
     def the_audience_only_grows_and_always_has_the_insurer(self) -> None:
-        for id, claim in self.batch.claims.items():  # noqa: A001
+        for id, claim in self.batch.claims.items():
             audiences = [set(event.audience) for event in self.events[id]]
             assert all(earlier <= later for earlier, later in pairwise(audiences))
             assert all(claim.insurer in audience for audience in audiences)
@@ -271,7 +271,7 @@ class LifeOfClaims(RuleBasedStateMachine):
     @invariant()
     def a_claim_number_is_one_claims_for_ever(self) -> None:
         owners: dict[tuple[str, str], UUID] = {}
-        for id, events in self.events.items():  # noqa: A001
+        for id, events in self.events.items():
             for event in events:
                 if isinstance(event, TemporaryClaimCreated | ClaimRegistered | ClaimConverted):
                     assert owners.setdefault((event.insurer, event.claim_number), id) == id
@@ -279,7 +279,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     @invariant()
     def only_a_temporary_claims_number_says_midlertidig(self) -> None:
-        for id, claim in self.batch.claims.items():  # noqa: A001
+        for id, claim in self.batch.claims.items():
             was_converted = any(isinstance(event, ClaimConverted | ClaimRegistered) for event in self.events[id])
             assert ("Midlertidig" in claim.claim_number) is not was_converted
 
