@@ -17,6 +17,13 @@ _MIGRATING = 0x636C_6169_6D62_7573
 """The advisory lock of whoever migrates: instances start together."""
 _THE_MESSAGE = ("22", "54")
 """Classes of SQLSTATE that say that what was sent cannot be kept. All others are about the server or our tables."""
+_SESSION = {
+    # An instance that hangs or is cut off in the middle of a transaction holds the keys that it has written, and
+    # whoever takes over its partitions writes the same ones: the server ends it, and the other goes on.
+    "idle_in_transaction_session_timeout": "5s",
+    "transaction_timeout": "15s",  # it may hang between the messages of a statement, and then is not idle
+    "lock_timeout": "20s",
+}
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
 
@@ -28,7 +35,14 @@ class DatabaseAway(Exception):
 def engine_for(settings: DatabaseSettings) -> AsyncEngine:
     """Make the connection pool."""
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
-    return create_async_engine(url, pool_size=2, max_overflow=2, pool_pre_ping=True, pool_timeout=10)
+    return create_async_engine(
+        url,
+        pool_size=2,
+        max_overflow=2,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={"server_settings": _SESSION},
+    )
 
 
 @asynccontextmanager
@@ -63,6 +77,8 @@ async def answers(engine: AsyncEngine) -> None:
 async def migrate(engine: AsyncEngine, package: str) -> None:
     """Bring the database to the newest version of the package's migrations, one instance at a time."""
     async with transaction(engine) as connection:
+        for limit in _SESSION:  # a migration takes as long as it takes
+            await connection.execute(text(f"set local {limit} = 0"))
         await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
         await connection.run_sync(_upgrade, package)
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
 from services.claims.app import decided_now
-from services.claims.store import Store, claim_events, claims, requests
+from services.claims.store import Store, Transaction, claim_events, claims, requests
 from shared.runtime.batches import Conflict
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, transaction
 from shared.runtime.settings import DatabaseSettings
@@ -61,6 +61,35 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     assert outcome.body == decided.outcome.json_bytes()
     assert event.body == decided.events[0].json_bytes()
     assert found == batch.changed
+
+
+@pytest.mark.parametrize("between_statements", [True, False])
+async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_the_one_that_takes_over(
+    engine: AsyncEngine, between_statements: bool
+) -> None:
+    commands = [creation("r-1")]
+    store = Store(engine)
+    taken_over = asyncio.Event()
+    saved = asyncio.Event()
+
+    async def hangs() -> None:
+        async with transaction(engine) as connection:
+            record = Transaction(connection)
+            await record.save(await decided_now(record, commands))
+            saved.set()
+            if between_statements:
+                await taken_over.wait()
+            else:  # for the server it is at work, as it is when the client hangs in the middle of a statement
+                await connection.execute(text("select pg_sleep(60)"))
+
+    hanging = asyncio.create_task(hangs())
+    await saved.wait()
+    async with store.transaction() as record:
+        await record.save(await decided_now(record, commands))
+    taken_over.set()
+    with pytest.raises(DatabaseAway):
+        await hanging
+    assert await _count(engine, requests) == 1
 
 
 async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) -> None:
