@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.records import read_all
 from shared.contract.dead_letters import DeadLetter, DeadLetterClosed, LetterAction
-from shared.contract.envelope import Outgoing, Undecodable, outgoing, read_internal_envelope
+from shared.contract.envelope import Headers, Outgoing, Undecodable, outgoing, read_internal_envelope
 from shared.contract.topics import DEAD_LETTERS, OPERATOR
 
 _TIMEOUT_S = 15.0
@@ -71,38 +71,32 @@ class DeadLetters:
         for letter in letters:
             if letter.value is None and not letter.headers:
                 raise UnknownLetter(f"{letter.id} could not be read, so there is nothing of it to send again")
-        self._publish(
-            [
-                message
-                for letter in letters
-                for message in (
-                    Outgoing(
-                        letter.source_topic,
-                        "" if letter.key is None else letter.key.decode("utf-8", "surrogateescape"),
-                        tuple(letter.headers),
-                        letter.value or b"",
-                    ),
-                    _closed(letter, LetterAction.REPLAYED),
-                )
-            ]
-        )
+        letters = list({letter.id: letter for letter in letters}.values())
+        self._publish([(x.source_topic, x.key, x.headers, x.value) for x in letters])
+        self._close(letters, LetterAction.REPLAYED)  # only now: one that the brokers do not take stays open
 
     def discard(self, letters: Sequence[DeadLetter]) -> None:
         """Note that letters need nothing; they stay on the topic until its time is over."""
-        self._publish([_closed(letter, LetterAction.DISCARDED) for letter in letters])
+        self._close(letters, LetterAction.DISCARDED)
 
-    def _publish(self, messages: Sequence[Outgoing]) -> None:
+    def _close(self, letters: Sequence[DeadLetter], action: LetterAction) -> None:
+        notes = [_closed(letter, action) for letter in letters]
+        self._publish([(note.topic, note.key.encode(), note.headers, note.value) for note in notes])
+
+    def _publish(self, messages: Sequence[tuple[str, bytes | None, Headers, bytes | None]]) -> None:
+        """Publish and wait until the brokers have all of it. Raises KafkaException."""
         producer = Producer(self._connection.client() | {"acks": "all", "message.max.bytes": 8 * 1024 * 1024})
         errors: list[Any] = []
-        for message in messages:
+        for topic, key, headers, value in messages:
             producer.produce(
-                message.topic,
-                key=message.key.encode("utf-8", "surrogateescape"),
-                value=message.value,
-                headers=list(message.headers),
+                topic,
+                key=key,
+                value=value,
+                headers=list(headers),
                 on_delivery=lambda error, _: errors.append(error) if error is not None else None,
             )
-        producer.flush(_TIMEOUT_S)
+        if producer.flush(_TIMEOUT_S):
+            errors.append(KafkaError(KafkaError._MSG_TIMED_OUT))
         if errors:
             raise KafkaException(errors[0])
 

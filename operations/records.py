@@ -1,5 +1,6 @@
 """Records as operators' commands read them, with confluent-kafka, in the form in which the services have them."""
 
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -51,11 +52,15 @@ def read_all(connection: Connection, topic: str) -> list[ReadRecord]:
     try:
         first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
         consumer.assign([TopicPartition(topic, 0, first)])
+        deadline = time.monotonic() + _TIMEOUT_S
         while first < end and not (records and records[-1].offset + 1 >= end):
+            if time.monotonic() > deadline:
+                raise Unreachable(f"the brokers stopped answering before the end of {topic}")
             for message in consumer.consume(1000, _POLL_S):
                 if message.error() is not None:
                     raise Unreachable(f"{topic} cannot be read: {message.error()}")
                 records.append(ReadRecord.of(message))
+                deadline = time.monotonic() + _TIMEOUT_S
     except KafkaException as error:
         raise Unreachable(f"the bus cannot be reached: {error.args[0].str()}") from error
     finally:

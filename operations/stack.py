@@ -223,7 +223,7 @@ class Stack:
 
     def take_up_companies(self, connection_file: Path) -> None:
         """Take in the companies that `claimbus apply` has put in the connection file meanwhile."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError, ValueError):  # whatever became of it, it is written anew
             self.connection.companies |= Connection.model_validate_json(connection_file.read_text()).companies
 
     def wait_until_ready(self) -> None:

@@ -17,6 +17,7 @@ from operations.bus import Company, Delivered, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, load_connection
 from operations.directory_view import directory_from_bus
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from shared.contract import ids
 from shared.contract.fields import Cause, CompanyKind, CreationPermission
 from shared.directory import Directory
 
@@ -101,7 +102,8 @@ def run_storm(
     with Company(connection, partner) as company, Progress(console=err, transient=True) as progress:
         sending = progress.add_task("sent", total=claims)
         answered = progress.add_task("answered", total=claims)
-        tally = _Tally()
+        wanted = {f"storm:{run}:{n}" for n in range(claims)}
+        tally = _Tally(wanted, {str(ids.claim_id(partner, request)) for request in wanted})
         began = time.monotonic()
         size = _CHUNK if rate is None else max(1, int(rate / 10))
         for chunk in _chunks(_requests(run, office, insurer, claims), size):
@@ -119,14 +121,16 @@ def run_storm(
                 last_news = time.monotonic()
             progress.update(answered, completed=len(tally.outcomes))
         account.seconds = last_news - began
-    tally.settle(account, {f"storm:{run}:{n}" for n in range(claims)})
+    tally.settle(account)
     return account
 
 
 class _Tally:
-    """What has come back, by request and by claim."""
+    """What has come back, by request and by claim; what others of the same company ask for is passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: set[str], claims: set[str]) -> None:
+        self._requests = requests
+        self._claims = claims
         self.outcomes: dict[str, Delivered] = {}
         self.created: dict[str, str] = {}
         """The id of the event that created a claim, by claim."""
@@ -138,10 +142,10 @@ class _Tally:
         company.read()
         received, company.received = company.received, []
         for message in received:
-            if message.is_outcome:
+            if message.is_outcome and message.body["request_id"] in self._requests:
                 first = self.outcomes.setdefault(message.body["request_id"], message)
-                self._compare(message is first, message.body == first.body)
-            elif message.type == "temporary-claim-created":
+                self._compare(message is first, (message.id, message.body) == (first.id, first.body))
+            elif message.type == "temporary-claim-created" and message.body["claim_id"] in self._claims:
                 known = message.body["claim_id"] in self.created
                 first_id = self.created.setdefault(message.body["claim_id"], message.id)
                 self._compare(not known, message.id == first_id)
@@ -151,9 +155,9 @@ class _Tally:
         """Whether every request is answered and every accepted one's claim has come."""
         return len(self.outcomes) >= claims and len(self.created) >= sum(o.accepted for o in self.outcomes.values())
 
-    def settle(self, account: Account, wanted: set[str]) -> None:
+    def settle(self, account: Account) -> None:
         """Write the account of the requests that were sent."""
-        outcomes = {id: outcome for id, outcome in self.outcomes.items() if id in wanted}
+        outcomes = self.outcomes
         accepted = [outcome for outcome in outcomes.values() if outcome.accepted]
         account.accepted = len(accepted)
         account.refused = Counter(o.body["code"] for o in outcomes.values() if not o.accepted)

@@ -29,6 +29,7 @@ def demo(
     """Start everything in a temporary folder, tell the story of the product step by step, check it, stop everything."""
     began = time.monotonic()
     steps: list[Step] = []
+    told = False
     try:
         with (
             tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
@@ -49,10 +50,11 @@ def demo(
                 if not as_json:
                     _tell(len(steps), step)
             story.close()
+            told = True
             if keep:
                 serve(stack, find_connection_file(connection_file))
     except Told:
-        if not keep:
+        if not told:
             fail("stopped before the end")
     except (NotUp, NotStarted) as error:
         fail(error)

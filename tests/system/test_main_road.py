@@ -7,6 +7,7 @@ import pytest
 
 from operations.bus import Company, NewRequest
 from operations.dead_letters import DeadLetters
+from operations.demo.story import country_without_holiday
 from shared.contract import ids
 from shared.contract.topics import OPERATOR
 from tests.world import World, wait_until
@@ -51,7 +52,7 @@ def test_office_hours_decide_for_an_office_that_may_create_outside_them(world: W
     every_day = {
         day: {"opens": "00:00", "closes": "24:00"} for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     }
-    world.set_portal(office_hours=every_day, country="SA")
+    world.set_portal(office_hours=every_day, country=country_without_holiday())
     (inside,) = world.partner.ask(world.creation(office=world.second_office))
     world.set_portal(office_hours=dict.fromkeys(every_day))
     (outside,) = world.partner.ask(world.creation(office=world.second_office))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from operations.bus import NewRequest
+from operations.demo.story import country_without_holiday
 from operations.stack import Stack
 from tests.world import World, wait_until
 
@@ -17,7 +18,7 @@ def test_a_closing_time_that_passes_while_permissions_is_stopped_still_divides_t
     closes = _next_minute(at_least_s=6)
     hours = {"opens": "00:00", "closes": "24:00" if closes.hour == closes.minute == 0 else f"{closes:%H:%M}"}
     days = {closes.date().isoformat(), datetime.now(OSLO).date().isoformat()}
-    world.set_portal(special_hours=dict.fromkeys(days, hours), country="SA")
+    world.set_portal(special_hours=dict.fromkeys(days, hours), country=country_without_holiday())
     (permissions,) = stack.of("permissions")
     permissions.stop()
     before = [world.creation(office=world.second_office) for _ in range(20)]
