@@ -168,8 +168,11 @@ class BatchLoop:
         for record in records:
             offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
         held = consumer.assignment()
+        ours = {partition: offset for partition, offset in offsets.items() if partition in held}
+        if not ours:
+            return  # all of it has gone to another instance
         try:
-            await consumer.commit({partition: offset for partition, offset in offsets.items() if partition in held})
+            await consumer.commit(ours)
         except (KafkaError, IllegalStateError) as error:
             # The partitions have gone to another instance, which repeats the batch and comes to the same.
             log.info("batch was not committed", reason=type(error).__name__)
@@ -222,7 +225,7 @@ def _span(decoded: Sequence[tuple[Record, Any]]) -> dict[str, Any]:
     request = next((value for name, value in first.headers if name.lower() == "ce_id"), b"")
     return about | {
         "claim": (first.key or b"")[:100].decode(errors="replace"),
-        "request": request[:100].decode(errors="replace"),
+        "request": (request or b"")[:100].decode(errors="replace"),
     }
 
 
