@@ -36,24 +36,45 @@ class PatientConsumer(AIOKafkaConsumer):
     """
 
     _careful_until = 0.0
+    _must_go_back = False
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[Any]]:
         """Fetch records, as AIOKafkaConsumer does."""
-        if time.monotonic() >= self._careful_until:
-            try:
+        if self._must_go_back:
+            await self._go_back()
+        try:
+            if time.monotonic() >= self._careful_until:
                 fetched: dict[TopicPartition, list[Any]] = await super().getmany(
                     *partitions, timeout_ms=timeout_ms, max_records=max_records
                 )
-            except UnicodeDecodeError:
-                self._careful_until = time.monotonic() + _CAREFUL_S
-            else:
                 return fetched
-        fetched = await self._one_at_a_time(partitions or tuple(self.assignment()), max_records or 500)
+            fetched = await self._one_at_a_time(partitions or tuple(self.assignment()), max_records or 500)
+        except UnicodeDecodeError:
+            self._careful_until = time.monotonic() + _CAREFUL_S
+            self._must_go_back = True
+            return {}
+        except Exception:
+            self._must_go_back = True
+            raise
         if not fetched:
             await asyncio.sleep(timeout_ms / 1000)
         return fetched
+
+    async def _go_back(self) -> None:
+        """Go back to what is committed, which is what was handed out: each batch is committed before the next poll.
+
+        aiokafka moves on in every partition that it takes records from, and where it then meets an error in another
+        one, those records are gone. So this is done after any error, before anything is read again.
+        """
+        for partition in self.assignment():
+            committed = await self.committed(partition)
+            if committed is None:
+                await self.seek_to_beginning(partition)
+            else:
+                self.seek(partition, committed)
+        self._must_go_back = False
 
     async def _one_at_a_time(
         self, partitions: Sequence[TopicPartition], max_records: int

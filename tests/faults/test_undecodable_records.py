@@ -4,10 +4,14 @@ import struct
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
+from confluent_kafka import Producer
 
+from operations.bus import NewRequest
 from operations.dead_letters import DeadLetters
+from operations.stack import Stack
 from shared.contract.topics import REQUESTS
 from tests.world import World
 
@@ -15,27 +19,7 @@ from tests.world import World
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
     known = {letter.id for letter in DeadLetters(world.connection).open()}
     before, behind, later = world.creation(), world.creation(), world.creation()
-    topic = REQUESTS.of(world.partner_id)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=world.connection.bootstrap_servers,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-512",
-        sasl_plain_username=world.partner_id,
-        sasl_plain_password=world.connection.companies[world.partner_id].password,
-    )
-    await producer.start()
-    try:
-        # All in one batch, as a producer would send them.
-        batch = producer.create_batch()
-        for request in (before, None, behind):
-            headers = [("QQ", b"x")] if request is None else request.headers(world.partner_id)
-            value = b"" if request is None else request.value()
-            assert batch.append(key=b"same", value=value, timestamp=None, headers=headers) is not None
-        batch.close()
-        _rename_header(batch)
-        await (await producer.send_batch(batch, topic, partition=0))
-    finally:
-        await producer.stop()
+    topic = await _send_bad_batch(world, before, None, behind)
     outcomes = {}
 
     def all_answered(messages: object) -> bool:
@@ -48,6 +32,62 @@ async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_els
     letters = [letter for letter in DeadLetters(world.connection).open() if letter.id not in known]
     assert [letter.id for letter in letters] == [f"{topic}/0/1", f"{topic}/0/2"]
     assert all("not UTF-8" in letter.reason for letter in letters)
+
+
+async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_partitions(
+    stack: Stack, world: World
+) -> None:
+    (permissions,) = stack.of("permissions")
+    permissions.stop()
+    waiting = [world.creation(office=world.other_office) for _ in range(300)]
+    world.other.send(waiting)
+    await _send_bad_batch(world, None)
+    permissions.start()
+    wanted = {request.id for request in waiting}
+
+    def all_answered(_: object) -> bool:
+        return wanted <= {m.body["request_id"] for m in world.other.received if m.is_outcome}
+
+    world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: str) -> None:
+    request = world.creation()
+    producer = Producer(world.connection.client(world.partner_id) | {"compression.type": codec})
+    headers = request.headers(world.partner_id)
+    producer.produce(REQUESTS.of(world.partner_id), key="k", value=request.value().ljust(50_000), headers=headers)
+    assert producer.flush(20) == 0
+
+    def answered(_: object) -> bool:
+        return any(m.is_outcome and m.body["request_id"] == request.id for m in world.partner.received)
+
+    world.partner.wait_until(answered, what=f"the outcome of a request compressed with {codec}")
+
+
+async def _send_bad_batch(world: World, *requests: NewRequest | None) -> str:
+    """Send one batch on one partition, as a producer would; None is a record with a header name that is not UTF-8."""
+    topic = REQUESTS.of(world.partner_id)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=world.connection.bootstrap_servers,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_plain_username=world.partner_id,
+        sasl_plain_password=world.connection.companies[world.partner_id].password,
+    )
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        for request in requests:
+            headers = [("QQ", b"x")] if request is None else request.headers(world.partner_id)
+            value = b"" if request is None else request.value()
+            assert batch.append(key=b"same", value=value, timestamp=None, headers=headers) is not None
+        batch.close()
+        _rename_header(batch)
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
+    return topic
 
 
 def _rename_header(batch: Any) -> None:
