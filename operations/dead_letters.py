@@ -69,8 +69,8 @@ class DeadLetters:
         Raises UnknownLetter for one that no client could read, of which we have nothing to send.
         """
         for letter in letters:
-            if letter.value is None and not letter.headers:
-                raise UnknownLetter(f"{letter.id} could not be read, so there is nothing of it to send again")
+            if letter.cut or (letter.value is None and not letter.headers):
+                raise UnknownLetter(f"{letter.id} is not kept whole here, so it cannot be sent again")
         letters = list({letter.id: letter for letter in letters}.values())
         self._publish([(x.source_topic, x.key, x.headers, x.value) for x in letters])
         self._close(letters, LetterAction.REPLAYED)  # only now: one that the brokers do not take stays open

@@ -7,6 +7,7 @@ from services.claims.batch import Batch, Command, read_command
 from services.claims.rules import numbers_asked_for
 from services.claims.store import Store, Transaction
 from shared.contract.envelope import Outgoing
+from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
 from shared.contract.topics import CLAIM_COMMANDS
 from shared.runtime import metrics
@@ -38,9 +39,12 @@ def build() -> Service:
             for command in commands:
                 if command.key in answered:
                     messages += same_answer(command, answered[command.key], events.get(command.key, ()))
+                    accepted = answered[command.key].type == RequestAccepted.type()
                 else:
                     messages += first_answer(command, batch.decided[command.key])
-                messages += await republished(record, command)
+                    accepted = isinstance(batch.decided[command.key].outcome, RequestAccepted)
+                if accepted:
+                    messages += await republished(record, command)
         for decided in batch.decided.values():
             metrics.OUTCOMES.labels(getattr(decided.outcome, "code", "accepted")).inc()
         return messages

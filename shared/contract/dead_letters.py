@@ -23,6 +23,8 @@ class DeadLetter(NamedMessage):
     key: Base64Bytes | None = None
     headers: list[tuple[str, Base64Bytes]]
     value: Base64Bytes | None = None
+    cut: bool = False
+    """Whether it was too large to be kept whole; the whole is on its topic, for as long as that is kept."""
 
     @property
     def id(self) -> str:

@@ -19,8 +19,12 @@ Headers = Sequence[tuple[str, bytes]]
 
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 _STRUCTURED = "application/cloudevents+json"
-_CARRIED_THROUGH = ("traceparent", "tracestate")
 _LONGEST_ECHO = 200
+_MOST_DETAILS = 20
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
+_CARRIED_THROUGH = {"traceparent": _TRACEPARENT, "tracestate": _TRACESTATE}
+"""W3C Trace Context: what is not well formed is left out, since it would go to other companies."""
 
 
 class Undecodable(Exception):
@@ -135,11 +139,12 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
     """
     texts: dict[str, str] = {}
     problems: list[Detail] = []
-    trace = []
+    trace: dict[str, bytes] = {}
     for name, raw in headers:
         name = name.lower()  # noqa: PLW2901 - header names differ in case between clients
         if name in _CARRIED_THROUGH:
-            trace.append((name, raw or b""))
+            if _CARRIED_THROUGH[name].fullmatch(raw or b""):
+                trace[name] = raw
             continue
         if name != "content-type" and not name.startswith("ce_"):
             continue
@@ -170,7 +175,7 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
         body=body,
         subject=attributes.get("subject"),
         actor=_printable(actor) if actor else None,
-        trace=tuple(trace),
+        trace=tuple(trace.items()),
         republished_for=attributes.get("republishedfor"),
         problems=tuple(problems),
     )
@@ -200,13 +205,17 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
 
 def details_of(error: ValidationError) -> list[Detail]:
     """Tell what is wrong with each field, without repeating what was sent."""
-    return [
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    details = [
         Detail(
             field=_printable(".".join(str(part) for part in problem["loc"])) or "body",
             problem=_printable(problem["msg"].removeprefix("Value error, ")),
         )
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        for problem in problems[:_MOST_DETAILS]
     ]
+    if len(problems) > _MOST_DETAILS:
+        details.append(Detail(field="body", problem=f"and {len(problems) - _MOST_DETAILS} more"))
+    return details
 
 
 def _structured(value: bytes, problems: list[Detail]) -> tuple[dict[str, str], bytes]:

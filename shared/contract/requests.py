@@ -99,7 +99,7 @@ class ReportTask(ClaimRequest):
 
     task_id: UUID
     text: Text | None = None
-    media: list[Media] = []
+    media: Annotated[list[Media], Field(max_length=5000)] = []
     finished: bool = False
 
     @model_validator(mode="after")
@@ -232,8 +232,8 @@ class SetPortalSettings(DirectoryRequest):
     subdivision: Line | None = None
     """The part of the country, for its own holidays; null takes it away."""
     office_hours: dict[Weekday, Hours | None] | None = None
-    closed_days: list[date] | None = None
-    special_hours: dict[date, Hours | None] | None = None
+    closed_days: Annotated[list[date], Field(max_length=2000)] | None = None
+    special_hours: Annotated[dict[date, Hours | None], Field(max_length=2000)] | None = None
     enhanced_function: bool | None = None
     inspection_needs_budget: bool | None = None
     report_period: ReportPeriod | None = None

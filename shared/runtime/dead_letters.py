@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.envelope import Outgoing, outgoing
-from shared.contract.topics import DEAD_LETTERS, REQUESTS
+from shared.contract.topics import DEAD_LETTERS, MIB, REQUESTS
 from shared.runtime.records import Record
 
+_LARGEST_KEPT_WHOLE = 2 * MIB
+_CUT_TO = 1000
+_HEADERS_OF_CUT = 20
 _FORGOTTEN_AFTER_MS = 10 * 60 * 1000
 """A partition that has had no message for so long says nothing of a deploy that is bad now."""
 
@@ -19,7 +22,18 @@ class TooManyDeadLetters(Exception):
 
 
 def dead_letter(record: Record, *, service: str, reason: str) -> Outgoing:
-    """Put a record aside as it is, with the reason."""
+    """Put a record aside as it is, with the reason; of one that is too large, its beginning.
+
+    What a sender compressed can be many times what its topic takes, so its size must not decide whether it can be kept.
+    """
+    headers = [(name, value or b"") for name, value in record.headers]
+    key, value = record.key, record.value
+    size = len(key or b"") + len(value or b"") + sum(len(name) + len(content) for name, content in headers)
+    cut = size > _LARGEST_KEPT_WHOLE
+    if cut:
+        headers = [(name[:_CUT_TO], content[:_CUT_TO]) for name, content in headers[:_HEADERS_OF_CUT]]
+        key, value = key and key[:_CUT_TO], value and value[:_CUT_TO]
+        reason = f"{reason}; of its {size} bytes only the beginning is kept here"
     letter = DeadLetter(
         source_topic=record.topic,
         partition=record.partition,
@@ -27,9 +41,10 @@ def dead_letter(record: Record, *, service: str, reason: str) -> Outgoing:
         appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
         service=service,
         reason=reason,
-        key=None if record.key is None else base64.b64encode(record.key),
-        headers=[(name, base64.b64encode(value or b"")) for name, value in record.headers],
-        value=None if record.value is None else base64.b64encode(record.value),
+        key=None if key is None else base64.b64encode(key),
+        headers=[(name, base64.b64encode(content)) for name, content in headers],
+        value=None if value is None else base64.b64encode(value),
+        cut=cut,
     )
     return outgoing(DEAD_LETTERS.name, record.topic, letter, id=letter.id, source=service, cause=letter.id)
 

@@ -76,8 +76,12 @@ class Publisher:
                 metadata_max_age_ms=self._settings.metadata_max_age_ms,
                 request_timeout_ms=int(self._settings.publish_timeout_s * 1000),
             )
+            try:
+                await producer.start()
+            except BaseException:
+                await _stop(producer)
+                raise
             self._producer = producer
-            await producer.start()
         return self._producer
 
     def _discard(self) -> None:

@@ -13,7 +13,7 @@ from operations.bus import NewRequest
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
 from shared.contract.topics import REQUESTS
-from tests.world import World
+from tests.world import World, wait_until
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
@@ -49,6 +49,17 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
         return wanted <= {m.body["request_id"] for m in world.other.received if m.is_outcome}
 
     world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
+
+
+def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:
+    producer = Producer(
+        world.connection.client(world.partner_id) | {"compression.type": "gzip", "message.max.bytes": 10**7}
+    )
+    producer.produce(REQUESTS.of(world.partner_id), key="k", value=bytes(7 * 1024 * 1024), headers=[("ce_id", None)])
+    assert producer.flush(20) == 0
+    world.create()
+    letters = DeadLetters(world.connection)
+    wait_until(lambda: any(x.cut and world.partner_id in x.source_topic for x in letters.open()), what="the cut letter")
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import string
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from shared.contract.envelope import (
     read_internal_envelope,
     sealed,
 )
-from shared.contract.requests import CancelClaim, CreateTemporaryClaim
+from shared.contract.requests import CancelClaim, CreateTemporaryClaim, ReportTask
 from tests.unit.directories import CLAIM, Json, creation, headers_of, unhurried
 
 Headers = list[tuple[str, bytes]]
@@ -109,12 +110,35 @@ def test_a_header_that_is_none_of_ours_may_hold_any_bytes() -> None:
 
 
 def test_trace_context_is_carried_through_as_it_is() -> None:
-    trace = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", b"\xff=1")]
+    trace = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", b"vest=1")]
     envelope = read_envelope([*headers_of(TYPE), *trace], BODY)
     assert envelope.trace == tuple(trace)
     assert envelope.problems == ()
     upper = [(name.title(), raw) for name, raw in trace]
     assert read_envelope([*headers_of(TYPE), *upper], BODY).trace == tuple(trace)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("traceparent", b"\xff" * 700_000),
+        ("traceparent", b"00-1-2-01"),
+        ("tracestate", b"\xff=1"),
+        ("tracestate", None),
+    ],
+)
+def test_trace_context_that_is_not_well_formed_is_left_out_and_harms_nothing(header: tuple[str, bytes]) -> None:
+    envelope = read_envelope([*headers_of(TYPE), header], BODY)
+    assert envelope.trace == ()
+    assert envelope.problems == ()
+
+
+def test_a_body_with_very_many_errors_is_answered_with_a_few_of_them() -> None:
+    with pytest.raises(ValidationError) as invalid:
+        ReportTask.model_validate_json(b'{"media": [' + b"{}, " * 4_999 + b"{}]}")
+    details = details_of(invalid.value)
+    assert len(details) == 21
+    assert re.fullmatch(r"and \d+ more", details[-1].problem)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b"not json"])
