@@ -41,6 +41,9 @@ class Step:
 def apply(
     file: Annotated[Path, typer.Argument(help="The directory file (YAML).")],
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition of new companies' topics.")] = 1,
+    new_passwords: Annotated[
+        bool, typer.Option("--new-passwords", help="Set new passwords of companies that the connection has none of.")
+    ] = False,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +52,7 @@ def apply(
         wanted = read_directory_file(file)
         connection = load_connection(connection_file)
         provisioned, steps = apply_directory(
-            connection, wanted, find_connection_file(connection_file), replicas=replicas
+            connection, wanted, find_connection_file(connection_file), replicas=replicas, new_passwords=new_passwords
         )
     except (WrongFile, Unreachable, NotProvisioned, NotApplied, NoAnswer, KafkaException) as error:
         fail(error)
@@ -65,7 +68,12 @@ def apply(
 
 
 def apply_directory(
-    connection: Connection, wanted: DirectoryFile, connection_file: Path | None, *, replicas: int = 1
+    connection: Connection,
+    wanted: DirectoryFile,
+    connection_file: Path | None,
+    *,
+    replicas: int = 1,
+    new_passwords: bool = False,
 ) -> tuple[list[str], list[Step]]:
     """Make a directory file true; tell the companies that were provisioned and the requests that were sent.
 
@@ -78,12 +86,16 @@ def apply_directory(
     provisioned = [
         company
         for company in ids
-        if company not in connection.companies or any(topic.endswith(f".{company}") for topic in without_topics)
+        # One that is provisioned, and whose password is not known here, has it in use somewhere else.
+        if any(topic.endswith(f".{company}") for topic in without_topics)
+        or (new_passwords and company not in connection.companies)
     ]
     provision_companies(connection, provisioned, replication=replicas)
     if provisioned and connection_file is not None:
         connection.save(connection_file)
     steps = list(needed(known, wanted))
+    for sender in {step.sender for step in steps} - set(connection.companies):
+        raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
     for sender in dict.fromkeys(step.sender for step in steps):
         _send(connection, sender, [step for step in steps if step.sender == sender])
     return provisioned, steps

@@ -100,9 +100,19 @@ class _Environment(BaseSettings):
     health: dict[str, list[str]] = {}
 
 
-def find_connection_file(given: Path | None) -> Path:
-    """Tell which connection file counts: the given one, the environment's, or that of this user's `claimbus up`."""
+def local_connection_file(given: Path | None) -> Path:
+    """Tell where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default."""
     return given or _Environment().connection_file or DEFAULT_CONNECTION_FILE
+
+
+def find_connection_file(given: Path | None) -> Path:
+    """Tell which connection file counts, and where new companies' passwords are kept.
+
+    Where the environment names the brokers it is not that of `claimbus up`, which replaces and removes its own.
+    """
+    if given is None and _Environment().bootstrap_servers and _Environment().connection_file is None:
+        return DEFAULT_CONNECTION_FILE.with_name("companies-of-environment.json")
+    return local_connection_file(given)
 
 
 def load_connection(given: Path | None = None) -> Connection:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from operations.apply import NotApplied, apply_directory
 from operations.bus import NoAnswer
-from operations.connection import RUN_HERE, Connection, Unreachable, find_connection_file
+from operations.connection import RUN_HERE, Connection, Unreachable, local_connection_file
 from operations.directory_file import WrongFile, read_directory_file
 from operations.embedded import NotStarted
 from operations.options import ConnectionFile, err, fail
@@ -39,7 +39,7 @@ def up(
 ) -> None:
     """Start everything on this machine, and supervise it until Ctrl-C or SIGTERM."""
     instances = dict(_scale(wish) for wish in scale or [])
-    file = find_connection_file(connection_file)
+    file = local_connection_file(connection_file)
     try:
         wanted = None if directory is None else read_directory_file(directory)
         with until_told(), running(data, instances) as stack:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from operations.apply import apply_directory
 from operations.bus import NoAnswer
-from operations.connection import find_connection_file
+from operations.connection import local_connection_file
 from operations.demo.story import Step, Story
 from operations.directory_file import read_directory_file
 from operations.embedded import NotStarted
@@ -52,7 +52,7 @@ def demo(
             story.close()
             told = True
             if keep:
-                serve(stack, find_connection_file(connection_file))
+                serve(stack, local_connection_file(connection_file))
     except Told:
         if not told:
             fail("stopped before the end")

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from operations.bus import NewRequest
+from operations.bus import Company, NewRequest
 from operations.connection import Connection
 from operations.stack import Stack
+from shared.contract.topics import OPERATOR
 from tests.world import World, as_json, claimbus, wait_until
 
 DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
@@ -89,6 +90,24 @@ def test_apply_does_what_is_missing_and_the_second_time_nothing(file: Path, tmp_
     changed = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
     assert changed["done"] == ["permitted nord-tromso to create for fjord-forsikring: always"]
     assert "nord-ror" in Connection.model_validate_json(file.read_text()).companies
+
+
+def test_apply_leaves_a_password_that_it_does_not_know_in_use(world: World, file: Path, tmp_path: Path) -> None:
+    connection = Connection.model_validate_json(file.read_text())
+    poor = tmp_path / "operator-only.json"
+    operator = {OPERATOR: connection.companies[OPERATOR]}
+    connection.model_copy(update={"companies": operator, "companies_file": None}).save(poor)
+    directory = tmp_path / "directory.yaml"
+    directory.write_text(json.dumps(world.directory()))
+    same = as_json(claimbus("apply", directory, "--json", "--connection-file", poor))
+    assert same == {"provisioned": [], "done": []}
+    with Company(world.connection, world.partner_id) as still:
+        (outcome,) = still.ask(world.creation())
+    assert outcome.accepted
+    directory.write_text(directory.read_text().replace('"always"', '"never"'))
+    changed = claimbus("apply", directory, "--connection-file", poor)
+    assert changed.returncode == 1
+    assert f"no password of {world.insurer_id}" in changed.stderr
 
 
 def test_apply_refuses_a_wrong_file_as_a_whole_with_line_and_reason(file: Path, tmp_path: Path) -> None:
