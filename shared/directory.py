@@ -12,21 +12,24 @@ from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from shared.contract.codes import Code
 from shared.contract.directory_events import (
     CompanyRegistered,
     DirectoryEvent,
     OfficePermissionSet,
     OfficeRegistered,
     PortalSettingsSet,
+    SettingsRequestRefused,
     UserRegistered,
 )
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
+from shared.contract.outcomes import Detail
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
 from shared.contract.topics import OPERATOR
 
 T = TypeVar("T")
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 _EIGHT_TO_FOUR = Hours(opens="08:00", closes="16:00")
 DEFAULT_OFFICE_HOURS: Mapping[Weekday, Hours | None] = MappingProxyType(
@@ -167,6 +170,7 @@ class Directory:
             return
         # A broker's clock that was set back does not put anything in force before what was appended earlier.
         effective_at = self._latest = max(effective_at, self._latest)
+        event = self._refused_if_taken(event)
         self._answered[request] = event, effective_at
         if isinstance(event, CompanyRegistered):
             company = event.registered
@@ -187,6 +191,34 @@ class Directory:
         elif isinstance(event, PortalSettingsSet):
             settings = self._settings[event.company]
             settings.add((settings.latest or PortalSettings()).changed_by(event.settings), effective_at)
+
+    def _refused_if_taken(self, event: DirectoryEvent) -> DirectoryEvent:
+        """Take a registration of an id that another company has for a refusal.
+
+        Two instances of permissions that settle such requests at once accept both. The topic's order decides, so every
+        reader comes to the same, also of the request's outcome.
+        """
+        code = None
+        if isinstance(event, CompanyRegistered):
+            company = self._companies[event.registered.id].latest
+            code = Code.INVALID_REQUEST if company and company.kind is not event.registered.kind else None
+        elif isinstance(event, OfficeRegistered):
+            office = self._offices[event.registered.id].latest
+            code = Code.NOT_YOUR_OFFICE if office and office.company != event.registered.company else None
+        elif isinstance(event, UserRegistered):
+            user = self._users[event.registered.id].latest
+            code = Code.INVALID_REQUEST if user and user.company != event.registered.company else None
+        if code is None:
+            return event
+        return SettingsRequestRefused(
+            company=event.company,
+            request_id=event.request_id,
+            request_type=event.request_type,
+            requested_at=event.requested_at,
+            actor=event.actor,
+            code=code,
+            details=[Detail(field="id", problem="is taken")],
+        )
 
     def answered(self, company: str, request_id: str) -> tuple[DirectoryEvent, datetime] | None:
         """Tell the message that answered a request, and when it was appended (domain rule 21)."""

@@ -19,7 +19,8 @@ from shared.contract.directory_events import (
     UserRegistered,
 )
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
-from shared.directory import Company, Directory, History, Office, OfficePermission, PortalSettings, User
+from shared.contract.requests import RegisterOffice
+from shared.directory import BEGINNING, Company, Directory, History, Office, OfficePermission, PortalSettings, User
 from tests.unit.directories import (
     FJORD,
     FJORD_OSLO,
@@ -432,3 +433,27 @@ def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(min
     begun = [n for n, since in enumerate(in_force) if since <= asked]
     assert history.at(AT + asked * MINUTE) == (begun[-1] if begun else None)
     assert history.latest == (len(minutes) - 1 if minutes else None)
+
+
+def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_is_refused() -> None:
+    directory = Directory()
+    for company in ("vest", "nord"):
+        request = RegisterOffice(id="bergen", company=company, name="Bergen")
+        directory.apply(
+            OfficeRegistered(
+                company=company,
+                request_id="r-1",
+                request_type=request.type(),
+                requested_at=BEGINNING,
+                registered=request,
+            ),
+            BEGINNING,
+        )
+    office = directory.office("bergen", BEGINNING)
+    assert office is not None
+    assert office.company == "vest"
+    assert directory.offices_of("nord", BEGINNING) == []
+    answered = directory.answered("nord", "r-1")
+    assert answered is not None
+    assert isinstance(answered[0], SettingsRequestRefused)
+    assert answered[0].code is Code.NOT_YOUR_OFFICE
