@@ -99,6 +99,7 @@ class PortalSettings:
     enhanced_function: bool = False
     inspection_needs_budget: bool = False
     report_period: ReportPeriod = ReportPeriod.WEEKLY
+    unlink_days: int = 30
 
     def changed_by(self, request: SetPortalSettings) -> "PortalSettings":
         """Apply a request; what is left out stays, and another country takes the old one's subdivision away."""
@@ -121,6 +122,7 @@ class PortalSettings:
             new,
             time_zone=request.time_zone or self.time_zone,
             report_period=request.report_period or self.report_period,
+            unlink_days=self.unlink_days if request.unlink_days is None else request.unlink_days,
         )
 
 

@@ -39,6 +39,7 @@ from shared.contract.requests import (
     Request,
     SetOfficePermission,
     SetPortalSettings,
+    UnlinkClaim,
 )
 from shared.contract.topics import OPERATOR
 from shared.directory import Company, Directory, Office, OfficePermission
@@ -210,6 +211,8 @@ def _check_claim_request(directory: Directory, asked: Asked, sender: Company, re
         _own_user(directory, asked, request.handler)
     if isinstance(request, RegisterClaim):
         return Facts(time_zones={sender.id: directory.settings(sender.id, asked.at).time_zone})
+    if isinstance(request, UnlinkClaim):
+        return Facts(unlink_days=directory.settings(sender.id, asked.at).unlink_days)
     if isinstance(request, AssignTask):
         return _facts_for_assignment(directory, asked, sender, request)
     return Facts()

@@ -34,6 +34,9 @@ class Code(StrEnum):
     MEDIA_NOT_ALLOWED = "media_not_allowed"
     TOO_MANY_MEDIA = "too_many_media"
     INCIDENT_IN_FUTURE = "incident_in_future"
+    CLAIM_FULL = "claim_full"
+    NOT_LINKED = "not_linked"
+    TOO_LATE_TO_UNLINK = "too_late_to_unlink"
 
     @property
     def message(self) -> LocalizedText:
@@ -149,5 +152,17 @@ _SENTENCES = {
     Code.INCIDENT_IN_FUTURE: _said(
         "Skadedatoen er senere enn forespørselens egen dato.",
         "The incident date is later than the request's own date.",
+    ),
+    Code.CLAIM_FULL: _said(
+        "Saken har så mange oppgaver og rapporter at den ikke kan ta imot flere.",
+        "The claim has so many tasks and reports that it cannot take more.",
+    ),
+    Code.NOT_LINKED: _said(
+        "Saken er ikke tilknyttet en annen sak, eller tilknytningen er i ferd med å bli opphevet.",
+        "The claim is not linked to another claim, or its link is being taken back.",
+    ),
+    Code.TOO_LATE_TO_UNLINK: _said(
+        "Fristen for å oppheve tilknytningen er ute.",
+        "The time for taking the link back has run out.",
     ),
 }

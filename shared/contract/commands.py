@@ -34,6 +34,8 @@ class Facts(Message):
     """The insurers whose inspection tasks need a budget (domain rule 11)."""
     may_assign_to_others: list[OfficeOfInsurer] = []
     """For which insurers the sender's offices hold the right (domain rule 7)."""
+    unlink_days: int | None = None
+    """For how many days the insurer that asks can take a link back; given for `unlink-claim`."""
 
 
 class CheckedRequest(NamedMessage):

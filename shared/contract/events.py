@@ -10,6 +10,7 @@ from shared.contract.fields import (
     Amount,
     Currency,
     Incident,
+    LocalizedText,
     Message,
     Moment,
     NamedMessage,
@@ -39,6 +40,8 @@ class ReportedMedia(Message):
     size: int
     """Bytes."""
     sha256: str
+    object: str | None = None
+    """Where the bytes are in the object store: for our own services, of no use to a company."""
 
 
 class Report(Message):
@@ -171,6 +174,7 @@ class LinkStarted(ClaimEvent):
 
     link_id: UUID
     target_claim_id: UUID
+    target_claim_number: str | None = None
 
 
 class LinkFailed(ClaimEvent):
@@ -181,6 +185,9 @@ class LinkFailed(ClaimEvent):
     link_id: UUID
     target_claim_id: UUID
     reason: str
+    """A code, such as target_not_linkable."""
+    message: LocalizedText | None = None
+    """The same for a person."""
 
 
 class ClaimLinked(ClaimEvent):
@@ -190,6 +197,7 @@ class ClaimLinked(ClaimEvent):
 
     link_id: UUID
     target_claim_id: UUID
+    target_claim_number: str | None = None
 
 
 class ImportedMedia(ReportedMedia):
@@ -205,6 +213,8 @@ class ImportedReport(Message):
     source_report_id: UUID
     text: str | None = None
     media: list[ImportedMedia] = []
+    lost_media: list[ReportedMedia] = []
+    """Files of a report made after the link that could not be copied any more: they are gone, or damaged."""
     finished: bool = False
     at: Moment
     actor: Actor
@@ -218,14 +228,56 @@ class ImportedTask(Task):
 
 
 class ContentImported(ClaimEvent):
-    """A temporary claim's content was imported into this one (domain rule 15)."""
+    """A temporary claim's content was imported into this one (domain rule 15).
+
+    It tells what the offices of the tasks, which may see this claim from now on, need to know of it.
+    """
 
     NAME = "content-imported"
 
     link_id: UUID
     part: Annotated[int, Field(ge=1)]
+    """1 is the link itself; 2, 3 … are what was reported on the temporary claim since (domain rule 17)."""
     source_claim_id: UUID
+    source_claim_number: str | None = None
     tasks: list[ImportedTask]
+    claim_number: str | None = None
+    incident: Incident | None = None
+    policyholder: Policyholder | None = None
+
+
+class UnlinkStarted(ClaimEvent):
+    """The insurer takes a link back: the imported content is to be withdrawn from the target."""
+
+    NAME = "unlink-started"
+
+    link_id: UUID
+    target_claim_id: UUID
+
+
+class ContentWithdrawn(ClaimEvent):
+    """What a link had imported into this claim is withdrawn; the link was taken back."""
+
+    NAME = "content-withdrawn"
+
+    link_id: UUID
+    source_claim_id: UUID
+    task_ids: list[UUID]
+    """The tasks that are no longer this claim's, with their reports and media."""
+
+
+class ClaimUnlinked(ClaimEvent):
+    """The cancelled claim is temporary again, with everything reported since, here or on the target."""
+
+    NAME = "claim-unlinked"
+
+    link_id: UUID
+    target_claim_id: UUID
+    tasks: list[ImportedTask]
+    """The tasks of this claim whose copies were reported on at the target, with just those reports.
+
+    `task_id` is this claim's task, `source_task_id` its copy; a report and its files keep their ids.
+    """
 
 
 CLAIM_EVENTS: dict[str, type[ClaimEvent]] = {
@@ -243,6 +295,9 @@ CLAIM_EVENTS: dict[str, type[ClaimEvent]] = {
         LinkFailed,
         ClaimLinked,
         ContentImported,
+        UnlinkStarted,
+        ContentWithdrawn,
+        ClaimUnlinked,
     )
 }
 """Every claim event by its CloudEvents type."""

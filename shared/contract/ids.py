@@ -23,6 +23,16 @@ def report_id(company: str, request_id: str) -> UUID:
     return uuid5(NAMESPACE, f"{company}/{request_id}/report")
 
 
+def link_id(company: str, request_id: str) -> UUID:
+    """Tell the id of the link that this `link-claim` starts."""
+    return uuid5(NAMESPACE, f"{company}/{request_id}/link")
+
+
+def copy_id(link: UUID, of: UUID) -> UUID:
+    """Tell the id that a link gives to its copy of a task, a report or a file."""
+    return uuid5(NAMESPACE, f"{link}/{of}")
+
+
 def media_id(company: str, request_id: str, n: int) -> UUID:
     """Tell the id of the n-th file (1, 2 …) of a `report-task`."""
     return uuid5(NAMESPACE, f"{company}/{request_id}/media/{n}")

@@ -1,12 +1,55 @@
 """The steps of a link (contract: Linking), each remembered under `claimbus` and `<link id>/<part>/<name>`."""
 
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from shared.contract.events import ImportedTask, Report, Task
-from shared.contract.fields import Actor, Moment, NamedMessage
+from shared.contract.fields import Actor, LocalizedText, Moment, NamedMessage
+
+REMEMBERED_UNDER = "claimbus"
+"""The company under which claims remembers the steps."""
+
+
+class LinkFailure(StrEnum):
+    """Why a link could not finish (domain rule 16)."""
+
+    TARGET_NOT_LINKABLE = "target_not_linkable"
+    STORE_AWAY = "store_away"
+    MEDIA_GONE = "media_gone"
+    MEDIA_DIFFERS = "media_differs"
+    SERVICE_FAILS = "service_fails"
+
+    @property
+    def message(self) -> LocalizedText:
+        """Say it to a person."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    LinkFailure.TARGET_NOT_LINKABLE: LocalizedText(
+        nb="Saken det skulle tilknyttes til, kan ikke lenger ta imot innholdet.",
+        en="The claim to link to can no longer take the content.",
+    ),
+    LinkFailure.STORE_AWAY: LocalizedText(
+        nb="Filene kunne ikke kopieres i tide, fordi fillageret ikke svarte.",
+        en="The files could not be copied in time, because the object store did not answer.",
+    ),
+    LinkFailure.MEDIA_GONE: LocalizedText(
+        nb="En av filene finnes ikke lenger i fillageret.",
+        en="One of the files is no longer in the object store.",
+    ),
+    LinkFailure.MEDIA_DIFFERS: LocalizedText(
+        nb="En av filene er en annen enn den som ble lastet opp.",
+        en="One of the files is not the one that was uploaded.",
+    ),
+    LinkFailure.SERVICE_FAILS: LocalizedText(
+        nb="Innholdet kunne ikke kopieres på grunn av en feil i tjenesten.",
+        en="The content could not be copied because of a fault of the service.",
+    ),
+}
 
 
 class LinkStep(NamedMessage):
@@ -14,6 +57,18 @@ class LinkStep(NamedMessage):
 
     link_id: UUID
     part: Annotated[int, Field(ge=1)]
+    actor: Actor | None = None
+    """Who asked for it, or of a later part who reported; carried from step to step."""
+
+    @property
+    def id(self) -> str:
+        """Tell the id under which the step is remembered, which its message has too."""
+        return step_id(self.link_id, self.part, type(self))
+
+
+def step_id(link_id: UUID, part: int, step: type[LinkStep]) -> str:
+    """Tell the id of a step."""
+    return f"{link_id}/{part}/{step.NAME}"
 
 
 class LinkedReport(Report):
@@ -35,6 +90,7 @@ class LinkRequested(LinkStep):
     NAME = "link-requested"
 
     source_claim_id: UUID
+    source_claim_number: str | None = None
     target_claim_id: UUID
     tasks: list[LinkedTask]
 
@@ -45,6 +101,7 @@ class ImportContent(LinkStep):
     NAME = "import-content"
 
     source_claim_id: UUID
+    source_claim_number: str | None = None
     target_claim_id: UUID
     tasks: list[ImportedTask]
 
@@ -63,6 +120,7 @@ class FinishLink(LinkStep):
     NAME = "finish-link"
 
     target_claim_id: UUID
+    target_claim_number: str | None = None
 
 
 class AbandonLink(LinkStep):
@@ -73,7 +131,25 @@ class AbandonLink(LinkStep):
     reason: str
 
 
-LINK_STEPS: dict[str, type[LinkStep]] = {
-    step.type(): step for step in (LinkRequested, ImportContent, GiveUpImport, FinishLink, AbandonLink)
+class WithdrawContent(LinkStep):
+    """The insurer takes the link back: the target gives its content up. Its part is always 1."""
+
+    NAME = "withdraw-content"
+
+    source_claim_id: UUID
+
+
+class FinishUnlink(LinkStep):
+    """The target has given the content up: the source is temporary again, with what was reported at the target."""
+
+    NAME = "finish-unlink"
+
+    target_claim_id: UUID
+    tasks: list[ImportedTask]
+    """As in `claim-unlinked`."""
+
+
+STEPS_FOR_CLAIMS: dict[str, type[LinkStep]] = {
+    step.type(): step for step in (ImportContent, GiveUpImport, FinishLink, AbandonLink, WithdrawContent, FinishUnlink)
 }
-"""Every step by its CloudEvents type."""
+"""Every step that claims takes, by its CloudEvents type."""

@@ -22,7 +22,15 @@ from shared.contract.directory_events import DIRECTORY_EVENTS
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.fields import Message, RequestId
 from shared.contract.ids import NAMESPACE
-from shared.contract.linking import AbandonLink, FinishLink, GiveUpImport, ImportContent, LinkRequested
+from shared.contract.linking import (
+    AbandonLink,
+    FinishLink,
+    FinishUnlink,
+    GiveUpImport,
+    ImportContent,
+    LinkRequested,
+    WithdrawContent,
+)
 from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.requests import MAX_BODY_BYTES, Request
 from shared.contract.requests import REQUESTS as REQUEST_TYPES
@@ -67,7 +75,7 @@ CARRIED = (
     Carried(DIRECTORY, tuple(DIRECTORY_EVENTS.values()), DIRECTORY.written_by),
     Carried(CLAIM_COMMANDS, (CheckedRequest,), ("permissions",)),
     Carried(CLAIM_COMMANDS, (ImportContent, GiveUpImport), ("linking",)),
-    Carried(CLAIM_COMMANDS, (FinishLink, AbandonLink), ("claims",)),
+    Carried(CLAIM_COMMANDS, (FinishLink, AbandonLink, WithdrawContent, FinishUnlink), ("claims",)),
     Carried(CLAIM_EVENTS_TOPIC, tuple(CLAIM_EVENTS.values()), CLAIM_EVENTS_TOPIC.written_by),
     Carried(REQUEST_OUTCOMES, tuple(OUTCOMES.values()), REQUEST_OUTCOMES.written_by),
     Carried(LINK_REQUESTS, (LinkRequested,), LINK_REQUESTS.written_by),

@@ -191,6 +191,13 @@ class LinkClaim(ClaimRequest):
         return self
 
 
+class UnlinkClaim(ClaimRequest):
+    """Take a link back: the cancelled claim is temporary again, and the target gives up what it had imported."""
+
+    NAME = "unlink-claim"
+    SENT_BY = _INSURER
+
+
 class ApproveBudget(ClaimRequest):
     """Approve the budget of a task, after which it can be reported on (domain rule 11)."""
 
@@ -237,6 +244,8 @@ class SetPortalSettings(DirectoryRequest):
     enhanced_function: bool | None = None
     inspection_needs_budget: bool | None = None
     report_period: ReportPeriod | None = None
+    unlink_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    """For how many days after a claim was linked the link can be taken back; 30 by default."""
 
     @model_validator(mode="after")
     def _sets_something(self) -> "SetPortalSettings":
@@ -305,6 +314,7 @@ REQUESTS: dict[str, type[Request]] = {
         CancelClaim,
         RepublishClaim,
         LinkClaim,
+        UnlinkClaim,
         ApproveBudget,
         SetOfficePermission,
         SetPortalSettings,

@@ -57,6 +57,7 @@ BODIES: dict[str, Json] = {
     "cancel-claim": {"claim_id": CLAIM, "reason": "A hoax."},
     "republish-claim": {"claim_id": CLAIM, "reader": "reporting"},
     "link-claim": {"claim_id": CLAIM, "target_claim_number": "2026-16"},
+    "unlink-claim": {"claim_id": CLAIM},
     "approve-budget": {"claim_id": CLAIM, "task_id": TASK, "amount": "12000.50", "currency": "NOK"},
     "set-office-permission": {"office": VEST_BERGEN, "creation": "outside_office_hours"},
     "set-portal-settings": {"time_zone": "Europe/Oslo"},

@@ -79,6 +79,7 @@ BODIES: dict[str, Json] = {
     "cancel-claim": {"claim_id": CLAIM, "reason": "A hoax."},
     "republish-claim": {"claim_id": CLAIM, "reader": "reporting"},
     "link-claim": {"claim_id": CLAIM, "target_claim_number": "2026-16"},
+    "unlink-claim": {"claim_id": CLAIM},
     "approve-budget": {"claim_id": CLAIM, "task_id": TASK, "amount": "12000.50", "currency": "NOK"},
     "set-office-permission": {"office": "vest-bergen", "creation": "outside_office_hours"},
     "set-portal-settings": {
@@ -175,6 +176,9 @@ SENT: list[Any] = [
     events.LinkFailed(**_event, link_id=_claim, target_claim_id=_task, reason="The target was cancelled."),
     events.ClaimLinked(**_event, link_id=_claim, target_claim_id=_task),
     events.ContentImported(**_event, link_id=_claim, part=1, source_claim_id=_task, tasks=[_imported]),
+    events.UnlinkStarted(**_event, link_id=_claim, target_claim_id=_task),
+    events.ContentWithdrawn(**_event, link_id=_claim, source_claim_id=_task, task_ids=[_task]),
+    events.ClaimUnlinked(**_event, link_id=_claim, target_claim_id=_task, tasks=[_imported]),
     linking.LinkRequested(
         **_link,
         tasks=[linking.LinkedTask(**_assigned, reports=[linking.LinkedReport(report_id=_task, at=AT, actor=_actor)])],
@@ -183,6 +187,8 @@ SENT: list[Any] = [
     linking.GiveUpImport(**_link, reason="The store is away."),
     linking.FinishLink(**_link),
     linking.AbandonLink(**_link, reason="The target was cancelled."),
+    linking.WithdrawContent(**_link),
+    linking.FinishUnlink(**_link, tasks=[_imported]),
     CheckedRequest(
         **_about,
         claim_id=_claim,
@@ -247,7 +253,7 @@ every_message_we_send = pytest.mark.parametrize("message", SENT, ids=lambda mess
 def test_every_message_of_the_contract_is_tried_here() -> None:
     carried = {message.type() for carried in CARRIED for message in carried.messages}
     assert carried == {message.type() for message in SENT} | {f"claimbus.{name}.v1" for name in BODIES}
-    assert carried >= linking.LINK_STEPS.keys()
+    assert carried >= linking.STEPS_FOR_CLAIMS.keys()
 
 
 @every_request

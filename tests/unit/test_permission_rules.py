@@ -87,6 +87,7 @@ SENT_BY = {
     "cancel-claim": {FJORD},
     "republish-claim": {OPERATOR},
     "link-claim": {FJORD},
+    "unlink-claim": {FJORD},
     "approve-budget": {FJORD},
     "set-office-permission": {FJORD},
     "set-portal-settings": {FJORD},
