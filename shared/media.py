@@ -1,0 +1,232 @@
+"""The object store of media: a folder or S3. Bytes go through in chunks; a file is never whole in memory.
+
+A file that a company uploads is written to `incoming(upload id)`. When it is complete it is copied to
+`stored(upload id)` and verified there, where nobody can write it again. The copy that a link makes of it is
+`stored(media id)`, by the copy's own media id.
+"""
+
+import hashlib
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, S3Store
+
+from shared.media_types import FIRST_BYTES
+
+MAX_MEDIA_BYTES = 100 * 1024 * 1024
+"""100 MiB, the largest file that is taken."""
+
+_CHUNK = 1024 * 1024
+_PART = 5 * 1024 * 1024
+"""S3 takes no smaller part of a file that is sent in several."""
+_PARTS_AT_ONCE = 2
+_TRANSFER = timedelta(minutes=10)
+"""The longest that one request to S3 may take, its bytes included."""
+_NO_ANSWER = timedelta(seconds=20)
+
+
+class StoreAway(Exception):
+    """The store cannot be reached, is full, or does not let us in: try again."""
+
+
+class MediaGone(Exception):
+    """There is no such file in the store."""
+
+
+class MediaDiffers(Exception):
+    """The file's bytes are not the ones that were expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file in the store."""
+
+    key: str
+    size: int
+    """Bytes."""
+    modified: datetime
+    """When it was written; of a copy on S3 when it was copied. With a zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What reading a file's bytes told of them."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    """In lower-case hexadecimal."""
+    first: bytes
+    """As many of its first bytes as tell its type."""
+
+
+INCOMING = "incoming/"
+MEDIA = "media/"
+
+
+def incoming(upload_id: UUID) -> str:
+    """Tell the key of a file while it is uploaded; its company can write it, several times."""
+    return f"{INCOMING}{upload_id}"
+
+
+def stored(id: UUID) -> str:
+    """Tell the key of a file that was verified, by the id of its upload, or of the media that a link copied it to."""
+    return f"{MEDIA}{id}"
+
+
+class MediaStore:
+    """The store. Every method raises StoreAway when it cannot be reached."""
+
+    def __init__(self, store: LocalStore | S3Store) -> None:
+        self._store = store
+
+    @classmethod
+    def at(cls, address: str) -> "MediaStore":
+        """Open the store at `file:///folder` or `s3://bucket/prefix`.
+
+        S3 is reached as the ordinary variables say: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
+        AWS_SECRET_ACCESS_KEY, or what the machine itself provides.
+        Raises ValueError for another address, and StoreAway if the folder cannot be made.
+        """
+        parts = urlsplit(address)
+        if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+            with _away_if_it_fails():
+                return cls(LocalStore(Path(unquote(parts.path)), mkdir=True))
+        if parts.scheme == "s3" and parts.netloc:
+            with _away_if_it_fails():
+                return cls(_s3(parts.netloc, parts.path.strip("/") or None))
+        raise ValueError("the address of the media store must be file:///folder or s3://bucket/prefix")
+
+    @property
+    def signs(self) -> bool:
+        """Whether companies can be given addresses of the store's own: S3 can, a folder cannot."""
+        return isinstance(self._store, S3Store)
+
+    async def signed(self, method: Literal["GET", "PUT"], key: str, expires_in: timedelta) -> str:
+        """Make an address at which anybody can read or write this one file for a while, on a store that signs."""
+        if not isinstance(self._store, S3Store):
+            raise TypeError("a folder has no addresses")
+        with _away_if_it_fails():
+            return await obstore.sign_async(self._store, method, key, expires_in)
+
+    async def head(self, key: str) -> Stored:
+        """Tell of a file without reading it. Raises MediaGone."""
+        with _away_if_it_fails():
+            meta = await obstore.head_async(self._store, key)
+        return Stored(key, meta["size"], meta["last_modified"])
+
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Read a file's bytes from `start` up to, without, `end`, a chunk at a time. Raises MediaGone."""
+        options: obstore.GetOptions = {"range": {"offset": start} if end is None else (start, end)}
+        with _away_if_it_fails():
+            result = await obstore.get_async(self._store, key, options=options if start or end is not None else None)
+            async for chunk in result.stream(_CHUNK):
+                yield bytes(chunk)
+
+    async def digest(self, key: str) -> Digest:
+        """Read a file and tell what its bytes are. Raises MediaGone."""
+        size, sha256, first = 0, hashlib.sha256(), b""
+        async for chunk in self.stream(key):
+            first += chunk[: FIRST_BYTES - len(first)]
+            size += len(chunk)
+            sha256.update(chunk)
+        return Digest(size, sha256.hexdigest(), first)
+
+    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> None:
+        """Write a file, whole or not at all, in the place of one that is there.
+
+        What `chunks` raises is raised, and then nothing is written.
+        """
+        with _away_if_it_fails():
+            await obstore.put_async(
+                self._store,
+                key,
+                aiter(chunks),
+                use_multipart=True,
+                chunk_size=_PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+    async def copy(self, source: str, target: str, sha256: str) -> None:
+        """Copy a file within the store and verify the copy by reading it: afterwards it is there and right.
+
+        Safe to repeat: a copy that is there and right is not made again. The store makes the copy itself: S3 on its
+        servers, a folder as a second name of the same bytes, which nothing overwrites (decision 21).
+        Raises MediaGone, or MediaDiffers if the source is not what it should be; then there is no copy.
+        """
+        if await self._is(target, sha256):
+            return
+        await self.delete(target)
+        with _away_if_it_fails():
+            if isinstance(self._store, S3Store):
+                await obstore.copy_async(self._store, source, target)
+            else:
+                await self._name_once(source, target)
+        if not await self._is(target, sha256):
+            await self.delete(target)
+            raise MediaDiffers(source)
+
+    async def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is no fault."""
+        with _away_if_it_fails():
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                return
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        """Tell every file whose key begins with a prefix that ends in a slash."""
+        with _away_if_it_fails():
+            async for batch in obstore.list(self._store, prefix):
+                for meta in batch:
+                    yield Stored(meta["path"], meta["size"], meta["last_modified"])
+
+    async def answers(self) -> None:
+        """Raise StoreAway unless the store answers."""
+        with _away_if_it_fails():
+            await obstore.list_with_delimiter_async(self._store, f"{INCOMING}answers/")
+
+    async def _is(self, key: str, sha256: str) -> bool:
+        try:
+            return (await self.digest(key)).sha256 == sha256
+        except MediaGone:
+            return False
+
+    async def _name_once(self, source: str, target: str) -> None:
+        try:
+            await obstore.copy_async(self._store, source, target, overwrite=False)
+        except AlreadyExistsError:
+            return  # another instance was first; whether it is right is seen next
+
+
+def _s3(bucket: str, prefix: str | None) -> S3Store:
+    return S3Store(
+        bucket,
+        prefix=prefix,
+        client_options={
+            "allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"),
+            "connect_timeout": _NO_ANSWER,
+            "read_timeout": _NO_ANSWER,
+            "timeout": _TRANSFER,
+        },
+        retry_config={"max_retries": 3, "retry_timeout": 2 * _NO_ANSWER},
+    )
+
+
+@contextmanager
+def _away_if_it_fails() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MediaGone(str(error).partition("\n")[0]) from error
+    except (BaseError, OSError, TimeoutError) as error:
+        raise StoreAway(str(error).partition("\n")[0]) from error
