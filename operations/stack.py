@@ -20,6 +20,8 @@ from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
 
 WITH_DATABASE = ("claims",)
+_WITH_MEDIA = ("linking", "portal")
+_WITH_MEDIA_SECRET = ("claims", "portal")
 
 _READY_S = 60.0
 _STOP_S = 20.0
@@ -152,6 +154,7 @@ class Stack:
         self._wanted = dict.fromkeys(RUN_HERE, 1) | dict(instances or {})
         self._folder_lock: int | None = None
         self._passwords: dict[str, str] = {}
+        self._media_secret = ""
         self.kafka: KafkaServer
         self.postgres: PostgresServer
         self.connection: Connection
@@ -162,6 +165,7 @@ class Stack:
         self._lock_folder()
         (self.folder / "logs").mkdir(exist_ok=True)
         self._passwords = self._kept_passwords()
+        self._media_secret = self._kept_media_secret()
         ports = self._kept_ports()
         companies = self._kept_companies()
         kafka, postgres = self._servers
@@ -172,6 +176,7 @@ class Stack:
         self.connection = Connection(
             bootstrap_servers=self.kafka.bootstrap_servers,
             companies=companies,
+            media=(self.folder / "media").absolute().as_uri(),
             companies_file=self._companies_file,
         )
         provision_services(self.connection, self._passwords)
@@ -254,6 +259,10 @@ class Stack:
             "CLAIMBUS_DATABASE_URL": self.connection.databases.get(service, ""),
             "CLAIMBUS_HEALTH_PORT": str(free_port()),
         }
+        if service in _WITH_MEDIA:
+            environment["CLAIMBUS_MEDIA"] = self.connection.media or ""
+        if service in _WITH_MEDIA_SECRET:
+            environment["CLAIMBUS_MEDIA_SECRET"] = self._media_secret
         instance = Instance(service, number, environment, self.folder / "logs" / f"{service}-{number}.log")
         self.instances.append(instance)
         return instance
@@ -285,6 +294,13 @@ class Stack:
         passwords = {service: secrets.token_urlsafe(24) for service in SERVICES} | _json(file)
         write_privately(file, json.dumps(passwords, indent=2))
         return passwords
+
+    def _kept_media_secret(self) -> str:
+        """What keys of uploads are signed with; another one would make those that companies hold worthless."""
+        file = self.folder / "media-secret.json"
+        secret: str = _json(file).get("secret") or secrets.token_urlsafe(32)
+        write_privately(file, json.dumps({"secret": secret}))
+        return secret
 
     def _kept_ports(self) -> dict[str, int]:
         """The ports of the last start where they are free, so that what companies have configured stays true."""

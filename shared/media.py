@@ -1,9 +1,4 @@
-"""The object store of media: a folder or S3. Bytes go through in chunks; a file is never whole in memory.
-
-A file that a company uploads is written to `incoming(upload id)`. When it is complete it is copied to
-`stored(upload id)` and verified there, where nobody can write it again. The copy that a link makes of it is
-`stored(media id)`, by the copy's own media id.
-"""
+"""The object store of media: a folder or S3. Bytes go through in chunks; a file is never whole in memory."""
 
 import hashlib
 import os
@@ -14,7 +9,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
-from uuid import UUID
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -67,20 +61,6 @@ class Digest:
     """In lower-case hexadecimal."""
     first: bytes
     """As many of its first bytes as tell its type."""
-
-
-INCOMING = "incoming/"
-MEDIA = "media/"
-
-
-def incoming(upload_id: UUID) -> str:
-    """Tell the key of a file while it is uploaded; its company can write it, several times."""
-    return f"{INCOMING}{upload_id}"
-
-
-def stored(id: UUID) -> str:
-    """Tell the key of a file that was verified, by the id of its upload, or of the media that a link copied it to."""
-    return f"{MEDIA}{id}"
 
 
 class MediaStore:
@@ -193,7 +173,7 @@ class MediaStore:
     async def answers(self) -> None:
         """Raise StoreAway unless the store answers."""
         with _away_if_it_fails():
-            await obstore.list_with_delimiter_async(self._store, f"{INCOMING}answers/")
+            await obstore.list_with_delimiter_async(self._store, "answers/")
 
     async def _is(self, key: str, sha256: str) -> bool:
         try:

@@ -66,3 +66,18 @@ class DatabaseSettings(BaseSettings):
 
     database_url: SecretStr = SecretStr("")
     """postgresql://user:password@host:port/database"""
+
+
+class MediaSettings(BaseSettings):
+    """Where media are stored, and what their keys are signed with."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+
+    media: str = ""
+    """file:///folder or s3://bucket/prefix; S3 is reached as the ordinary AWS_… variables say."""
+    media_secret: SecretStr = SecretStr("")
+    """Signs the keys of uploads, the same for portal and claims; several, with commas between: the first signs."""
+
+    def media_secrets(self) -> list[str]:
+        """Tell the secrets, the one that signs first."""
+        return self.media_secret.get_secret_value().split(",")

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shared.media import INCOMING, MediaDiffers, MediaGone, MediaStore, StoreAway, incoming, stored
+from shared.media import MediaDiffers, MediaGone, MediaStore, StoreAway
+from shared.media_keys import INCOMING, incoming, stored
 from tests.s3 import BUCKET, s3_server
 
 BYTES = os.urandom(3_000_000)
