@@ -1,17 +1,18 @@
-"""The messages that claims sends: the events of a request and its one outcome, for the first time or again."""
+"""The messages that claims sends: the events of a command, a link's next steps and the one outcome; first or again."""
 
 from collections.abc import Iterable, Iterator
 
-from services.claims.batch import Command, Decided
-from services.claims.store import StoredEvent, StoredOutcome
+from services.claims.batch import Command, Decided, Step
+from services.claims.store import Remembered, StoredEvent, StoredFollowUp, StoredOutcome
 from shared.contract.envelope import Outgoing, outgoing, sealed
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
 
 _SOURCE = "claims"
 
 
-def first_answer(command: Command, decided: Decided) -> Iterator[Outgoing]:
+def first_answer(decided: Decided) -> Iterator[Outgoing]:
     """Send what was decided just now."""
+    command = decided.command
     for event in decided.events:
         yield outgoing(
             CLAIM_EVENTS.name,
@@ -19,44 +20,58 @@ def first_answer(command: Command, decided: Decided) -> Iterator[Outgoing]:
             event,
             id=f"{event.claim_id}/{event.version}",
             source=_SOURCE,
-            cause=decided.checked.request_id,
+            cause=command.cause,
             subject=event.claim_id,
             trace=command.trace,
         )
-    yield outgoing(
-        REQUEST_OUTCOMES.name,
-        decided.checked.request_id,
-        decided.outcome,
-        id="/".join(command.key),
-        source=_SOURCE,
-        cause=decided.checked.request_id,
-        subject=decided.checked.claim_id,
-        trace=command.trace,
-    )
+    for follow_up in decided.follow_ups:
+        yield outgoing(
+            follow_up.topic.name,
+            follow_up.claim_id,
+            follow_up.step,
+            id=follow_up.step.id,
+            source=_SOURCE,
+            cause=command.cause,
+            subject=follow_up.claim_id,
+            trace=command.trace,
+        )
+    if decided.outcome is not None:
+        yield outgoing(
+            REQUEST_OUTCOMES.name,
+            decided.outcome.request_id,
+            decided.outcome,
+            id="/".join(command.key),
+            source=_SOURCE,
+            cause=command.cause,
+            subject=command.claim_id,
+            trace=command.trace,
+        )
 
 
-def same_answer(command: Command, outcome: StoredOutcome, events: Iterable[StoredEvent]) -> Iterator[Outgoing]:
+def same_answer(command: Command | Step, remembered: Remembered) -> Iterator[Outgoing]:
     """Send again what was decided before, with the same ids (domain rule 21).
 
-    Of the events only those of the command's own claim: another claim's are published from that claim's partition,
-    where alone their order is known.
+    Of the events and steps only those of the command's own claim: another claim's are published from that claim's
+    partition, where alone their order is known.
     """
-    for event in events:
-        if event.claim_id == command.checked.claim_id:
+    if remembered.outcome.claim_id == command.claim_id:
+        for event in remembered.events:
             yield _event_again(command, event)
-    yield _outcome_again(command, outcome)
+        for follow_up in remembered.follow_ups:
+            yield _follow_up_again(command, follow_up)
+    yield from _outcome_again(command, remembered.outcome)
 
 
 def whole_history(
     command: Command, creation: StoredOutcome, history: Iterable[StoredEvent], reader: str
 ) -> Iterator[Outgoing]:
     """Send the outcome of a claim's creation and all its events again, for one reader."""
-    yield _outcome_again(command, creation, reader)
+    yield from _outcome_again(command, creation, reader)
     for event in history:
         yield _event_again(command, event, reader)
 
 
-def _event_again(command: Command, event: StoredEvent, reader: str | None = None) -> Outgoing:
+def _event_again(command: Command | Step, event: StoredEvent, reader: str | None = None) -> Outgoing:
     return sealed(
         CLAIM_EVENTS.name,
         event.claim_id,
@@ -64,15 +79,31 @@ def _event_again(command: Command, event: StoredEvent, reader: str | None = None
         event.body,
         id=f"{event.claim_id}/{event.version}",
         source=_SOURCE,
-        cause=event.request_id,
+        cause=event.cause,
         subject=event.claim_id,
         trace=command.trace,
         republished_for=reader,
     )
 
 
-def _outcome_again(command: Command, outcome: StoredOutcome, reader: str | None = None) -> Outgoing:
+def _follow_up_again(command: Command | Step, follow_up: StoredFollowUp) -> Outgoing:
     return sealed(
+        follow_up.topic,
+        follow_up.claim_id,
+        follow_up.type,
+        follow_up.body,
+        id=follow_up.step_id,
+        source=_SOURCE,
+        cause=command.cause,
+        subject=follow_up.claim_id,
+        trace=command.trace,
+    )
+
+
+def _outcome_again(command: Command | Step, outcome: StoredOutcome, reader: str | None = None) -> Iterator[Outgoing]:
+    if outcome.type is None:
+        return  # a step of a link has none
+    yield sealed(
         REQUEST_OUTCOMES.name,
         outcome.request_id,
         outcome.type,

@@ -12,13 +12,33 @@ from shared.contract.events import (
     ClaimCancelled,
     ClaimConverted,
     ClaimEvent,
+    ClaimLinked,
     ClaimRegistered,
+    ClaimUnlinked,
+    ContentImported,
+    ContentWithdrawn,
+    ImportedReport,
+    ImportedTask,
+    LinkFailed,
+    LinkStarted,
+    Report,
     Task,
     TaskAssigned,
     TaskReported,
     TemporaryClaimCreated,
+    UnlinkStarted,
 )
-from shared.contract.fields import Incident, Message, Policyholder
+from shared.contract.fields import Incident, Message, Moment, Policyholder
+
+MAX_TASKS = 1000
+MAX_MEDIA = 5000
+MAX_LINKED_BYTES = 4_000_000
+"""What a link sends of a claim, estimated from above, stays under 4 MiB (contract: Envelope)."""
+MAX_CONTENT_BYTES = 3_500_000
+"""A claim with more takes no further report; the last one taken still leaves it under the above."""
+_BYTES_AROUND_A_TASK = 400
+_BYTES_AROUND_A_REPORT = 700
+_BYTES_AROUND_A_FILE = 150
 
 
 class State(StrEnum):
@@ -34,12 +54,32 @@ class ClaimTask(Task):
 
     budget_approved: bool = False
     reports: int = 0
+    media: int = 0
     finished: bool = False
+    content_bytes: int = 0
+    """What its reports add to the messages of a link, estimated from above; what was imported is not counted."""
+    link_id: UUID | None = None
+    """The link that imported it, of the task of another claim."""
+    source_task_id: UUID | None = None
 
     @property
     def waits_for_budget(self) -> bool:
         """Whether reporting has to wait for the insurer's approval (domain rule 11)."""
         return self.needs_budget and not self.budget_approved
+
+
+class Link(Message):
+    """A link of a temporary claim to another claim, from its start."""
+
+    link_id: UUID
+    target_claim_id: UUID
+    linked_at: Moment | None = None
+    """When the claim was cancelled because its content was in the target."""
+    waiting: bool = False
+    """Whether something was reported while it was being linked."""
+    parts: int = 1
+    """How many parts were sent: the link itself, and what was reported since (domain rule 17)."""
+    being_undone: bool = False
 
 
 class Claim(Message):
@@ -62,6 +102,25 @@ class Claim(Message):
     policy_number: str | None = None
     partner_reference: str | None = None
     tasks: tuple[ClaimTask, ...] = ()
+    link: Link | None = None
+    """Of a temporary claim that is being linked, or of one that was cancelled because it was linked."""
+
+    @property
+    def media(self) -> int:
+        """How many files it has, imported ones too."""
+        return sum(task.media for task in self.tasks)
+
+    @property
+    def content_bytes(self) -> int:
+        """Estimate what a link sends of it, or takes back from it."""
+        own = sum(_BYTES_AROUND_A_TASK + task.content_bytes for task in self.tasks if task.link_id is None)
+        reported_on_imported = sum(task.content_bytes for task in self.tasks if task.link_id is not None)
+        return max(own, reported_on_imported)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its reports leave no room for more in a link's messages."""
+        return self.content_bytes > MAX_CONTENT_BYTES
 
     @property
     def audience(self) -> list[str]:
@@ -124,9 +183,7 @@ def _changes(claim: Claim, event: ClaimEvent) -> dict[str, Any]:
     if isinstance(event, TaskAssigned):
         return {"tasks": (*claim.tasks, _new(event.task))}
     if isinstance(event, TaskReported):
-        return _with_task(
-            claim, event.task_id, lambda t: {"reports": t.reports + 1, "finished": t.finished or event.report.finished}
-        )
+        return _with_task(claim, event.task_id, lambda task: _reported(task, event.report)) | _waiting(claim)
     if isinstance(event, BudgetApproved):
         return _with_task(claim, event.task_id, lambda _: {"budget_approved": True})
     if isinstance(event, ClaimConverted):
@@ -135,7 +192,91 @@ def _changes(claim: Claim, event: ClaimEvent) -> dict[str, Any]:
         return {name: getattr(event.after, name) for name in event.after.model_fields_set}
     if isinstance(event, ClaimCancelled):
         return {"state": State.CANCELLED}
-    raise TypeError(f"{event.NAME} changes nothing yet")
+    return _changes_of_link(claim, event)
+
+
+def _changes_of_link(claim: Claim, event: ClaimEvent) -> dict[str, Any]:
+    if isinstance(event, LinkStarted):
+        return {"link": Link(link_id=event.link_id, target_claim_id=event.target_claim_id)}
+    if isinstance(event, LinkFailed):
+        return {"link": None}
+    if isinstance(event, ContentImported):
+        return {"tasks": tuple(_imported(claim.tasks, event))}
+    if isinstance(event, ContentWithdrawn):
+        return {"tasks": tuple(task for task in claim.tasks if task.link_id != event.link_id)}
+    if isinstance(event, ClaimUnlinked):
+        returned = {task.task_id: task for task in event.tasks}
+        tasks = (_with_returned(task, returned.get(task.task_id)) for task in claim.tasks)
+        return {"state": State.TEMPORARY, "link": None, "tasks": tuple(tasks)}
+    if claim.link is None:
+        raise ValueError(f"{event.NAME} of a claim without a link")
+    if isinstance(event, ClaimLinked):
+        parts = 2 if claim.link.waiting else 1
+        return {
+            "state": State.CANCELLED,
+            "link": claim.link.model_copy(update={"linked_at": event.at, "waiting": False, "parts": parts}),
+        }
+    if isinstance(event, UnlinkStarted):
+        return {"link": claim.link.model_copy(update={"being_undone": True})}
+    raise TypeError(f"{event.NAME} is not known")
+
+
+def _waiting(claim: Claim) -> dict[str, Any]:
+    """What a report changes of the claim's link: it waits for the link to finish, or is its next part."""
+    link = claim.link
+    if link is None or link.being_undone:
+        return {}
+    change: dict[str, Any] = {"waiting": True} if link.linked_at is None else {"parts": link.parts + 1}
+    return {"link": link.model_copy(update=change)}
+
+
+def _reported(task: ClaimTask, report: Report) -> dict[str, Any]:
+    return {
+        "reports": task.reports + 1,
+        "media": task.media + len(report.media),
+        "finished": task.finished or report.finished,
+        "content_bytes": task.content_bytes + content_bytes(report),
+    }
+
+
+def content_bytes(report: Report) -> int:
+    """Estimate from above what a report adds to a link's messages."""
+    return len(report.json_bytes()) + _BYTES_AROUND_A_REPORT + _BYTES_AROUND_A_FILE * len(report.media)
+
+
+def _imported(tasks: tuple[ClaimTask, ...], event: ContentImported) -> list[ClaimTask]:
+    """The tasks with an imported part: new ones, or further reports on those of an earlier part."""
+    found = {task.task_id: task for task in tasks}
+    for part in event.tasks:
+        task = found.get(part.task_id) or ClaimTask(
+            **{name: getattr(part, name) for name in Task.model_fields},
+            link_id=event.link_id,
+            source_task_id=part.source_task_id,
+        )
+        found[part.task_id] = task.model_copy(update=_counted(task, part.reports))
+    return list(found.values())
+
+
+def _with_returned(task: ClaimTask, returned: ImportedTask | None) -> ClaimTask:
+    """A task with what was reported on its copy at the target that the claim was linked to."""
+    if returned is None:
+        return task
+    size = sum(content_bytes(Report.model_validate(dict(report))) for report in returned.reports)
+    return task.model_copy(
+        update={
+            **_counted(task, returned.reports),
+            "budget_approved": task.budget_approved or not returned.needs_budget,
+            "content_bytes": task.content_bytes + size,
+        }
+    )
+
+
+def _counted(task: ClaimTask, reports: list[ImportedReport]) -> dict[str, Any]:
+    return {
+        "reports": task.reports + len(reports),
+        "media": task.media + sum(len(report.media) for report in reports),
+        "finished": task.finished or any(report.finished for report in reports),
+    }
 
 
 def _new(task: Task) -> ClaimTask:

@@ -1,13 +1,13 @@
-"""What may happen to a claim (domain rules 8–11 and 14). No I/O, no clock: the moment of a request comes with it."""
+"""What may happen to a claim (domain rules 8–11, 14, 17). No I/O, no clock: the moment of a request comes with it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
-from uuid import UUID
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.claims.claim import Claim, ClaimTask, State
+from services.claims.claim import MAX_MEDIA, MAX_TASKS, Claim, State
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
+from services.claims.decisions import Accepted, Known, Refused, actor_of, asked_of, task_of, unsettled, visible
+from services.claims.link_rules import late_report, link_claim, unlink_claim
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -17,16 +17,15 @@ from shared.contract.events import (
     ClaimCancelled,
     ClaimContent,
     ClaimConverted,
-    ClaimEvent,
     ClaimRegistered,
     Report,
+    ReportedMedia,
     Task,
     TaskAssigned,
     TaskReported,
     TemporaryClaimCreated,
 )
-from shared.contract.fields import Actor, Incident, TaskKind
-from shared.contract.outcomes import Detail
+from shared.contract.fields import Incident, Media, TaskKind
 from shared.contract.requests import (
     AmendClaim,
     ApproveBudget,
@@ -34,53 +33,30 @@ from shared.contract.requests import (
     CancelClaim,
     ConvertToNormal,
     CreateTemporaryClaim,
+    LinkClaim,
     RegisterClaim,
     ReportTask,
     RepublishClaim,
     Request,
+    UnlinkClaim,
 )
 
-R = TypeVar("R", bound=Request)
 
-
-class ClaimNumbers(Protocol):
-    """The numbers that are in use or were; one that was used once is not used again."""
-
-    def is_taken(self, insurer: str, claim_number: str) -> bool:
-        """Whether an insurer's claim has or had this number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A request takes effect with these events; `claim_number` and `task_ids` are told in its outcome."""
-
-    events: tuple[ClaimEvent, ...] = ()
-    claim_number: str | None = None
-    task_ids: tuple[UUID, ...] = ()
-    republish_for: str | None = None
-
-
-class Refused(Exception):
-    """A rule says no."""
-
-    def __init__(self, code: Code, field: str | None = None, problem: str = "") -> None:
-        super().__init__(code)
-        self.refusal = Refusal(code=code, details=[Detail(field=field, problem=problem)] if field else None)
-
-
-def decide(claim: Claim | None, checked: CheckedRequest, request: Request, numbers: ClaimNumbers) -> Accepted | Refusal:
+def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known: Known) -> Accepted | Refusal:
     """Decide what a request that permissions let through does to the claim that it is about."""
     decider = _DECIDERS.get(type(request))
     if decider is None:
         return Refusal(code=Code.UNKNOWN_TYPE)
     try:
-        return decider(claim, checked, request, numbers)
+        return decider(claim, checked, request, known)
     except Refused as refused:
         return refused.refusal
 
 
 def numbers_asked_for(checked: CheckedRequest, request: Request) -> list[tuple[str, str]]:
     """Tell the claim numbers, with their insurer, that deciding a request needs to know of."""
+    if isinstance(request, LinkClaim) and request.target_claim_number is not None:
+        return [(checked.company, request.target_claim_number)]
     if isinstance(request, CreateTemporaryClaim):
         return [(request.insurer, number) for number in _temporary_numbers(checked, request)]
     if isinstance(request, RegisterClaim | ConvertToNormal):
@@ -89,13 +65,13 @@ def numbers_asked_for(checked: CheckedRequest, request: Request) -> list[tuple[s
 
 
 def create_temporary_claim(
-    claim: Claim | None, checked: CheckedRequest, request: CreateTemporaryClaim, numbers: ClaimNumbers
+    claim: Claim | None, checked: CheckedRequest, request: CreateTemporaryClaim, known: Known
 ) -> Accepted:
     """Domain rules 8–11: the office was found permitted; the claim number must be free."""
     _is_new(claim)
     zone = checked.facts.time_zones[request.insurer]
     _not_in_future(request.incident, checked, zone)
-    free = (n for n in _temporary_numbers(checked, request) if not numbers.is_taken(request.insurer, n))
+    free = (n for n in _temporary_numbers(checked, request) if not known.is_taken(request.insurer, n))
     claim_number = next(free, None)
     if claim_number is None:
         raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
@@ -118,7 +94,7 @@ def create_temporary_claim(
         version=1,
         insurer=request.insurer,
         at=checked.requested_at,
-        actor=_actor(checked),
+        actor=actor_of(checked),
         audience=sorted({request.insurer, checked.company, assigned or checked.company, *(t.company for t in tasks)}),
         claim_number=claim_number,
         company=checked.company,
@@ -133,23 +109,21 @@ def create_temporary_claim(
         inside_office_hours=checked.decision is not None and checked.decision.inside_office_hours,
         time_zone=zone,
     )
-    return Accepted((created,), claim_number, tuple(task.task_id for task in tasks))
+    return Accepted((created,), claim_number=claim_number, task_ids=tuple(task.task_id for task in tasks))
 
 
-def register_claim(
-    claim: Claim | None, checked: CheckedRequest, request: RegisterClaim, numbers: ClaimNumbers
-) -> Accepted:
+def register_claim(claim: Claim | None, checked: CheckedRequest, request: RegisterClaim, known: Known) -> Accepted:
     """The insurer registers a normal claim under a number of its own."""
     _is_new(claim)
     zone = checked.facts.time_zones[checked.company]
     _not_in_future(request.incident, checked, zone)
-    _is_free(request.claim_number, checked.company, numbers)
+    _is_free(request.claim_number, checked.company, known)
     registered = ClaimRegistered(
         claim_id=checked.claim_id,
         version=1,
         insurer=checked.company,
         at=checked.requested_at,
-        actor=_actor(checked),
+        actor=actor_of(checked),
         audience=[checked.company],
         claim_number=request.claim_number,
         handler=request.handler,
@@ -158,12 +132,14 @@ def register_claim(
         policy_number=request.policy_number,
         time_zone=zone,
     )
-    return Accepted((registered,), request.claim_number)
+    return Accepted((registered,), claim_number=request.claim_number)
 
 
-def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: ClaimNumbers) -> Accepted:
+def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: Known) -> Accepted:
     """Domain rules 7 and 11: to an own office; with the right, while it is temporary, to others; an insurer to any."""
-    claim = _open(_visible(claim, checked))
+    claim = unsettled(visible(claim, checked))
+    if claim.is_full or len(claim.tasks) >= MAX_TASKS:
+        raise Refused(Code.CLAIM_FULL)
     own = claim.offices_of(checked.company)
     if request.office is None and not own:
         raise Refused(Code.INVALID_REQUEST, "office", "give one: the sender has no office on the claim")
@@ -180,7 +156,7 @@ def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTas
         company=company,
         needs_budget=_needs_budget(request.kind, claim.insurer, checked.facts),
     )
-    about = _about(claim, checked) | {"audience": sorted({*claim.audience, company})}
+    about = asked_of(claim, checked) | {"audience": sorted({*claim.audience, company})}
     assigned = TaskAssigned(
         **about,
         task=task,
@@ -191,56 +167,60 @@ def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTas
     return Accepted((assigned,), task_ids=(task.task_id,))
 
 
-def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTask, _: ClaimNumbers) -> Accepted:
-    """Domain rule 11: by the task's company, once its budget is approved if it needs one."""
-    claim = _open(_visible(claim, checked))
-    task = _task(claim, request.task_id)
+def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTask, known: Known) -> Accepted:
+    """Domain rules 11 and 17: by the task's company, once its budget is approved if it needs one; also after a link."""
+    claim = visible(claim, checked)
+    if claim.state is State.CANCELLED and claim.link is None:
+        raise Refused(Code.ALREADY_CANCELLED)
+    task = task_of(claim, request.task_id)
     if task.company != checked.company:
         raise Refused(Code.SENDER_NOT_ALLOWED, "task_id", "is another company's task")
     if task.waits_for_budget:
         raise Refused(Code.BUDGET_MISSING)
-    if request.media:
-        # No file has been uploaded by anybody as long as nothing takes uploads.
-        raise Refused(Code.MEDIA_MISSING, "media.0.key", "names no upload")
+    if claim.media + len(request.media) > MAX_MEDIA:
+        raise Refused(Code.TOO_MANY_MEDIA)
+    if claim.is_full:
+        raise Refused(Code.CLAIM_FULL)
     report = Report(
-        report_id=ids.report_id(checked.company, checked.request_id), text=request.text, finished=request.finished
+        report_id=ids.report_id(checked.company, checked.request_id),
+        text=request.text,
+        media=[_uploaded(n, media, checked, known) for n, media in enumerate(request.media)],
+        finished=request.finished,
     )
-    return Accepted((TaskReported(**_about(claim, checked), task_id=task.task_id, report=report),))
+    return late_report(claim, TaskReported(**asked_of(claim, checked), task_id=task.task_id, report=report))
 
 
-def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: ClaimNumbers) -> Accepted:
+def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: Known) -> Accepted:
     """Domain rule 11: reporting on the task may start."""
-    claim = _open(_visible(claim, checked))
-    task = _task(claim, request.task_id)
+    claim = unsettled(visible(claim, checked))
+    task = task_of(claim, request.task_id)
     return Accepted(
         (
             BudgetApproved(
-                **_about(claim, checked), task_id=task.task_id, amount=request.amount, currency=request.currency
+                **asked_of(claim, checked), task_id=task.task_id, amount=request.amount, currency=request.currency
             ),
         )
     )
 
 
-def convert_to_normal(
-    claim: Claim | None, checked: CheckedRequest, request: ConvertToNormal, numbers: ClaimNumbers
-) -> Accepted:
+def convert_to_normal(claim: Claim | None, checked: CheckedRequest, request: ConvertToNormal, known: Known) -> Accepted:
     """Domain rule 14: a temporary claim gets a claim number and a claims handler and is a claim like any other."""
-    claim = _open(_visible(claim, checked))
+    claim = unsettled(visible(claim, checked))
     if claim.state is not State.TEMPORARY:
         raise Refused(Code.NOT_TEMPORARY)
-    _is_free(request.claim_number, claim.insurer, numbers)
+    _is_free(request.claim_number, claim.insurer, known)
     converted = ClaimConverted(
-        **_about(claim, checked),
+        **asked_of(claim, checked),
         claim_number=request.claim_number,
         previous_claim_number=claim.claim_number,
         handler=request.handler,
     )
-    return Accepted((converted,), request.claim_number)
+    return Accepted((converted,), claim_number=request.claim_number)
 
 
-def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClaim, _: ClaimNumbers) -> Accepted:
+def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClaim, _: Known) -> Accepted:
     """Domain rule 14: by the creating company while the claim is temporary, by the insurer always."""
-    claim = _open(_visible(claim, checked))
+    claim = unsettled(visible(claim, checked))
     if checked.company not in (claim.insurer, claim.company):
         raise Refused(Code.SENDER_NOT_ALLOWED)
     if checked.company != claim.insurer and claim.state is not State.TEMPORARY:
@@ -249,22 +229,20 @@ def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClai
         _not_in_future(request.incident, checked, claim.time_zone)
     after = {name: getattr(request, name) for name in ClaimContent.model_fields if getattr(request, name) is not None}
     amended = ClaimAmended(
-        **_about(claim, checked),
+        **asked_of(claim, checked),
         before=ClaimContent(**{name: getattr(claim, name) for name in after}),
         after=ClaimContent(**after),
     )
     return Accepted((amended,))
 
 
-def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: ClaimNumbers) -> Accepted:
+def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: Known) -> Accepted:
     """Domain rule 14: the insurer takes a claim out."""
-    claim = _open(_visible(claim, checked))
-    return Accepted((ClaimCancelled(**_about(claim, checked), reason=request.reason),))
+    claim = unsettled(visible(claim, checked))
+    return Accepted((ClaimCancelled(**asked_of(claim, checked), reason=request.reason),))
 
 
-def republish_claim(
-    claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, _: ClaimNumbers
-) -> Accepted:
+def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, _: Known) -> Accepted:
     """All that happened to the claim is sent again, for one reader that may see it."""
     if claim is None:
         raise Refused(Code.UNKNOWN_CLAIM)
@@ -273,7 +251,7 @@ def republish_claim(
     return Accepted(republish_for=request.reader)
 
 
-_DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, ClaimNumbers], Accepted]] = {
+_DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, Known], Accepted]] = {
     CreateTemporaryClaim: create_temporary_claim,
     RegisterClaim: register_claim,
     AssignTask: assign_task,
@@ -282,28 +260,30 @@ _DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, Clai
     ConvertToNormal: convert_to_normal,
     AmendClaim: amend_claim,
     CancelClaim: cancel_claim,
+    LinkClaim: link_claim,
+    UnlinkClaim: unlink_claim,
     RepublishClaim: republish_claim,
 }
 
 
-def _visible(claim: Claim | None, checked: CheckedRequest) -> Claim:
-    """Domain rule 10: who may not see a claim can't learn that it exists."""
-    if claim is None or checked.company not in claim.audience:
-        raise Refused(Code.UNKNOWN_CLAIM)
-    return claim
-
-
-def _open(claim: Claim) -> Claim:
-    if claim.state is State.CANCELLED:
-        raise Refused(Code.ALREADY_CANCELLED)
-    return claim
-
-
-def _task(claim: Claim, id: UUID) -> ClaimTask:
-    task = claim.task(id)
-    if task is None:
-        raise Refused(Code.UNKNOWN_TASK)
-    return task
+def _uploaded(n: int, media: Media, checked: CheckedRequest, known: Known) -> ReportedMedia:
+    """Take a file that the sender uploaded, which the key that we signed says (contract: Media)."""
+    upload = known.upload(media.key)
+    if upload is None or upload.name_by < checked.requested_at:
+        raise Refused(Code.MEDIA_MISSING, f"media.{n}.key", "names no upload that is kept")
+    if upload.company != checked.company:
+        raise Refused(Code.MEDIA_NOT_ALLOWED, f"media.{n}.key", "names another company's upload")
+    for field in ("size", "sha256", "content_type"):
+        if getattr(upload, field) != getattr(media, field):
+            raise Refused(Code.MEDIA_MISMATCH, f"media.{n}.{field}", "is not that of the upload")
+    return ReportedMedia(
+        media_id=ids.media_id(checked.company, checked.request_id, n + 1),
+        name=media.name,
+        content_type=media.content_type,
+        size=media.size,
+        sha256=media.sha256,
+        upload_id=upload.upload_id,
+    )
 
 
 def _is_new(claim: Claim | None) -> None:
@@ -317,10 +297,10 @@ def _not_in_future(incident: Incident, checked: CheckedRequest, zone: str) -> No
         raise Refused(Code.INCIDENT_IN_FUTURE, "incident.date", f"is after {today} in {zone}")
 
 
-def _is_free(claim_number: str, insurer: str, numbers: ClaimNumbers) -> None:
+def _is_free(claim_number: str, insurer: str, known: Known) -> None:
     if is_temporary_number(claim_number):
         raise Refused(Code.INVALID_REQUEST, "claim_number", "has the word that marks a temporary claim")
-    if numbers.is_taken(insurer, claim_number):
+    if known.is_taken(insurer, claim_number):
         raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
 
 
@@ -331,18 +311,3 @@ def _temporary_numbers(checked: CheckedRequest, request: CreateTemporaryClaim) -
 
 def _needs_budget(kind: TaskKind, insurer: str, facts: Facts) -> bool:
     return kind is TaskKind.INSPECTION and insurer in facts.insurers_that_need_budget
-
-
-def _actor(checked: CheckedRequest) -> Actor:
-    return Actor(company=checked.company, name=checked.actor)
-
-
-def _about(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
-    return {
-        "claim_id": claim.id,
-        "version": claim.version + 1,
-        "insurer": claim.insurer,
-        "at": checked.requested_at,
-        "actor": _actor(checked),
-        "audience": claim.audience,
-    }

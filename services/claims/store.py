@@ -1,8 +1,8 @@
-"""The record of claims in PostgreSQL: requests with their outcomes, claims, their events, and the numbers in use."""
+"""The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided, NumberKey, RequestKey
 from services.claims.claim import Claim, State
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent
+from shared.contract.linking import REMEMBERED_UNDER
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 
@@ -41,10 +43,10 @@ requests = Table(
     Column("request_id", Text, primary_key=True),
     Column("claim_id", Uuid, nullable=False),
     Column("requested_at", DateTime(timezone=True), nullable=False),
-    Column("outcome_type", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
+    Column("outcome_type", Text),
+    Column("outcome", Text),
 )
-"""One row for each request of a company, with its one outcome (domain rule 21)."""
+"""One row for each request of a company, with its one outcome (domain rule 21), and each step of a link, without."""
 
 claims = Table(
     "claims",
@@ -66,9 +68,26 @@ claim_events = Table(
     Column("request_id", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("event", Text, nullable=False),
+    Column("cause", Text),
     Index("claim_events_by_request", "company", "request_id"),
 )
-"""Every event, as it was published, with the request that caused it; the key keeps two writers apart."""
+"""Every event, as it was published, with the request that caused it; the key keeps two writers apart.
+
+`cause` is the id of the request that led to the event of a step; for a request's own it is that request's.
+"""
+
+follow_ups = Table(
+    "follow_ups",
+    metadata,
+    Column("company", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("step_id", Text, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("claim_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("step", Text, nullable=False),
+)
+"""The steps of links that a request or a step led to, as they were published."""
 
 claim_numbers = Table(
     "claim_numbers",
@@ -88,19 +107,40 @@ class StoredEvent:
     version: int
     company: str
     request_id: str
+    cause: str
     type: str
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class StoredOutcome:
-    """An outcome as it was published."""
+    """An outcome as it was published; of a step of a link, that it was decided: its type is None."""
 
     company: str
     request_id: str
     claim_id: UUID
+    type: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFollowUp:
+    """A step of a link as it was published, for the claim that is its key."""
+
+    step_id: str
+    topic: str
+    claim_id: UUID
     type: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What came of a request or step that was decided before."""
+
+    outcome: StoredOutcome
+    events: list[StoredEvent] = field(default_factory=list)
+    follow_ups: list[StoredFollowUp] = field(default_factory=list)
 
 
 class Store:
@@ -122,8 +162,8 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def outcomes_of(self, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
-        """Find the outcomes of requests that were decided before."""
+    async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
+        """Find what came of the requests and steps that were decided before; events are in order."""
         rows = await self._connection.execute(
             _where_pairs(
                 select(
@@ -138,24 +178,38 @@ class Transaction:
             ),
             _pairs(keys),
         )
-        return {
-            (row.company, row.request_id): StoredOutcome(
-                row.company, row.request_id, row.claim_id, row.outcome_type, row.outcome.encode()
-            )
-            for row in rows
-        }
+        found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows}
+        if found:
+            events = _where_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
+            events = events.order_by(claim_events.c.claim_id, claim_events.c.version)
+            for row in await self._connection.execute(events, _pairs(found)):
+                found[row.company, row.request_id].events.append(_event(row))
+            steps = _where_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
+            for row in await self._connection.execute(steps, _pairs(found)):
+                found[row.company, row.request_id].follow_ups.append(
+                    StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
+                )
+        return found
 
-    async def events_of(self, keys: Collection[RequestKey]) -> dict[RequestKey, list[StoredEvent]]:
-        """Find the events that requests caused, in order."""
-        if not keys:
-            return {}
-        query = _where_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
+    async def steps_decided(self, steps: Collection[str]) -> set[str]:
+        """Tell which of these steps of links were decided before."""
+        if not steps:
+            return set()
         rows = await self._connection.execute(
-            query.order_by(claim_events.c.claim_id, claim_events.c.version), _pairs(keys)
+            select(requests.c.request_id).where(
+                requests.c.company == REMEMBERED_UNDER,
+                requests.c.request_id == func.any(bindparam("ids", type_=ARRAY(Text))),
+            ),
+            {"ids": list(steps)},
         )
-        found: dict[RequestKey, list[StoredEvent]] = {}
-        for row in rows:
-            found.setdefault((row.company, row.request_id), []).append(_event(row))
+        return set(rows.scalars())
+
+    async def histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[ClaimEvent]]:
+        """Read all that happened to claims, in order; of a claim that is new, nothing."""
+        found: dict[UUID, list[ClaimEvent]] = {}
+        for id in claim_ids:
+            history = await self.history_of(id)
+            found[id] = [CLAIM_EVENTS[event.type].model_validate_json(event.body) for event in history]
         return found
 
     async def history_of(self, claim_id: UUID) -> list[StoredEvent]:
@@ -173,16 +227,17 @@ class Transaction:
         )
         return {row.id: Claim.model_validate_json(row.claim) for row in rows}
 
-    async def numbers_in_use(self, keys: Collection[NumberKey]) -> set[NumberKey]:
-        """Tell which of these claim numbers are or were in use."""
+    async def numbers_in_use(self, keys: Collection[NumberKey]) -> dict[NumberKey, UUID]:
+        """Tell which of these claim numbers are or were in use, and which claims'."""
         if not keys:
-            return set()
+            return {}
         query = _where_pairs(
-            select(claim_numbers.c.insurer, claim_numbers.c.claim_number),
+            select(claim_numbers),
             claim_numbers.c.insurer,
             claim_numbers.c.claim_number,
         )
-        return {(row.insurer, row.claim_number) for row in await self._connection.execute(query, _pairs(keys))}
+        rows = await self._connection.execute(query, _pairs(keys))
+        return {(row.insurer, row.claim_number): row.claim_id for row in rows}
 
     async def save(self, batch: Batch) -> None:
         """Write what was decided: multi-row statements, in the order of their keys so that two writers can't deadlock.
@@ -195,15 +250,15 @@ class Transaction:
                 {
                     "company": company,
                     "request_id": request_id,
-                    "claim_id": decided.checked.claim_id,
-                    "requested_at": decided.checked.requested_at,
-                    "outcome_type": decided.outcome.type(),
-                    "outcome": decided.outcome.json_bytes().decode(),
+                    "claim_id": decided.command.claim_id,
+                    "requested_at": decided.command.at,
+                    "outcome_type": decided.outcome and decided.outcome.type(),
+                    "outcome": decided.outcome and decided.outcome.json_bytes().decode(),
                 }
                 for (company, request_id), decided in sorted(batch.decided.items(), key=itemgetter(0))
             ],
         )
-        taken = {d.number_taken: d.checked.claim_id for d in batch.decided.values() if d.number_taken}
+        taken = {d.number_taken: d.command.claim_id for d in batch.decided.values() if d.number_taken}
         await self._insert(
             claim_numbers,
             [
@@ -212,6 +267,7 @@ class Transaction:
             ],
         )
         await self._insert(claim_events, _event_rows(batch.decided))
+        await self._insert(follow_ups, _follow_up_rows(batch.decided))
         await self._save_claims(batch.changed)
 
     async def _save_claims(self, changed: Mapping[UUID, Claim]) -> None:
@@ -253,7 +309,12 @@ def _pairs(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _event(row: Any) -> StoredEvent:
-    return StoredEvent(row.claim_id, row.version, row.company, row.request_id, row.type, row.event.encode())
+    cause = row.cause or row.request_id
+    return StoredEvent(row.claim_id, row.version, row.company, row.request_id, cause, row.type, row.event.encode())
+
+
+def _outcome(row: Any) -> StoredOutcome:
+    return StoredOutcome(row.company, row.request_id, row.claim_id, row.outcome_type, (row.outcome or "").encode())
 
 
 def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
@@ -265,11 +326,29 @@ def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
             "request_id": request_id,
             "type": event.type(),
             "event": event.json_bytes().decode(),
+            "cause": None if request.command.cause == request_id else request.command.cause,
         }
         for (company, request_id), request in decided.items()
         for event in request.events
     ]
     return sorted(rows, key=lambda row: (row["claim_id"], row["version"]))
+
+
+def _follow_up_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "company": company,
+            "request_id": request_id,
+            "step_id": follow_up.step.id,
+            "topic": follow_up.topic.name,
+            "claim_id": follow_up.claim_id,
+            "type": follow_up.step.type(),
+            "step": follow_up.step.json_bytes().decode(),
+        }
+        for (company, request_id), request in decided.items()
+        for follow_up in request.follow_ups
+    ]
+    return sorted(rows, key=lambda row: (row["company"], row["request_id"]))
 
 
 async def count_temporary_claims(database_url: str) -> dict[str, int]:

@@ -54,6 +54,8 @@ class Envelope:
     actor: str | None = None
     trace: tuple[tuple[str, bytes], ...] = ()
     republished_for: str | None = None
+    cause: str | None = None
+    """The id of the request that led to it, in what our own services send."""
     problems: tuple[Detail, ...] = ()
 
     @property
@@ -196,6 +198,7 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
             subject=texts["ce_subject"].decode() if "ce_subject" in texts else None,
             trace=tuple((n, texts[n]) for n in _CARRIED_THROUGH if n in texts),
             republished_for=texts["ce_republishedfor"].decode() if "ce_republishedfor" in texts else None,
+            cause=texts["ce_causationid"].decode() if "ce_causationid" in texts else None,
         )
     except KeyError as missing:
         raise Undecodable(f"it has no {missing.args[0]}") from None

@@ -40,8 +40,13 @@ class ReportedMedia(Message):
     size: int
     """Bytes."""
     sha256: str
-    object: str | None = None
-    """Where the bytes are in the object store: for our own services, of no use to a company."""
+    upload_id: UUID | None = None
+    """The upload that the file is; a copy that a link made is none."""
+
+    @property
+    def stored_as(self) -> UUID:
+        """The id under which the store has its bytes."""
+        return self.upload_id or self.media_id
 
 
 class Report(Message):
@@ -70,7 +75,7 @@ class ClaimEvent(NamedMessage):
     """1, 2, 3 … for each claim, without gaps."""
     insurer: Slug
     at: Moment
-    """The append time of the request that led to it."""
+    """The append time of the request that led to it, or of the step of a link."""
     actor: Actor
     audience: list[Slug]
     """The companies that may see it; removed before it reaches `events.<company>`."""
@@ -188,6 +193,8 @@ class LinkFailed(ClaimEvent):
     """A code, such as target_not_linkable."""
     message: LocalizedText | None = None
     """The same for a person."""
+    media_ids: list[UUID] = []
+    """The copies of files that may have been made for the link, to which nothing refers."""
 
 
 class ClaimLinked(ClaimEvent):
@@ -264,6 +271,8 @@ class ContentWithdrawn(ClaimEvent):
     source_claim_id: UUID
     task_ids: list[UUID]
     """The tasks that are no longer this claim's, with their reports and media."""
+    media_ids: list[UUID] = []
+    """The copies of files that the link had made, to which nothing refers any more."""
 
 
 class ClaimUnlinked(ClaimEvent):

@@ -111,7 +111,9 @@ class GiveUpImport(LinkStep):
 
     NAME = "give-up-import"
 
+    source_claim_id: UUID
     reason: str
+    """A LinkFailure."""
 
 
 class FinishLink(LinkStep):
@@ -129,6 +131,7 @@ class AbandonLink(LinkStep):
     NAME = "abandon-link"
 
     reason: str
+    """A LinkFailure."""
 
 
 class WithdrawContent(LinkStep):

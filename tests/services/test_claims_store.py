@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operations.stack import Stack
 from services.claims.app import decided_now
 from services.claims.store import Store, Transaction, claim_events, claims, requests
+from shared.media_keys import MediaKeys
 from shared.runtime.batches import Conflict
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, transaction
 from shared.runtime.settings import DatabaseSettings
 from tests.unit.commands import creation
+
+KEYS = MediaKeys(["a secret"])
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writ
 
     async def instance() -> None:
         async with store.transaction() as record:
-            batch = await decided_now(record, commands)
+            batch = await decided_now(record, commands, KEYS)
             await decided.wait()  # both have read, and neither has written
             await record.save(batch)
 
@@ -51,15 +54,15 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     command = creation("r-1")
     store = Store(engine)
     async with store.transaction() as record:
-        batch = await decided_now(record, [command])
+        batch = await decided_now(record, [command], KEYS)
         await record.save(batch)
     async with store.transaction() as record:
-        outcome = (await record.outcomes_of([command.key]))[command.key]
-        (event,) = (await record.events_of([command.key]))[command.key]
+        remembered = (await record.remembered([command.key]))[command.key]
         found = await record.claims([command.checked.claim_id])
     decided = batch.decided[command.key]
-    assert outcome.body == decided.outcome.json_bytes()
-    assert event.body == decided.events[0].json_bytes()
+    assert decided.outcome is not None
+    assert remembered.outcome.body == decided.outcome.json_bytes()
+    assert [event.body for event in remembered.events] == [event.json_bytes() for event in decided.events]
     assert found == batch.changed
 
 
@@ -75,7 +78,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
     async def hangs() -> None:
         async with transaction(engine) as connection:
             record = Transaction(connection)
-            await record.save(await decided_now(record, commands))
+            await record.save(await decided_now(record, commands, KEYS))
             saved.set()
             if between_statements:
                 await taken_over.wait()
@@ -85,7 +88,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
     hanging = asyncio.create_task(hangs())
     await saved.wait()
     async with store.transaction() as record:
-        await record.save(await decided_now(record, commands))
+        await record.save(await decided_now(record, commands, KEYS))
     taken_over.set()
     with pytest.raises(DatabaseAway):
         await hanging
@@ -97,7 +100,7 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
 
     async def interrupted() -> None:
         async with store.transaction() as record:
-            await record.save(await decided_now(record, [creation("r-1")]))
+            await record.save(await decided_now(record, [creation("r-1")], KEYS))
             raise KeyError
 
     with pytest.raises(KeyError):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from services.claims.batch import Batch, Command, Decided, read_command
+from services.claims.batch import Batch, Command, Decided, Step, read_command
 from services.claims.claim import Claim
 from shared.contract import ids
 from shared.contract.codes import Code
@@ -132,7 +132,9 @@ def command(
         decision=decided,
         facts=known,
     )
-    return read_command(message(checked))
+    read = read_command(message(checked))
+    assert isinstance(read, Command)
+    return read
 
 
 def creation(
@@ -214,10 +216,11 @@ def about(
 class Desk:
     """Decides one request after the other, each on what the ones before it have left."""
 
-    batch: Batch = field(default_factory=lambda: Batch({}, set()))
+    batch: Batch = field(default_factory=Batch)
 
-    def decide(self, command: Command) -> Decided:
+    def decide(self, command: Command | Step) -> Decided:
         """Decide a command."""
+        self.batch.histories.setdefault(command.claim_id, [])
         self.batch.decide_in_order([command])
         return self.batch.decided[command.key]
 

@@ -38,8 +38,8 @@ CONVERSION = about(CLAIM, "convert-to-normal", INSURER, "conversion", claim_numb
 CANCELLATION = about(CLAIM, "cancel-claim", INSURER, "cancellation")
 
 
-def decided(*commands: Command, numbers: set[tuple[str, str]] | None = None) -> Batch:
-    batch = Batch({}, numbers or set())
+def decided(*commands: Command, taken: tuple[str, str] | None = None) -> Batch:
+    batch = Batch(numbers={taken: CLAIM} if taken else {})
     batch.decide_in_order(commands)
     return batch
 
@@ -49,7 +49,7 @@ def decided(*commands: Command, numbers: set[tuple[str, str]] | None = None) -> 
 
 def test_each_request_of_a_batch_is_decided_on_what_the_ones_before_it_have_left() -> None:
     batch = decided(CREATION, CONVERSION, CANCELLATION)
-    assert [d.outcome.type() for d in batch.decided.values()] == ["claimbus.request-accepted.v1"] * 3
+    assert [accepted(d).type() for d in batch.decided.values()] == ["claimbus.request-accepted.v1"] * 3
     assert [event.version for d in batch.decided.values() for event in d.events] == [1, 2, 3]
     assert batch.claims[CLAIM].state is State.CANCELLED
 
@@ -74,7 +74,7 @@ def test_decisions_are_told_in_the_order_of_their_requests() -> None:
 def test_only_the_claims_that_something_happened_to_are_changed() -> None:
     desk = Desk()
     claim, other = desk.create("first"), desk.create("second")
-    batch = Batch({claim.id: claim, other.id: other}, set())
+    batch = Batch({claim.id: claim, other.id: other})
     batch.decide_in_order(
         [
             about(claim, "cancel-claim", INSURER, "accepted"),
@@ -139,7 +139,7 @@ def test_a_number_that_a_request_of_the_batch_took_is_taken_for_those_after_it()
 
 
 def test_a_number_that_was_taken_before_the_batch_is_taken() -> None:
-    batch = decided(registration("SK-1"), numbers={(INSURER, "SK-1")})
+    batch = decided(registration("SK-1"), taken=(INSURER, "SK-1"))
     assert code_of(batch.decided[INSURER, "registration"]) is Code.CLAIM_NUMBER_TAKEN
 
 
@@ -268,7 +268,9 @@ def test_a_command_without_a_body_that_was_not_refused_is_undecodable() -> None:
 
 def test_a_refused_command_is_read_without_its_body() -> None:
     checked = CREATION.checked.model_copy(update={"refusal": Refusal(code=Code.NEVER_PERMITTED)})
-    assert read_command(message(checked)).request is None
+    read = read_command(message(checked))
+    assert isinstance(read, Command)
+    assert read.request is None
 
 
 def test_another_company_cannot_have_sent_the_request_of_a_command() -> None:

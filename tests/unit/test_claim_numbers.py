@@ -1,6 +1,7 @@
 """A temporary claim's number: *Midlertidig*, and a code to read over the phone (domain rule 9)."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -27,6 +28,12 @@ TODAY = date(2026, 11, 24)
 CLAIM = UUID("0b0f6f0c-6f0e-5d9a-8a53-111111111111")
 ALIKE = UUID("0b0f6f0c-6f0e-5d9a-8a53-222222222222")
 """The two begin with the same bits, so that their codes are the same."""
+ANOTHER = UUID(int=7)
+
+
+def taken_by_others(insurer: str, numbers: Sequence[str]) -> Batch:
+    """Make a record where another claim has these numbers."""
+    return Batch(numbers={(insurer, number): ANOTHER for number in numbers})
 
 
 @given(claim_id=st.uuids(), today=st.dates())
@@ -72,7 +79,7 @@ def test_the_date_is_the_insurers_local_date() -> None:
 def test_a_claim_gets_the_shortest_number_that_is_free() -> None:
     numbers = temporary_numbers(CLAIM, TODAY)
     for taken in range(len(numbers)):
-        desk = Desk(Batch({}, {(INSURER, number) for number in numbers[:taken]}))
+        desk = Desk(taken_by_others(INSURER, numbers[:taken]))
         assert desk.create(claim_id=CLAIM).claim_number == numbers[taken]
 
 
@@ -85,12 +92,12 @@ def test_claims_whose_codes_collide_get_different_numbers() -> None:
 
 def test_a_number_that_another_insurer_uses_is_free() -> None:
     numbers = temporary_numbers(CLAIM, TODAY)
-    desk = Desk(Batch({}, {(OTHER_INSURER, number) for number in numbers}))
+    desk = Desk(taken_by_others(OTHER_INSURER, numbers))
     assert desk.create(claim_id=CLAIM).claim_number == numbers[0]
 
 
 def test_a_claim_for_which_no_number_is_free_is_refused() -> None:
-    desk = Desk(Batch({}, {(INSURER, number) for number in temporary_numbers(CLAIM, TODAY)}))
+    desk = Desk(taken_by_others(INSURER, temporary_numbers(CLAIM, TODAY)))
     assert code_of(desk.decide(creation(claim_id=CLAIM))) is Code.CLAIM_NUMBER_TAKEN
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from services.claims.claim import State, apply
-from services.claims.rules import Accepted, decide, numbers_asked_for
+from services.claims.decisions import Accepted
+from services.claims.rules import decide, numbers_asked_for
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.events import (
@@ -257,7 +258,7 @@ def test_a_partner_assigns_a_task_to_its_own_office_on_the_claim_unless_it_says_
     (task,) = desk.now(claim).tasks
     assert (task.office, task.company) == (PLUMBER_OFFICE, PLUMBER)
     assert accepted(decided).task_ids == [task.task_id]
-    assert task.task_id == ids.assigned_task_id(PLUMBER, decided.checked.request_id)
+    assert task.task_id == ids.assigned_task_id(PLUMBER, decided.command.cause)
 
 
 def test_the_default_office_of_a_company_that_got_a_task_is_the_office_of_that_task(desk: Desk) -> None:
@@ -348,7 +349,7 @@ def test_a_report_tells_its_text_and_whether_the_task_is_finished(desk: Desk) ->
     assert isinstance(event, TaskReported)
     assert event.task_id == task
     assert (event.report.text, event.report.finished, event.actor.name) == ("Pumpet", True, "Ola")
-    assert event.report.report_id == ids.report_id(PLUMBER, decided.checked.request_id)
+    assert event.report.report_id == ids.report_id(PLUMBER, decided.command.cause)
     assert desk.now(claim).tasks[0].finished
 
 
@@ -654,7 +655,7 @@ def test_deciding_a_request_asks_for_every_number_that_it_may_give(desk: Desk) -
         while isinstance(answer := decide(known, command.checked, command.request, desk.batch), Accepted):
             assert answer.claim_number is not None
             assert (INSURER, answer.claim_number) in asked_for
-            desk.batch.numbers.add((INSURER, answer.claim_number))
+            desk.batch.numbers[INSURER, answer.claim_number] = claim.id
         assert answer.code is Code.CLAIM_NUMBER_TAKEN
 
 

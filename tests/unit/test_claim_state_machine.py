@@ -79,7 +79,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.batch = Batch({}, set())
+        self.batch = Batch()
         self.requests = 0
         self.events: defaultdict[UUID, list[ClaimEvent]] = defaultdict(list)
 
@@ -190,7 +190,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     @rule(sent=consumes(sent), name=st.sampled_from(["cancel-claim", "convert-to-normal"]))
     def send_an_id_again_with_another_body(self, sent: Command, name: str) -> None:
-        before = dict(self.batch.claims), dict(self.batch.decided), set(self.batch.numbers)
+        before = dict(self.batch.claims), dict(self.batch.decided), dict(self.batch.numbers)
         if sent.key not in self.batch.decided:
             return  # decided in an earlier batch: the record of claims answers it
         body = given(claim_number="SK-9", handler="kari") if name == "convert-to-normal" else {}
@@ -203,7 +203,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         saved = [claim.json_bytes() for claim in self.batch.claims.values()]
         loaded = {claim.id: claim for claim in map(Claim.model_validate_json, saved)}
         assert loaded == self.batch.claims
-        self.batch = Batch(loaded, set(self.batch.numbers))
+        self.batch = Batch(loaded, dict(self.batch.numbers))
         return multiple()
 
     # What is true after each request
@@ -214,6 +214,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         audience = () if before is None else (*before.audience, OPERATOR)
         self.batch.decide_in_order([command])
         decided = self.batch.decided[command.key]
+        assert decided.outcome is not None
         assert (decided.outcome.company, decided.outcome.request_id) == command.key
         if isinstance(decided.outcome, RequestRefused):
             assert decided.events == ()
@@ -275,7 +276,7 @@ class LifeOfClaims(RuleBasedStateMachine):
             for event in events:
                 if isinstance(event, TemporaryClaimCreated | ClaimRegistered | ClaimConverted):
                     assert owners.setdefault((event.insurer, event.claim_number), id) == id
-        assert self.batch.numbers == set(owners)
+        assert self.batch.numbers == owners
 
     @invariant()
     def only_a_temporary_claims_number_says_midlertidig(self) -> None:

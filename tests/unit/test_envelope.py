@@ -490,6 +490,7 @@ def test_our_own_services_read_what_we_send() -> None:
         republished_for="portal",
     )  # fmt: skip
     assert read_internal_envelope(message.headers, message.value) == Envelope(
+        cause="b",
         id=long_id,
         type="claimbus.x.v1",
         source="/claimbus/claims",

@@ -1,0 +1,1 @@
+"""The linking service."""
