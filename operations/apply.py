@@ -1,6 +1,6 @@
 """`claimbus apply`: make the directory file true, with requests that the companies themselves could have sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +93,8 @@ def apply_directory(
     provision_companies(connection, provisioned, replication=replicas)
     if provisioned and connection_file is not None:
         connection.save(connection_file)
-    steps = list(needed(known, wanted))
+    tokens = {company: access.token_sha256 for company, access in connection.companies.items()}
+    steps = list(needed(known, wanted, tokens))
     for sender in {step.sender for step in steps} - set(connection.companies):
         raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
     for sender in dict.fromkeys(step.sender for step in steps):
@@ -101,11 +102,17 @@ def apply_directory(
     return provisioned, steps
 
 
-def needed(known: Directory, wanted: DirectoryFile) -> Iterator[Step]:
-    """Tell what has to be asked for: companies first, then offices, then what refers to them."""
+def needed(known: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
+    """Tell what has to be asked for: companies first, then offices, then what refers to them.
+
+    `tokens` are the SHA-256 of the companies' portal tokens, where they are known here; others stay as they are.
+    """
     for entry in wanted.companies:
-        if known.company(entry.id, _LATEST) != KnownCompany(entry.id, entry.name, entry.kind):
-            yield Step(OPERATOR, entry.registration(), f"registered the {entry.kind} {entry.id}")
+        before = known.company(entry.id, _LATEST)
+        token = tokens.get(entry.id) or (before.token_sha256 if before else None)
+        if before != KnownCompany(entry.id, entry.name, entry.kind, token):
+            registration = entry.registration().model_copy(update={"token_sha256": token})
+            yield Step(OPERATOR, registration, f"registered the {entry.kind} {entry.id}")
     for entry in wanted.companies:
         for office in entry.office_registrations():
             if known.office(office.id, _LATEST) != Office(office.id, office.company, office.name):

@@ -1,5 +1,6 @@
 """How to reach a running Claimbus: the connection file that `claimbus up` writes, or environment variables."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -29,6 +30,11 @@ class CompanyAccess(BaseModel):
 
     password: str
     token: str
+
+    @property
+    def token_sha256(self) -> str:
+        """What the directory has of the token."""
+        return hashlib.sha256(self.token.encode()).hexdigest()
 
     @classmethod
     def new(cls) -> "CompanyAccess":

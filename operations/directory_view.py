@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 from operations.records import read_all
-from services.permissions.app import take_in
 from shared.contract.directory_events import (
     CompanyRegistered,
     DirectoryEvent,
@@ -24,6 +23,7 @@ from shared.contract.requests import (
 )
 from shared.contract.topics import DIRECTORY, OPERATOR
 from shared.directory import BEGINNING, Directory
+from shared.runtime.reading import take_in
 
 _EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
     RegisterCompany: (CompanyRegistered, "registered"),

@@ -45,6 +45,8 @@ class Company:
     id: str
     name: str
     kind: CompanyKind
+    token_sha256: str | None = None
+    """Of the bearer token with which its systems call the portal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,10 @@ class Directory:
         self._answered[request] = event, effective_at
         if isinstance(event, CompanyRegistered):
             company = event.registered
-            self._companies[company.id].add(Company(company.id, company.name, company.kind), effective_at)
+            companies = self._companies[company.id]
+            known = companies.latest
+            token_sha256 = company.token_sha256 or (known.token_sha256 if known else None)
+            companies.add(Company(company.id, company.name, company.kind, token_sha256), effective_at)
         elif isinstance(event, OfficeRegistered):
             office = event.registered
             self._offices[office.id].add(Office(office.id, office.company, office.name), effective_at)
@@ -229,6 +234,11 @@ class Directory:
     def company(self, id: str, at: datetime) -> Company | None:
         """Tell a company that was registered at a moment."""
         return self._companies[id].at(at) if id in self._companies else None
+
+    def company_with_token(self, token_sha256: str) -> Company | None:
+        """Tell whose bearer token this is the SHA-256 of, as things are now: a token that was replaced is nobody's."""
+        latest = (history.latest for history in self._companies.values())
+        return next((company for company in latest if company and company.token_sha256 == token_sha256), None)
 
     def office(self, id: str, at: datetime) -> Office | None:
         """Tell an office that was registered at a moment."""

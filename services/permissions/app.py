@@ -5,13 +5,11 @@ from datetime import UTC, datetime
 
 from services.permissions.answers import command, directory_message, outcome_of
 from services.permissions.rules import Asked, check, is_about_directory, settle
-from shared.contract.directory_events import DIRECTORY_EVENTS
-from shared.contract.envelope import Outgoing, Undecodable, read_envelope, read_internal_envelope
+from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
 from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
-from shared.runtime.logs import log
-from shared.runtime.reading import TopicReader
+from shared.runtime.reading import TopicReader, take_in
 from shared.runtime.records import Record
 from shared.runtime.service import Service
 from shared.runtime.settings import ServiceSettings
@@ -63,14 +61,3 @@ def read_request(record: Record) -> Asked:
         at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
         envelope=read_envelope(record.headers, record.value),
     )
-
-
-def take_in(directory: Directory, record: Record) -> None:
-    """Add a message of the topic `directory` to the directory; one that cannot be read is passed over, and said."""
-    try:
-        envelope = read_internal_envelope(record.headers, record.value)
-        event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
-    except (Undecodable, KeyError, ValueError) as error:
-        log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
-        return
-    directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

@@ -22,6 +22,7 @@ from shared.contract.fields import (
     NamedMessage,
     Policyholder,
     ReportPeriod,
+    Sha256,
     Slug,
     TaskKind,
     Text,
@@ -274,6 +275,8 @@ class RegisterCompany(DirectoryRequest):
         BeforeValidator(_insurer_or_partner),
         WithJsonSchema({"type": "string", "enum": ["insurer", "partner"]}),
     ]
+    token_sha256: Sha256 | None = None
+    """The SHA-256 of the bearer token with which its systems call the portal; left out, it keeps the one it has."""
 
 
 class RegisterOffice(DirectoryRequest):

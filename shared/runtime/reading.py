@@ -2,9 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.contract.directory_events import DIRECTORY_EVENTS
+from shared.contract.envelope import Undecodable, read_internal_envelope
+from shared.directory import Directory
+from shared.runtime.logs import log
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
@@ -69,3 +74,14 @@ class TopicReader:
             consumer.pause(self._partition)
             self._consumer = consumer
         return self._consumer
+
+
+def take_in(directory: Directory, record: Record) -> None:
+    """Add a message of the topic `directory` to the directory; one that cannot be read is passed over, and said."""
+    try:
+        envelope = read_internal_envelope(record.headers, record.value)
+        event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
+    except (Undecodable, KeyError, ValueError) as error:
+        log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
+        return
+    directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

@@ -457,3 +457,20 @@ def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_
     assert answered is not None
     assert isinstance(answered[0], SettingsRequestRefused)
     assert answered[0].code is Code.NOT_YOUR_OFFICE
+
+
+def test_a_company_is_known_by_the_token_that_it_was_registered_with_last() -> None:
+    directory = Directory()
+
+    def register(request_id: str, name: str, **token: str) -> None:
+        vest = {"id": VEST, "name": name, "kind": "partner", **token}
+        directory.apply(message(CompanyRegistered, "operator", request_id, registered=vest), AT)
+
+    register("1", "Vest", token_sha256="a" * 64)
+    register("2", "Vest Skadeservice")
+    vest = directory.company_with_token("a" * 64)
+    assert vest is not None
+    assert (vest.id, vest.name) == (VEST, "Vest Skadeservice")
+    register("3", "Vest Skadeservice", token_sha256="b" * 64)
+    assert directory.company_with_token("a" * 64) is None
+    assert directory.company_with_token("b" * 64) == directory.company(VEST, AT)
