@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from shared.contract import ids
-from shared.contract.events import ImportedMedia, ImportedReport, ImportedTask, ReportedMedia, Task
+from shared.contract.events import (
+    ContentWithdrawn,
+    ImportedMedia,
+    ImportedReport,
+    ImportedTask,
+    LinkFailed,
+    ReportedMedia,
+    Task,
+)
 from shared.contract.linking import GiveUpImport, ImportContent, LinkedReport, LinkFailure, LinkRequested
 
 
@@ -62,6 +70,11 @@ def give_up(request: LinkRequested, reason: LinkFailure) -> GiveUpImport:
         source_claim_id=request.source_claim_id,
         reason=reason,
     )
+
+
+def copies_without_a_claim(event: LinkFailed | ContentWithdrawn) -> list[UUID]:
+    """Tell the copies to which nothing refers any more: of a link that failed, or was taken back."""
+    return event.media_ids
 
 
 def _copy_of(link: UUID, report: LinkedReport, lost: Collection[UUID]) -> ImportedReport:

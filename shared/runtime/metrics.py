@@ -23,4 +23,7 @@ BEHIND_SECONDS = Gauge(
     "claimbus_behind_seconds", "Age of the newest message of the last batch when it was committed, by append time."
 )
 RETRYING = Gauge("claimbus_retrying", "1 while a batch cannot be finished and is tried again.")
+IN_FLIGHT = Gauge("claimbus_parts_in_flight", "Parts of links that are being worked on.")
+FILES_COPIED = Counter("claimbus_files_copied", "Files copied and verified for links, or found to be so already.")
+LINKS_GIVEN_UP = Counter("claimbus_links_given_up", "Links that could not be made, by reason.", ["reason"])
 OUTCOMES = Counter("claimbus_outcomes", "Requests that claims answered for the first time, by code.", ["code"])

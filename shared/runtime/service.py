@@ -110,10 +110,10 @@ class Service:
                 except Stopping:
                     return
                 except (TooManyDeadLetters, Misconfigured) as fault:
-                    self._give_up(str(fault))
+                    self.give_up(str(fault))
                 except Exception as error:  # noqa: BLE001 - FastStream would go on, and the next commit pass this batch
                     log.exception("the batch loop fails")
-                    self._give_up(f"the batch loop fails: {type(error).__name__}")
+                    self.give_up(f"the batch loop fails: {type(error).__name__}")
 
             del consume.__wrapped__  # FastStream reads the signature: a message, not the handler's own parameters
             consume.__annotations__ = {"message": KafkaMessage, "return": None}
@@ -167,12 +167,13 @@ class Service:
     async def _shut_down(self) -> None:
         self.loop.stopping.set()
         await self._broker.stop()
-        await self.publisher.stop()
         for hook in self.on_stop:
             await hook()
+        await self.publisher.stop()
         log.info("stopped", fault=self.fault)
 
-    def _give_up(self, fault: str) -> None:
+    def give_up(self, fault: str) -> None:
+        """Stop, with a fault that somebody has to mend."""
         log.critical("the service stops", reason=fault)
         self.fault = fault
         self.stop()

@@ -1,0 +1,99 @@
+"""linking: parts of links in; what the target is to take in, with every file copied and verified, out."""
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import ValidationError
+
+from services.linking.copying import Copying
+from services.linking.in_flight import InFlight
+from services.linking.rules import copies_without_a_claim, give_up
+from services.linking.settings import LinkingSettings
+from shared.contract.envelope import Outgoing, Undecodable, details_of, outgoing, read_internal_envelope
+from shared.contract.events import ContentWithdrawn, LinkFailed
+from shared.contract.linking import GiveUpImport, ImportContent, LinkFailure, LinkRequested
+from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, LINK_REQUESTS
+from shared.media import MediaStore, StoreAway
+from shared.media_keys import stored
+from shared.runtime.records import Record
+from shared.runtime.service import Service
+from shared.runtime.settings import MediaSettings, ServiceSettings
+
+NAME = "linking"
+
+
+def build() -> Service:
+    """Wire the service: `link-requests` ─▶ `claim-commands`, and `claim-events` for the copies that nobody needs."""
+    service = Service(NAME, ServiceSettings(), away=[StoreAway])
+    settings = LinkingSettings()
+    store = MediaStore.at(MediaSettings().media)
+    copying = Copying(store, settings)
+    parts = InFlight(service, read_part, answer=lambda part: answer(part, copying), give_up=failed, settings=settings)
+    service.on_stop.append(parts.stop)
+    service.checks["media"] = store.answers
+
+    service.subscriber(LINK_REQUESTS)(parts.consume)
+
+    @service.subscriber(CLAIM_EVENTS)
+    @service.published_before_committed(read_event)
+    async def remove_copies(events: Sequence[LinkFailed | ContentWithdrawn | None]) -> Iterable[Outgoing]:
+        for event in events:
+            if event is not None:
+                await copying.remove([stored(copy) for copy in copies_without_a_claim(event)])
+        return []
+
+    return service
+
+
+async def answer(part: "Part", copying: Copying) -> Iterable[Outgoing]:
+    """Copy a part's files, and tell the target what to take in, or that it was given up."""
+    return [part.step(await copying.copied(part.request))]
+
+
+def failed(part: "Part") -> Iterable[Outgoing]:
+    """The service itself fails on the part: the link is given up; what was reported after it becomes a dead letter."""
+    return [part.step(give_up(part.request, LinkFailure.SERVICE_FAILS))] if part.request.part == 1 else []
+
+
+class Part:
+    """A part of a link, and what is carried through from its message."""
+
+    def __init__(self, record: Record) -> None:
+        """Raises Undecodable, which for what our own services wrote is a fault of ours."""
+        envelope = read_internal_envelope(record.headers, record.value)
+        if envelope.type != LinkRequested.type():
+            raise Undecodable(f"linking does not read {envelope.type}")
+        try:
+            self.request = LinkRequested.model_validate_json(envelope.body)
+        except ValidationError as error:
+            raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
+        self._cause = envelope.cause or envelope.id
+        self._trace = envelope.trace
+
+    def step(self, step: ImportContent | GiveUpImport) -> Outgoing:
+        """Make the message for the target."""
+        target = self.request.target_claim_id
+        return outgoing(
+            CLAIM_COMMANDS.name,
+            target,
+            step,
+            id=step.id,
+            source=NAME,
+            cause=self._cause,
+            subject=target,
+            trace=self._trace,
+        )
+
+
+read_part = Part
+
+
+def read_event(record: Record) -> LinkFailed | ContentWithdrawn | None:
+    """Read an event after which copies are of no use; any other is passed over. Raises Undecodable."""
+    envelope = read_internal_envelope(record.headers, record.value)
+    for event in (LinkFailed, ContentWithdrawn):
+        if envelope.type == event.type():
+            try:
+                return event.model_validate_json(envelope.body)
+            except ValidationError as error:
+                raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
+    return None
