@@ -1,0 +1,164 @@
+"""Tilknytning, as the insurer and the partner see it (domain rules 15–17)."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from operations.bus import Company, Delivered, NewRequest
+from tests.world import World
+
+FIRST_AID = {"kind": "first_aid"}
+
+
+def register(world: World) -> tuple[str, str]:
+    """Have the insurer register a normal claim; tell its id and number."""
+    number = f"SK-{secrets.token_hex(4)}"
+    content = {name: world.creation().body[name] for name in ("incident", "policyholder")}  # type: ignore[index]
+    (outcome,) = world.insurer.ask(
+        NewRequest("register-claim", {"claim_number": number, "handler": world.handler, **content})
+    )
+    assert outcome.accepted, outcome.body
+    return outcome.body["claim_id"], number
+
+
+def report(claim: Delivered, text: str, **more: Any) -> NewRequest:
+    """Make a report on a claim's first task."""
+    return NewRequest(
+        "report-task",
+        {"claim_id": claim.body["claim_id"], "task_id": claim.body["task_ids"][0], "text": text, **more},
+    )
+
+
+def link(claim: Delivered, target: str) -> NewRequest:
+    """Make a request to link a claim."""
+    return NewRequest("link-claim", {"claim_id": claim.body["claim_id"], "target_claim_id": target})
+
+
+def of(company: Company, name: str, claim_id: str) -> Iterator[Delivered]:
+    """A claim's events of a kind that a company has received, each once."""
+    seen: set[str] = set()
+    for message in company.received:
+        if message.type == name and message.body["claim_id"] == claim_id and message.id not in seen:
+            seen.add(message.id)
+            yield message
+
+
+def texts_on(company: Company, target: str) -> Counter[str]:
+    """The texts of the reports that were imported into a claim, with how often."""
+    return Counter(
+        made["text"]
+        for event in of(company, "content-imported", target)
+        for task in event.body["tasks"]
+        for made in task["reports"]
+    )
+
+
+def test_a_claim_is_linked_with_its_reports_and_both_histories_point_to_each_other(world: World) -> None:
+    claim = world.create(tasks=[FIRST_AID])
+    source = claim.body["claim_id"]
+    target, number = register(world)
+    assert world.partner.ask(report(claim, "Pumpet"))[0].accepted
+    (linked,) = world.insurer.ask(NewRequest("link-claim", {"claim_id": source, "target_claim_number": number}))
+    assert linked.accepted, linked.body
+    cancelled = world.event(world.insurer, "claim-linked", source)
+    assert cancelled.body["target_claim_id"] == target
+    assert cancelled.headers["ce_causationid"] == linked.body["request_id"]
+    imported = world.event(world.partner, "content-imported", target)
+    assert imported.body["source_claim_id"] == source
+    assert imported.headers["ce_causationid"] == linked.body["request_id"]
+    (copy,) = imported.body["tasks"]
+    assert copy["source_task_id"] == claim.body["task_ids"][0]
+    assert [made["text"] for made in copy["reports"]] == ["Pumpet"]
+    (late,) = world.partner.ask(report(claim, "Tørket"))
+    assert late.body["redirected_to"] == target
+    world.insurer.wait_until(lambda _: texts_on(world.insurer, target)["Tørket"] == 1, what="the late report")
+
+
+def test_a_link_is_taken_back(world: World) -> None:
+    claim = world.create(tasks=[FIRST_AID])
+    source = claim.body["claim_id"]
+    target, _ = register(world)
+    assert world.insurer.ask(link(claim, target))[0].accepted
+    world.event(world.insurer, "claim-linked", source)
+    (copy,) = world.event(world.partner, "content-imported", target).body["tasks"]
+    at_target = {"claim_id": target, "task_id": copy["task_id"], "text": "Hos den andre", "finished": True}
+    assert world.partner.ask(NewRequest("report-task", at_target))[0].accepted
+    (unlinked,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": source}))
+    assert unlinked.accepted, unlinked.body
+    withdrawn = world.event(world.insurer, "content-withdrawn", target)
+    assert withdrawn.body["task_ids"] == [copy["task_id"]]
+    back = world.event(world.partner, "claim-unlinked", source)
+    assert [made["text"] for task in back.body["tasks"] for made in task["reports"]] == ["Hos den andre"]
+    assert world.partner.ask(report(claim, "Hos oss"))[0].accepted
+    (gone,) = world.partner.ask(NewRequest("report-task", {**at_target, "text": "For sent"}))
+    assert gone.body["code"] == "unknown_claim"
+    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
+
+
+def test_the_insurer_decides_for_how_many_days_a_link_can_be_taken_back(world: World) -> None:
+    world.set_portal(unlink_days=0)
+    claim = world.create(tasks=[FIRST_AID])
+    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
+    world.event(world.insurer, "claim-linked", claim.body["claim_id"])
+    (refused,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": claim.body["claim_id"]}))
+    assert refused.body["code"] == "too_late_to_unlink"
+
+
+def test_of_two_links_of_a_claim_to_different_targets_at_once_exactly_one_wins(world: World) -> None:
+    claim = world.create(tasks=[FIRST_AID])
+    targets = [register(world)[0], register(world)[0]]
+    outcomes = world.insurer.ask(*(link(claim, target) for target in targets))
+    assert sorted(outcome.accepted for outcome in outcomes) == [False, True]
+    assert [o.body["code"] for o in outcomes if not o.accepted] == ["being_linked"]
+    winner = targets[[o.accepted for o in outcomes].index(True)]
+    assert world.event(world.insurer, "claim-linked", claim.body["claim_id"]).body["target_claim_id"] == winner
+    world.event(world.insurer, "content-imported", winner)
+    (loser,) = set(targets) - {winner}
+    assert not list(of(world.insurer, "content-imported", loser))
+
+
+def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
+    first, second = world.create(tasks=[FIRST_AID]), world.create(tasks=[FIRST_AID])
+    for n, claim in enumerate((first, second)):
+        assert world.partner.ask(report(claim, f"rapport {n}"))[0].accepted
+    target, _ = register(world)
+    assert all(outcome.accepted for outcome in world.insurer.ask(link(first, target), link(second, target)))
+    for claim in (first, second):
+        world.event(world.insurer, "claim-linked", claim.body["claim_id"])
+    wanted = Counter({"rapport 0": 1, "rapport 1": 1})
+    world.insurer.wait_until(lambda _: texts_on(world.insurer, target) == wanted, what="both reports")
+
+
+def test_a_target_of_another_kind_is_refused_with_the_reason(world: World) -> None:
+    claim, other = world.create(), world.create()
+    (refused,) = world.insurer.ask(link(claim, other.body["claim_id"]))
+    assert refused.body["code"] == "target_not_linkable"
+    assert refused.body["details"] == [{"field": "target_claim_id", "problem": "is temporary"}]
+
+
+def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world: World) -> None:
+    number = 200
+    claims = world.partner.ask(*(world.creation(tasks=[FIRST_AID]) for _ in range(number)))
+    target, _ = register(world)
+    reports = [report(claim, f"rapport {n}") for n, claim in enumerate(claims)]
+    for n in range(0, number, 20):  # sent by two companies on two topics at the same time: either may come first
+        world.insurer.send(link(claim, target) for claim in claims[n : n + 20])
+        world.partner.send(reports[n : n + 20])
+    wanted = Counter({f"rapport {n}": 1 for n in range(number)})
+
+    def all_there(_: Sequence[Delivered]) -> bool:
+        return texts_on(world.insurer, target).total() >= number
+
+    world.insurer.wait_until(all_there, timeout_s=60, what="all reports on the target")
+    assert texts_on(world.insurer, target) == wanted
+    ids = {request.id for request in reports}
+
+    def all_answered(messages: Sequence[Delivered]) -> bool:
+        return ids <= {m.body["request_id"] for m in messages if m.is_outcome}
+
+    world.partner.wait_until(all_answered, what="all outcomes")
+    for claim in claims:
+        assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
+    parts = Counter(e.body["part"] for e in of(world.insurer, "content-imported", target))
+    assert parts[1] == number
