@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from operations.connection import RUN_HERE, CompanyAccess, Connection, write_privately
-from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, free_port
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
 from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
 
@@ -73,6 +73,32 @@ class PostgresServer(Server, Protocol):
         """Make a database and its owner."""
 
 
+class _Backoff:
+    """When to start again what has died: soon at first, then later and later; soon again after a healthy while."""
+
+    def __init__(self) -> None:
+        self._wait_s = _FIRST_BACKOFF_S
+        self._started_at = 0.0
+        self._again_at = 0.0
+
+    def started(self) -> None:
+        """Note a start."""
+        self._started_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Tell of what is found dead whether its time has come."""
+        now = time.monotonic()
+        if not self._again_at:
+            if now - self._started_at > _HEALTHY_AFTER_S:
+                self._wait_s = _FIRST_BACKOFF_S
+            self._again_at = now + self._wait_s
+            self._wait_s = min(self._wait_s * 2, _LONGEST_BACKOFF_S)
+        if now < self._again_at:
+            return False
+        self._again_at = 0.0
+        return True
+
+
 class Instance:
     """One process of one service, started again with backoff when it dies."""
 
@@ -84,10 +110,8 @@ class Instance:
         self._command = [sys.executable, "-m", f"services.{service}"]
         self._environment = dict(environment)
         self._log = log
-        self._backoff_s = _FIRST_BACKOFF_S
-        self._started_at = 0.0
+        self._backoff = _Backoff()
         self._process: ChildProcess | None = None
-        self._again_at = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -99,7 +123,7 @@ class Instance:
         self.wanted = True
         self._process = ChildProcess(self._command, log=self._log, env=os.environ | self._environment)
         self._process.start()
-        self._started_at = time.monotonic()
+        self._backoff.started()
 
     def stop(self) -> None:
         """Stop it cleanly, for good."""
@@ -111,15 +135,8 @@ class Instance:
         """Start it again if it has died and its time has come; tell whether it was started."""
         if not self.wanted or self.pid is not None:
             return False
-        now = time.monotonic()
-        if not self._again_at:
-            if now - self._started_at > _HEALTHY_AFTER_S:
-                self._backoff_s = _FIRST_BACKOFF_S
-            self._again_at = now + self._backoff_s
-            self._backoff_s = min(self._backoff_s * 2, _LONGEST_BACKOFF_S)
-        if now < self._again_at:
+        if not self._backoff.is_due():
             return False
-        self._again_at = 0.0
         self.start()
         return True
 
@@ -154,6 +171,7 @@ class Stack:
         self._wanted = dict.fromkeys(RUN_HERE, 1) | dict(instances or {})
         self._folder_lock: int | None = None
         self._passwords: dict[str, str] = {}
+        self._server_backoffs = {"kafka": _Backoff(), "postgres": _Backoff()}
         self._media_secret = ""
         self.kafka: KafkaServer
         self.postgres: PostgresServer
@@ -215,13 +233,15 @@ class Stack:
         self.instances.remove(instance)
 
     def watch(self) -> list[str]:
-        """Start again what has died; tell what was started."""
+        """Start again what has died and whose time has come; tell what was started."""
         started = [instance.name for instance in self.instances if instance.watch()]
-        for name in ("kafka", "postgres"):
+        for name, backoff in self._server_backoffs.items():
             server: Server = getattr(self, name)
-            if not server.is_running():
-                server.start()
-                started.append(name)
+            if not server.is_running() and backoff.is_due():
+                with contextlib.suppress(NotStarted):  # its log says why; it is tried again
+                    server.start()
+                    started.append(name)
+                backoff.started()
         if started:
             self._note_processes()
         return started

@@ -24,6 +24,7 @@ _SESSION = {
     "transaction_timeout": "15s",  # it may hang between the messages of a statement, and then is not idle
     "lock_timeout": "20s",
 }
+_SAME_KEY = "23505"
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
 
@@ -56,6 +57,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with engine.begin() as connection:
             yield connection
     except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) != _SAME_KEY:
+            raise
         raise Conflict from error
     except (InterfaceError, OperationalError, PoolTimeoutError) as error:
         raise DatabaseAway from error

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.contract.directory_events import DIRECTORY_EVENTS
 from shared.contract.envelope import Undecodable, read_internal_envelope
 from shared.directory import Directory
-from shared.runtime.logs import log
+from shared.runtime.batches import Misconfigured
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
@@ -77,11 +77,13 @@ class TopicReader:
 
 
 def take_in(directory: Directory, record: Record) -> None:
-    """Add a message of the topic `directory` to the directory; one that cannot be read is passed over, and said."""
+    """Add a message of the topic `directory` to the directory.
+
+    Raises Misconfigured where it cannot be read: whoever passed it over would decide otherwise than the others.
+    """
     try:
         envelope = read_internal_envelope(record.headers, record.value)
         event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
     except (Undecodable, KeyError, ValueError) as error:
-        log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
-        return
+        raise Misconfigured(f"message {record.offset} of {record.topic} is of a newer version, or broken") from error
     directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

@@ -14,7 +14,9 @@ FIRST_AID = {"kind": "first_aid"}
 def register(world: World) -> tuple[str, str]:
     """Have the insurer register a normal claim; tell its id and number."""
     number = f"SK-{secrets.token_hex(4)}"
-    content = {name: world.creation().body[name] for name in ("incident", "policyholder")}  # type: ignore[index]
+    body = world.creation().body
+    assert isinstance(body, dict)
+    content = {name: body[name] for name in ("incident", "policyholder")}
     (outcome,) = world.insurer.ask(
         NewRequest("register-claim", {"claim_number": number, "handler": world.handler, **content})
     )
