@@ -13,13 +13,15 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from operations.connection import RUN_HERE, CompanyAccess, Connection, write_privately
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
 from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
 
-WITH_DATABASE = ("claims",)
+WITH_DATABASE = ("claims", "portal")
+_PORTS = ("kafka", "postgres", "portal")
 _WITH_MEDIA = ("linking", "portal")
 _WITH_MEDIA_SECRET = ("claims", "portal")
 
@@ -161,10 +163,14 @@ class Stack:
         folder: Path,
         instances: Mapping[str, int] | None = None,
         *,
+        portal_port: int | None = None,
         kafka: Callable[..., KafkaServer] = EmbeddedKafka,
         postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
     ) -> None:
-        """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on."""
+        """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on.
+
+        The first process of the portal listens on `portal_port`, or without one on a free port, as the others do.
+        """
         self.folder = folder
         self._servers = kafka, postgres
         self.instances: list[Instance] = []
@@ -173,6 +179,7 @@ class Stack:
         self._passwords: dict[str, str] = {}
         self._server_backoffs = {"kafka": _Backoff(), "postgres": _Backoff()}
         self._media_secret = ""
+        self._portal_port = portal_port
         self.kafka: KafkaServer
         self.postgres: PostgresServer
         self.connection: Connection
@@ -185,6 +192,8 @@ class Stack:
         self._passwords = self._kept_passwords()
         self._media_secret = self._kept_media_secret()
         ports = self._kept_ports()
+        if self._portal_port is not None and not _is_free(self._portal_port):
+            raise NotUp(f"port {self._portal_port} is in use; give the portal another with --portal-port")
         companies = self._kept_companies()
         kafka, postgres = self._servers
         self.kafka = kafka(self.folder / "kafka", port=ports["kafka"], users={OPERATOR: companies[OPERATOR].password})
@@ -194,6 +203,7 @@ class Stack:
         self.connection = Connection(
             bootstrap_servers=self.kafka.bootstrap_servers,
             companies=companies,
+            portal=f"http://127.0.0.1:{self._portal_port or ports['portal']}",
             media=(self.folder / "media").absolute().as_uri(),
             companies_file=self._companies_file,
         )
@@ -279,6 +289,9 @@ class Stack:
             "CLAIMBUS_DATABASE_URL": self.connection.databases.get(service, ""),
             "CLAIMBUS_HEALTH_PORT": str(free_port()),
         }
+        if service == "portal":
+            port = str(urlsplit(self.connection.portal or "").port) if number == 1 else str(free_port())
+            environment |= {"CLAIMBUS_PORTAL_PORT": port, "CLAIMBUS_PORTAL_URL": self.connection.portal or ""}
         if service in _WITH_MEDIA:
             environment["CLAIMBUS_MEDIA"] = self.connection.media or ""
         if service in _WITH_MEDIA_SECRET:
@@ -326,7 +339,7 @@ class Stack:
         """The ports of the last start where they are free, so that what companies have configured stays true."""
         file = self.folder / "ports.json"
         kept = _json(file)
-        ports = {name: kept[name] if _is_free(kept.get(name)) else free_port() for name in ("kafka", "postgres")}
+        ports = {name: kept[name] if _is_free(kept.get(name)) else free_port() for name in _PORTS}
         write_privately(file, json.dumps(ports))
         return ports
 
@@ -352,9 +365,11 @@ def _is_free(port: int | None) -> bool:
 
 
 @contextlib.contextmanager
-def running(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:
+def running(
+    folder: Path, instances: Mapping[str, int] | None = None, *, portal_port: int | None = None
+) -> Iterator[Stack]:
     """Run a stack; whatever happens, nothing of it is left behind."""
-    stack = Stack(folder, instances)
+    stack = Stack(folder, instances, portal_port=portal_port)
     try:
         stack.start()
         yield stack

@@ -35,6 +35,7 @@ def up(
     data: Annotated[Path, typer.Option(help="Where everything is kept between starts.")] = DEFAULT_DATA,
     directory: Annotated[Path | None, typer.Option(help="A directory file to apply at the start.")] = None,
     connection_file: ConnectionFile = None,
+    portal_port: Annotated[int, typer.Option(min=1, max=65535, help="Where the portal is.")] = 8000,
     scale: Annotated[list[str] | None, typer.Option(help="Run so many processes of a service, as in claims=3.")] = None,
 ) -> None:
     """Start everything on this machine, and supervise it until Ctrl-C or SIGTERM."""
@@ -42,7 +43,7 @@ def up(
     file = local_connection_file(connection_file)
     try:
         wanted = None if directory is None else read_directory_file(directory)
-        with until_told(), running(data, instances) as stack:
+        with until_told(), running(data, instances, portal_port=portal_port) as stack:
             if wanted is not None:
                 apply_directory(stack.connection, wanted, None)
             serve(stack, file)
@@ -63,6 +64,7 @@ def serve(stack: Stack, connection_file: Path) -> None:
     try:
         stack.connection.save(connection_file)
         err.print(f"ready: {connection_file}", markup=False)
+        err.print(f"portal: {stack.connection.portal}", markup=False)
         err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {stack.folder / 'logs'}; stop with Ctrl-C")
         while True:
             for name in stack.watch():

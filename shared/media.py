@@ -1,5 +1,6 @@
 """The object store of media: a folder or S3. Bytes go through in chunks; a file is never whole in memory."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -20,7 +21,7 @@ MAX_MEDIA_BYTES = 100 * 1024 * 1024
 """100 MiB, the largest file that is taken."""
 
 _CHUNK = 1024 * 1024
-_PART = 5 * 1024 * 1024
+_SMALLEST_PART = 5 * 1024 * 1024
 """S3 takes no smaller part of a file that is sent in several."""
 _PARTS_AT_ONCE = 2
 _TRANSFER = timedelta(minutes=10)
@@ -66,8 +67,9 @@ class Digest:
 class MediaStore:
     """The store. Every method raises StoreAway when it cannot be reached."""
 
-    def __init__(self, store: LocalStore | S3Store) -> None:
+    def __init__(self, store: LocalStore | S3Store, folder: Path | None) -> None:
         self._store = store
+        self._folder = folder
 
     @classmethod
     def at(cls, address: str) -> "MediaStore":
@@ -79,11 +81,12 @@ class MediaStore:
         """
         parts = urlsplit(address)
         if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+            folder = Path(unquote(parts.path))
             with _away_if_it_fails():
-                return cls(LocalStore(Path(unquote(parts.path)), mkdir=True))
+                return cls(LocalStore(folder, mkdir=True), folder)
         if parts.scheme == "s3" and parts.netloc:
             with _away_if_it_fails():
-                return cls(_s3(parts.netloc, parts.path.strip("/") or None))
+                return cls(_s3(parts.netloc, parts.path.strip("/") or None), None)
         raise ValueError("the address of the media store must be file:///folder or s3://bucket/prefix")
 
     @property
@@ -97,6 +100,10 @@ class MediaStore:
             raise TypeError("a folder has no addresses")
         with _away_if_it_fails():
             return await obstore.sign_async(self._store, method, key, expires_in)
+
+    def path(self, key: str) -> Path | None:
+        """Tell where a file is on this machine, in a store that is a folder; it need not be there."""
+        return self._folder / key if self._folder is not None else None
 
     async def head(self, key: str) -> Stored:
         """Tell of a file without reading it. Raises MediaGone."""
@@ -121,18 +128,24 @@ class MediaStore:
             sha256.update(chunk)
         return Digest(size, sha256.hexdigest(), first)
 
-    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> None:
+    async def put(
+        self, key: str, chunks: AsyncIterable[bytes], *, content_type: str | None = None, name: str | None = None
+    ) -> None:
         """Write a file, whole or not at all, in the place of one that is there.
 
+        S3 keeps what the file is and is called, for those who fetch it there, and its copies have the same.
         What `chunks` raises is raised, and then nothing is written.
         """
+        on_s3 = isinstance(self._store, S3Store)
+        described = {"Content-Type": content_type, "Content-Disposition": name and _disposition(name)} if on_s3 else {}
         with _away_if_it_fails():
             await obstore.put_async(
                 self._store,
                 key,
                 aiter(chunks),
+                attributes={attribute: value for attribute, value in described.items() if value} or None,
                 use_multipart=True,
-                chunk_size=_PART,
+                chunk_size=_SMALLEST_PART if on_s3 else _CHUNK,
                 max_concurrency=_PARTS_AT_ONCE,
             )
 
@@ -170,6 +183,17 @@ class MediaStore:
                 for meta in batch:
                     yield Stored(meta["path"], meta["size"], meta["last_modified"])
 
+    async def remove_unfinished(self, prefix: str, before: datetime) -> int:
+        """Remove the files below a prefix that were last written before a moment; tell how many.
+
+        In a folder also what was left of a transfer when a process died in the middle of it; on S3 that is for a rule
+        of the bucket (AbortIncompleteMultipartUpload), since we could not tell it from what others are writing.
+        """
+        old = [file.key async for file in self.list(prefix) if file.modified < before]
+        for key in old:
+            await self.delete(key)
+        return len(old) + (await asyncio.to_thread(_remove_remains, self._folder, before) if self._folder else 0)
+
     async def answers(self) -> None:
         """Raise StoreAway unless the store answers."""
         with _away_if_it_fails():
@@ -200,6 +224,19 @@ def _s3(bucket: str, prefix: str | None) -> S3Store:
         },
         retry_config={"max_retries": 3, "retry_timeout": 2 * _NO_ANSWER},
     )
+
+
+def _remove_remains(folder: Path, before: datetime) -> int:
+    """Remove obstore's unfinished files, which have a number behind their name and are in no list."""
+    with _away_if_it_fails():
+        remains = [file for file in folder.rglob("*#*") if file.stat().st_mtime < before.timestamp()]
+        for file in remains:
+            file.unlink(missing_ok=True)
+        return len(remains)
+
+
+def _disposition(name: str) -> str:
+    return f"attachment; filename*=utf-8''{quote(name)}"
 
 
 @contextmanager

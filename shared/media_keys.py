@@ -48,11 +48,6 @@ class UploadedMedia:
     name_by: datetime
     """A report may name it until this moment (whole seconds, UTC): the append time of the request counts."""
 
-    @property
-    def object(self) -> str:
-        """Where its bytes are in the store, as `ReportedMedia.object` says it."""
-        return stored(self.upload_id)
-
 
 class MediaKeys:
     """Signs and verifies keys, with HMAC-SHA-256."""

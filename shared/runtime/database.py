@@ -33,13 +33,13 @@ class DatabaseAway(Exception):
     """The database cannot be reached, is full, is being stopped, or is not the one we need: try again."""
 
 
-def engine_for(settings: DatabaseSettings) -> AsyncEngine:
-    """Make the connection pool."""
+def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngine:
+    """Make the connection pool, of at most so many connections."""
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
     return create_async_engine(
         url,
         pool_size=2,
-        max_overflow=2,
+        max_overflow=connections - 2,
         pool_pre_ping=True,
         pool_timeout=10,
         connect_args={"server_settings": _SESSION},

@@ -219,7 +219,7 @@ class Service:
             log_config=None,
             access_log=False,
         )
-        server = _QuietServer(config)
+        server = QuietServer(config)
         socket = config.bind_socket()
         self.health_url = "http://{}:{}".format(*socket.getsockname()[:2])
         serving = asyncio.create_task(server.serve(sockets=[socket]))
@@ -245,11 +245,12 @@ def run(build: Callable[[], Service]) -> None:
     sys.exit(1 if asyncio.run(main()).fault else 0)
 
 
-class _QuietServer(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """A server that leaves the process's signals to the service."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave them as they are."""
         yield
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from operations.bus import Company, NewRequest
 from operations.connection import Connection
+from operations.embedded import free_port
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR
 from tests.world import World, as_json, claimbus, wait_until
@@ -255,7 +256,7 @@ class _up:  # noqa: N801 - reads as the command does
 
     def __init__(self, data: Path, file: Path, *words: str) -> None:
         command = [str(Path(sys.executable).with_name("claimbus")), "up", "--data", str(data)]
-        self._command = [*command, "--connection-file", str(file), *words]
+        self._command = [*command, "--connection-file", str(file), "--portal-port", str(free_port()), *words]
         self._file = file
 
     def __enter__(self) -> tuple[subprocess.Popen[str], Path]:

@@ -1,0 +1,77 @@
+"""The directory as it is now: read from its topic into memory, and followed."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from aiokafka.errors import KafkaError
+
+from shared.contract.directory_events import DIRECTORY_EVENTS
+from shared.contract.envelope import Undecodable, read_internal_envelope
+from shared.contract.topics import DIRECTORY
+from shared.directory import Directory
+from shared.runtime.logs import log
+from shared.runtime.reading import TopicReader
+from shared.runtime.records import Record
+from shared.runtime.settings import ServiceSettings
+
+_LOOK_EVERY_S = 0.3
+_PATIENCE_S = 5.0
+
+
+class FollowedDirectory:
+    """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
+
+    def __init__(self, settings: Callable[[], ServiceSettings]) -> None:
+        self.directory = Directory()
+        self.answering = False
+        self._settings = settings
+        self._reader: TopicReader | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read all that there is, and follow from then on. Raises KafkaError."""
+        await self.catch_up()
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        if self._reader is not None:
+            await self._reader.stop()
+
+    async def catch_up(self) -> None:
+        """Take in all that was appended before this call. Raises KafkaError or TimeoutError."""
+        async with self._one_at_a_time:
+            if self._reader is None:
+                self._reader = TopicReader(self._settings(), DIRECTORY.name, self._take_in)
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._reader.catch_up()
+            except (KafkaError, TimeoutError, OSError):
+                self.answering = False
+                raise
+            self.answering = True
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                await self.catch_up()
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("the directory cannot be followed", reason=type(error).__name__)
+
+    def _take_in(self, record: Record) -> None:
+        try:
+            envelope = read_internal_envelope(record.headers, record.value)
+            event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
+        except (Undecodable, KeyError, ValueError) as error:
+            log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
+            return
+        self.directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

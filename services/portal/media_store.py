@@ -1,0 +1,263 @@
+"""What the portal's database knows of files: uploads, the media of claims, and who may see each claim's."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.contract.events import (
+    ClaimEvent,
+    ClaimUnlinked,
+    ContentImported,
+    ContentWithdrawn,
+    ReportedMedia,
+    TaskReported,
+)
+from shared.contract.uploads import NewUpload
+from shared.runtime.database import transaction
+
+metadata = MetaData()
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("company", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("named", Boolean, nullable=False),
+    Index("uploads_unnamed", "company", "started_at", postgresql_where=text("not named")),
+)
+"""Every upload; the one table here that events cannot make again. `named` says that a report has named it."""
+
+media_claims = Table(
+    "media_claims",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("audience", ARRAY(Text), nullable=False),
+)
+"""Who may see a claim (domain rule 10), and which of its events was taken in last."""
+
+media = Table(
+    "media",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("claim_id", Uuid, nullable=False),
+    Column("task_id", Uuid, nullable=False),
+    Column("stored_as", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Index("media_of_task", "claim_id", "task_id"),
+)
+"""Each file of a claim, and the id under which the store has its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as it was announced."""
+
+    id: UUID
+    company: str
+    name: str
+    content_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    started_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a claim."""
+
+    stored_as: UUID
+    """The id under which the store has its bytes."""
+    name: str
+    content_type: str
+
+
+class MediaTables:
+    """Reads and writes what pages and systems ask for, each call in a transaction of its own. Raises DatabaseAway."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def start_upload(self, id: UUID, company: str, wanted: NewUpload, at: datetime) -> None:
+        """Remember what an upload is going to be."""
+        row = {"id": id, "company": company, **dict(wanted), "started_at": at, "named": False}
+        async with transaction(self._engine) as connection:
+            await connection.execute(insert(uploads), row)
+
+    async def upload(self, id: UUID) -> Upload | None:
+        """Find an upload."""
+        columns = [column for column in uploads.c if column is not uploads.c.named]
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(select(*columns).where(uploads.c.id == id))).one_or_none()
+        return None if row is None else Upload(**row._mapping)
+
+    async def complete_upload(self, id: UUID, at: datetime) -> datetime:
+        """Remember that an upload was verified; tell when it was, which is the first time that this was said."""
+        async with transaction(self._engine) as connection:
+            completed_at: datetime = (
+                await connection.execute(
+                    update(uploads)
+                    .where(uploads.c.id == id)
+                    .values(completed_at=func.coalesce(uploads.c.completed_at, at))
+                    .returning(uploads.c.completed_at)
+                )
+            ).scalar_one()
+        return completed_at
+
+    async def unnamed_bytes(self, company: str) -> int:
+        """Tell how many bytes a company has announced that no report has named."""
+        query = select(func.coalesce(func.sum(uploads.c.size), 0))
+        async with transaction(self._engine) as connection:
+            total = await connection.execute(query.where(uploads.c.company == company, ~uploads.c.named))
+        return int(total.scalar_one())
+
+    async def unnamed_since_before(self, moment: datetime) -> list[UUID]:
+        """Tell the uploads that were started before a moment and that no report has named."""
+        async with transaction(self._engine) as connection:
+            found = await connection.execute(
+                select(uploads.c.id).where(~uploads.c.named, uploads.c.started_at < moment)
+            )
+        return list(found.scalars())
+
+    async def forget_upload(self, id: UUID) -> None:
+        """Forget an upload whose bytes are removed."""
+        async with transaction(self._engine) as connection:
+            await connection.execute(delete(uploads).where(uploads.c.id == id))
+
+    async def file(self, id: UUID, company: str) -> File | None:
+        """Find a file of a claim that a company may see (domain rule 10)."""
+        async with transaction(self._engine) as connection:
+            row = (
+                await connection.execute(
+                    select(media.c.stored_as, media.c.name, media.c.content_type)
+                    .join(media_claims, media_claims.c.claim_id == media.c.claim_id)
+                    .where(media.c.id == id, media_claims.c.audience.any_() == company)
+                )
+            ).one_or_none()
+        return None if row is None else File(**row._mapping)
+
+
+async def take_in(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> None:
+    """Write what events tell of media and of who may see them; an event that was taken in before changes nothing."""
+    changes = _Changes(await _versions(connection, {event.claim_id for event in events}))
+    for event in events:
+        changes.take_in(event)
+    await changes.write(connection)
+
+
+async def _versions(connection: AsyncConnection, claims: Collection[UUID]) -> dict[UUID, int]:
+    """Tell the last event of each claim, and let no other instance change these claims until this one is done."""
+    if not claims:
+        return {}
+    new = [{"claim_id": claim, "version": 0, "audience": []} for claim in sorted(claims)]
+    await connection.execute(upsert(media_claims).on_conflict_do_nothing(), new)
+    rows = await connection.execute(
+        select(media_claims.c.claim_id, media_claims.c.version)
+        .where(media_claims.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+        .order_by(media_claims.c.claim_id)
+        .with_for_update(),
+        {"ids": list(claims)},
+    )
+    return {row.claim_id: row.version for row in rows}
+
+
+class _Changes:
+    """What a batch of events comes to."""
+
+    def __init__(self, versions: dict[UUID, int]) -> None:
+        self._versions = versions
+        self._audiences: dict[UUID, list[str]] = {}
+        self._files: dict[UUID, dict[str, Any]] = {}
+        self._withdrawn: set[tuple[UUID, UUID]] = set()
+
+    def take_in(self, event: ClaimEvent) -> None:
+        """Add the next event."""
+        if event.version <= self._versions[event.claim_id]:
+            return
+        self._versions[event.claim_id] = event.version
+        self._audiences[event.claim_id] = event.audience
+        for file in _files_of(event):
+            self._files[file["id"]] = file
+        if isinstance(event, ContentWithdrawn):
+            withdrawn = {(event.claim_id, task) for task in event.task_ids}
+            self._withdrawn |= withdrawn
+            self._files = {id: f for id, f in self._files.items() if (f["claim_id"], f["task_id"]) not in withdrawn}
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Write it."""
+        for claim, task in sorted(self._withdrawn):
+            await connection.execute(delete(media).where(media.c.claim_id == claim, media.c.task_id == task))
+        await _insert_or_replace(connection, media, self._files.values())
+        await _insert_or_replace(
+            connection,
+            media_claims,
+            [
+                {"claim_id": claim, "version": self._versions[claim], "audience": audience}
+                for claim, audience in sorted(self._audiences.items())
+            ],
+        )
+        if self._files:
+            ids = [file["stored_as"] for file in self._files.values()]  # a copy that a link made is no upload
+            await connection.execute(update(uploads).where(uploads.c.id.in_(ids)).values(named=True))
+
+
+def _files_of(event: ClaimEvent) -> Iterable[dict[str, Any]]:
+    reports: Iterable[tuple[UUID, Sequence[ReportedMedia]]]
+    if isinstance(event, TaskReported):
+        reports = [(event.task_id, event.report.media)]
+    elif isinstance(event, ContentImported | ClaimUnlinked):
+        reports = [(task.task_id, report.media) for task in event.tasks for report in task.reports]
+    else:
+        return
+    for task_id, files in reports:
+        for file in files:
+            yield {
+                "id": file.media_id,
+                "claim_id": event.claim_id,
+                "task_id": task_id,
+                "stored_as": file.stored_as,
+                "name": file.name,
+                "content_type": file.content_type,
+            }
+
+
+async def _insert_or_replace(connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    rows = list(rows)
+    if rows:
+        statement = upsert(table)
+        keys = list(table.primary_key.columns)
+        others = {column.name: statement.excluded[column.name] for column in table.c if column not in keys}
+        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)

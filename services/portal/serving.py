@@ -1,0 +1,46 @@
+"""The pages' web server, in the service's own process and loop."""
+
+import asyncio
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.portal.settings import WebSettings
+from shared.runtime.logs import log
+from shared.runtime.service import QuietServer
+
+_GOODBYE_S = 3
+
+
+class WebServer:
+    """Answers from before Kafka and the database are reached until after they are left, so that pages can say so."""
+
+    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+        self._settings = settings
+        self._server = QuietServer(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=True,
+                server_header=False,
+                timeout_graceful_shutdown=_GOODBYE_S,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to answer; safe to repeat. Raises OSError if the port is taken."""
+        if self._serving is None:
+            socket = self._server.config.bind_socket()
+            self._serving = asyncio.create_task(self._server.serve(sockets=[socket]))
+            log.info("pages are served", address=self._settings.address)
+
+    async def stop(self) -> None:
+        """Finish what is being answered, and stop."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
