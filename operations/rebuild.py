@@ -82,7 +82,7 @@ async def rebuild_reporting(connection: Connection) -> Sent:
         with Company(connection, OPERATOR) as operator:
             async with store.transaction(unlimited=True) as transaction:
                 await transaction.begin_rebuild(rebuild)
-            sent = await _send_all_again(operator, recorded_claims(claims_database, refused=True), rebuild)
+            sent = await _send_all_again(operator, recorded_claims(claims_database), rebuild)
         await _until_read(connection)
         async with store.transaction() as transaction:
             if not await transaction.end_rebuild(rebuild):
