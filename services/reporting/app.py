@@ -53,6 +53,7 @@ def build() -> Service:
         progress,
         Publisher(service.settings),
         catch_up=reader.catch_up,
+        give_up=service.give_up,
         clocks_differ_s=settings.clocks_differ_s,
         every_s=settings.close_every_s,
     )

@@ -16,7 +16,7 @@ from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
 from shared.directory import Directory
 from shared.runtime import metrics
-from shared.runtime.batches import Conflict
+from shared.runtime.batches import Conflict, Misconfigured
 from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
 from shared.runtime.publishing import Publisher
@@ -35,15 +35,20 @@ class Closing:
         publisher: Publisher,
         *,
         catch_up: Callable[[], Awaitable[None]],
+        give_up: Callable[[str], None],
         clocks_differ_s: float,
         every_s: float,
     ) -> None:
-        """`catch_up` brings the directory up to date; brokers' clocks may be `clocks_differ_s` behind ours."""
+        """Brokers' clocks may be `clocks_differ_s` behind ours.
+
+        `catch_up` brings the directory up to date, and where it cannot be read `give_up` stops the service.
+        """
         self._store = store
         self._directory = directory
         self._progress = progress
         self._publisher = publisher
         self._catch_up = catch_up
+        self._give_up = give_up
         self._clocks_differ = timedelta(seconds=clocks_differ_s)
         self._every_s = every_s
         self._waits_for = ""
@@ -69,6 +74,9 @@ class Closing:
                 await self.look(datetime.now(UTC))
             except (KafkaError, OSError, TimeoutError, DatabaseAway, Conflict) as error:
                 log.warning("no period can be closed now", reason=type(error).__name__)
+            except Misconfigured as fault:
+                self._give_up(str(fault))
+                return
             except Exception:  # noqa: BLE001 - the stream is read on, and the next look tries again
                 log.exception("closing periods fails")
             await asyncio.sleep(self._every_s)

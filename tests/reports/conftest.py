@@ -109,11 +109,16 @@ class Reporting:
             await engine.dispose()
 
 
-@pytest.fixture
-def reporting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reporting]:
-    """A new stack that looks often whether it can close a period."""
-    monkeypatch.setenv("CLAIMBUS_CLOSE_EVERY_S", "0.3")
-    monkeypatch.setenv("CLAIMBUS_CLOCKS_DIFFER_S", "0.5")
+@pytest.fixture(scope="module")
+def reporting() -> Iterator[Reporting]:
+    """A stack for each file of tests, that looks often whether it can close a period."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("CLAIMBUS_CLOSE_EVERY_S", "0.3")
+        monkeypatch.setenv("CLAIMBUS_CLOCKS_DIFFER_S", "0.5")
+        yield from _running()
+
+
+def _running() -> Iterator[Reporting]:
     folder = Path(tempfile.mkdtemp(prefix="claimbus-reports-"))
     folder.chmod(0o711)
     stack = Stack(folder)

@@ -137,6 +137,7 @@ async def close_what_can_be(reporting: Reporting, directory: Directory, now: dat
         progress,
         Publisher(settings),
         catch_up=is_up_to_date,
+        give_up=pytest.fail,
         clocks_differ_s=0,
         every_s=1,
     )
