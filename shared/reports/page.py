@@ -10,7 +10,7 @@ from shared.reports.tables import Table, Tables
 
 _LABEL_WIDTH, _BAR_WIDTH, _NUMBER_WIDTH = 240, 400, 80
 _ROW_HEIGHT, _BAR_HEIGHT, _BEFORE_HEIGHT = 36, 14, 7
-_LONGEST_LABEL = 34
+_LONGEST_LABEL = 28
 _MOST_BARS = 20
 
 _TEMPLATES = Environment(
