@@ -22,8 +22,17 @@ from tests.containers.engine import missing
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "delivery": 1}
-PASSWORDS = ("OPERATOR", "PERMISSIONS", "CLAIMS", "DELIVERY", "POSTGRES", "CLAIMS_DATABASE")
+SERVICES = {"permissions": 1, "claims": 3, "delivery": 1, "reporting": 1}
+PASSWORDS = (
+    "OPERATOR",
+    "PERMISSIONS",
+    "CLAIMS",
+    "DELIVERY",
+    "REPORTING",
+    "POSTGRES",
+    "CLAIMS_DATABASE",
+    "REPORTING_DATABASE",
+)
 CLAIMS = 500
 CONFINED = """
 import json, os
