@@ -23,7 +23,16 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {"permissions": 1, "claims": 3, "delivery": 1, "portal": 1}
-PASSWORDS = ("OPERATOR", "PERMISSIONS", "CLAIMS", "DELIVERY", "PORTAL", "POSTGRES", "CLAIMS_DATABASE", "PORTAL_DATABASE")
+PASSWORDS = (
+    "OPERATOR",
+    "PERMISSIONS",
+    "CLAIMS",
+    "DELIVERY",
+    "PORTAL",
+    "POSTGRES",
+    "CLAIMS_DATABASE",
+    "PORTAL_DATABASE",
+)
 CLAIMS = 500
 CONFINED = """
 import json, os
