@@ -51,12 +51,15 @@ async def lists_after(record: Transaction, heard: Sequence[Heard]) -> list[Outgo
         log.info("claims without their first event are passed over", claims=len(batch.met_half_way))
     again = await record.caused_by(batch.repeated)
     touched = await matched_anew(record, batch)
-    last, matches = await record.published(touched), await record.matches_of(touched)
-    lists = {
-        changed.claim_id: (changed, cause)
-        for claim_id, moved in touched.items()
-        if (changed := next_list(last.get(claim_id), claim_id, matches[claim_id], cause := batch.last_heard_of(moved)))
-    }
+    last = await record.published(touched.keys() | batch.moved.keys())
+    touched |= {id: {id} for id in last.keys() - touched.keys()}
+    matches = await record.matches_of(touched)
+    now_ms = await record.now_ms()
+    lists = {}
+    for claim_id, moved in touched.items():
+        cause = batch.last_heard_of(moved)
+        if changed := next_list(last.get(claim_id), claim_id, matches[claim_id], cause, now_ms):
+            lists[claim_id] = changed, cause
     await record.publish([changed for changed, _ in lists.values()])
     repeats = [(each, batch.repeated[each.cause]) for each in again if each.claim_id not in lists]
     return [message_of(each, cause) for each, cause in (*repeats, *lists.values())]

@@ -25,14 +25,17 @@ class Published:
 
 
 def next_list(
-    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: Heard
+    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: Heard, now_ms: int
 ) -> Published | None:
-    """Make a claim's list anew; None if it says what the last one said. Without a last one, it said nothing."""
+    """Make a claim's list anew; None if it says what the last one said. Without a last one, it said nothing.
+
+    `now_ms`, milliseconds since 1970 UTC, makes the revision grow even if the database was lost in between.
+    """
     suggestions = list(best(matches))
     said = LinkSuggested.model_validate_json(last.body).suggestions if last else []
     if suggestions == said:
         return None
-    revision = last.revision + 1 if last else 1
+    revision = max(last.revision + 1 if last else 1, now_ms)
     body = LinkSuggested(
         claim_id=claim_id,
         insurer=cause.event.insurer,

@@ -83,7 +83,7 @@ suggestions = Table(
     "suggestions",
     metadata,
     Column("claim_id", Uuid, primary_key=True),
-    Column("revision", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     Column("cause_claim_id", Uuid, nullable=False),
     Column("cause_version", Integer, nullable=False),
     Column("body", Text, nullable=False),
@@ -183,6 +183,11 @@ class Transaction:
                 match = Match(row.weight, tuple(Found(Reason(code), days) for code, days in json.loads(row.found)))
                 found[row.temporary_id].append((row.claim_id, row.claim_number, match))
         return found
+
+    async def now_ms(self) -> int:
+        """Tell the database's clock, in milliseconds since 1970 UTC."""
+        now = await self._connection.execute(select(func.extract("epoch", func.clock_timestamp())))
+        return int(now.scalar_one() * 1000)
 
     async def published(self, ids: Collection[UUID]) -> dict[UUID, Published]:
         """Find the lists last published of claims."""

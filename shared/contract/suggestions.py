@@ -101,6 +101,6 @@ class LinkSuggested(NamedMessage):
     at: Moment
     """The append time of the request that led to it."""
     revision: Annotated[int, Field(ge=1)]
-    """1, 2, 3 … for each temporary claim: the highest counts, and messages may come in another order."""
+    """Grows from list to list of a claim. The highest counts: lists may come in another order."""
     suggestions: list[Suggestion]
     """Empty when there is none any more, and when the claim is not temporary any more."""

@@ -40,7 +40,7 @@ def upgrade() -> None:
     op.create_table(
         "suggestions",
         sa.Column("claim_id", sa.Uuid, primary_key=True),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("cause_claim_id", sa.Uuid, nullable=False),
         sa.Column("cause_version", sa.Integer, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
