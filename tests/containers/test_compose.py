@@ -22,8 +22,17 @@ from tests.containers.engine import missing
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "delivery": 1}
-PASSWORDS = ("OPERATOR", "PERMISSIONS", "CLAIMS", "DELIVERY", "POSTGRES", "CLAIMS_DATABASE")
+SERVICES = {"permissions": 1, "claims": 3, "delivery": 1, "suggestions": 1}
+PASSWORDS = (
+    "OPERATOR",
+    "PERMISSIONS",
+    "CLAIMS",
+    "DELIVERY",
+    "SUGGESTIONS",
+    "POSTGRES",
+    "CLAIMS_DATABASE",
+    "SUGGESTIONS_DATABASE",
+)
 CLAIMS = 500
 CONFINED = """
 import json, os
