@@ -16,6 +16,8 @@ from shared.runtime.service import Service
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
 NAME = "suggestions"
+MOST_AT_ONCE = 250
+"""So many events in one transaction: even if each is like all others, it stays far below the database's limit."""
 
 
 def build() -> Service:
@@ -31,8 +33,12 @@ def build() -> Service:
     @service.published_before_committed(read_event)
     async def handle(messages: Sequence[Heard | None]) -> Iterable[Outgoing]:
         heard = [message for message in messages if message is not None]
-        async with store.transaction({message.event.insurer for message in heard}) as record:
-            return await lists_after(record, heard)
+        lists: list[Outgoing] = []
+        for first in range(0, len(heard), MOST_AT_ONCE):
+            part = heard[first : first + MOST_AT_ONCE]
+            async with store.transaction({message.event.insurer for message in part}) as record:
+                lists += await lists_after(record, part)
+        return lists
 
     return service
 

@@ -96,6 +96,18 @@ def test_suggestions_follow_what_happens_to_either_claim(world: World) -> None:
     wait_for(world, claim, [])
 
 
+def test_a_link_ends_the_suggestions_and_taking_it_back_brings_them_again(world: World) -> None:
+    claim = world.create().body["claim_id"]
+    normal = register(world, "N-1")
+    wait_for(world, claim, [normal])
+    (linked,) = world.insurer.ask(NewRequest("link-claim", {"claim_id": claim, "target_claim_id": normal}))
+    assert linked.accepted, linked.body
+    wait_for(world, claim, [])
+    (unlinked,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": claim}))
+    assert unlinked.accepted, unlinked.body
+    wait_for(world, claim, [normal])
+
+
 def test_another_insurers_claims_are_never_suggested(world: World) -> None:
     theirs = register(world, "N-1", policyholder={"name": "Per Lie", "phone": "+4790000001"})
     stranger = World(world.connection)
