@@ -8,6 +8,7 @@ compares what it suggests with what is true. The generator (`Country`) knows not
 """
 
 import json
+import os
 import random
 import tempfile
 import time
@@ -218,11 +219,11 @@ class Country:
                 report = ERRORS[error](self, id, report)
             self._add_case(kind, report, id)
         strangers: list[tuple[str, Callable[[], Report]]] = [
-            ("no claim of theirs: neighbour in the same building and storm", self._neighbour),
-            ("no claim of theirs: anybody in the same town and storm", self._same_storm),
-            ("no claim of theirs: the same family and phone, another damage", self._family),
-            ("no claim of theirs: the same policyholder in another year", self._other_year),
-            ("no claim of theirs: anybody", self._anybody),
+            ("none: neighbour, same building and storm", self._neighbour),
+            ("none: anybody, same town and storm", self._same_storm),
+            ("none: same family and phone, other damage", self._family),
+            ("none: same policyholder, another year", self._other_year),
+            ("none: anybody", self._anybody),
         ]
         while len(self.cases) < self.temporary:
             kind, make = strangers[len(self.cases) % len(strangers)]
@@ -358,7 +359,7 @@ def _swapped_day(_: Country, __: UUID, report: Report) -> Report:
 
 
 ERRORS: dict[str, Callable[[Country, UUID, Report], Report]] = {
-    "none": lambda country, id, report: report,
+    "no error": lambda country, id, report: report,
     "name mistyped": lambda country, id, report: replace(report, name=country.mistype(report.name)),
     "phone mistyped": lambda country, id, report: replace(report, phone="+47" + country.mistype(report.phone[3:])),
     "street mistyped": lambda country, id, report: replace(report, street=country.mistype(report.street)),
@@ -393,20 +394,36 @@ ERRORS: dict[str, Callable[[Country, UUID, Report], Report]] = {
 # Through the service
 
 
-def measure(country: Country, connection: Connection, stack: Stack) -> tuple[dict[UUID, LinkSuggested], float]:
-    """Put all on the bus, start the service, wait until it has read it; tell its newest lists and the seconds."""
+@dataclass(frozen=True)
+class Run:
+    """What the service suggests in the end, by temporary claim, and what it took from its start to its last event."""
+
+    suggested: dict[UUID, list[UUID]]
+    seconds: float
+    cpu_seconds: float
+    """The service's own, without PostgreSQL's and Kafka's."""
+
+
+def measure(country: Country, connection: Connection, stack: Stack) -> Run:
+    """Put all on the bus, start the service, wait until it has read it."""
     _publish(country, connection)
     began = time.monotonic()
-    stack.add("suggestions")
+    instance = stack.add("suggestions")
     total = country.normal + country.temporary
     group = Consumer(connection.client() | {"group.id": "suggestions"})
     with out.status("") as status:
         while (read := _read_by_service(group)) < total:
             status.update(f"{read} of {total} events read")
             time.sleep(0.5)
-    took_s = time.monotonic() - began
+    took_s, cpu_s = time.monotonic() - began, _cpu_seconds(instance.pid)
     group.close()
-    return _newest(connection), took_s
+    lists = _newest(connection)
+    return Run({id: [s.claim_id for s in told.suggestions] for id, told in lists.items()}, took_s, cpu_s)
+
+
+def _cpu_seconds(pid: int | None) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _publish(country: Country, connection: Connection) -> None:
@@ -510,12 +527,25 @@ class Tally:
         return Tally(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-def tally(country: Country, newest: dict[UUID, LinkSuggested]) -> dict[str, Tally]:
+def searched_by_number(country: Country) -> dict[UUID, list[UUID]]:
+    """For comparison, what a search finds: the same phone or policy number, at most 14 days apart, nearest first."""
+    numbers: dict[str, list[UUID]] = defaultdict(list)
+    for id, report in country.normals.items():
+        for number in {report.phone, report.policy_number} - {None}:
+            numbers[number].append(id)
+    found = {}
+    for case in country.cases:
+        ids = {id for number in (case.report.phone, case.report.policy_number) for id in numbers.get(number or "", ())}
+        apart = sorted((abs((country.normals[id].day - case.report.day).days), id) for id in ids)
+        found[case.id] = [id for days, id in apart if days <= 14][:5]
+    return found
+
+
+def tally(country: Country, suggested: dict[UUID, list[UUID]]) -> dict[str, Tally]:
     """Count, by kind of report."""
     kinds: dict[str, Tally] = defaultdict(Tally)
     for case in country.cases:
-        told = newest.get(case.id)
-        listed = [suggestion.claim_id for suggestion in told.suggestions] if told else []
+        listed = suggested.get(case.id, [])
         kinds[case.kind] += Tally(1, listed[:1] == [case.right], case.right in listed, bool(listed), len(listed))
     return dict(kinds)
 
@@ -532,31 +562,47 @@ def main(
         stack = Stack(Path(name) / "data", dict.fromkeys(RUN_HERE, 0))
         try:
             stack.start()
-            newest, took_s = measure(country, stack.connection, stack)
+            run = measure(country, stack.connection, stack)
         finally:
             stack.stop()
-    kinds = tally(country, newest)
-    right = sum((t for kind, t in kinds.items() if not kind.startswith("no claim")), Tally())
-    whole = sum(kinds.values(), Tally())
-    table = Table("report", "reports", "recall@1", "recall@5", "with a suggestion", box=None)
+    kinds, by_search = tally(country, run.suggested), tally(country, searched_by_number(country))
+    table = Table("report", "reports", "recall@1", "recall@5", "any", "recall@1 by number", "any by number", box=None)
     for kind, t in kinds.items():
-        none = kind.startswith("no claim")
-        recall = ("–", "–") if none else (f"{t.first / t.reports:.1%}", f"{t.among / t.reports:.1%}")
-        table.add_row(kind, str(t.reports), *recall, f"{t.any / t.reports:.1%}")
-    Console().print(table)
+        right = any(case.right for case in country.cases if case.kind == kind)
+        s = by_search[kind]
+        table.add_row(
+            kind,
+            str(t.reports),
+            f"{t.first / t.reports:.1%}" if right else "–",
+            f"{t.among / t.reports:.1%}" if right else "–",
+            f"{t.any / t.reports:.1%}",
+            f"{s.first / t.reports:.1%}" if right else "–",
+            f"{s.any / t.reports:.1%}",
+        )
+    Console(width=150).print(table)
     result = {
         "normal": normal,
         "temporary": temporary,
         "seed": seed,
-        "seconds": round(took_s, 1),
-        "events_per_second": round((normal + temporary) / took_s),
-        "recall_at_1": round(right.first / right.reports, 4),
-        "recall_at_5": round(right.among / right.reports, 4),
-        "precision_at_1": round(whole.first / whole.any, 4),
-        "precision_at_5": round(whole.among / whole.suggested, 4),
-        "lists_by_length": dict(sorted(Counter(len(told.suggestions) for told in newest.values()).items())),
+        "seconds": round(run.seconds, 1),
+        "cpu_seconds_of_the_service": round(run.cpu_seconds, 1),
+        "events_per_second": round((normal + temporary) / run.seconds),
+        "suggestions": _rates(country, kinds),
+        "search_by_number": _rates(country, by_search),
+        "lists_by_length": dict(sorted(Counter(map(len, run.suggested.values())).items())),
     }
     print(json.dumps(result, indent=2))
+
+
+def _rates(country: Country, kinds: dict[str, Tally]) -> dict[str, float]:
+    whole = sum(kinds.values(), Tally())
+    findable = sum(case.right is not None for case in country.cases)
+    return {
+        "recall_at_1": round(whole.first / findable, 4),
+        "recall_at_5": round(whole.among / findable, 4),
+        "precision_at_1": round(whole.first / whole.any, 4),
+        "precision_at_5": round(whole.among / whole.suggested, 4),
+    }
 
 
 if __name__ == "__main__":
