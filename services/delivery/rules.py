@@ -8,8 +8,9 @@ from pydantic_core import to_json
 from shared.contract.envelope import Headers, Undecodable, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS
 from shared.contract.outcomes import OUTCOMES
+from shared.contract.suggestions import LinkSuggested
 
-_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal"})
+_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal", "suggestions"})
 """Who reads `claim-events` itself: what is republished for them is nobody else's."""
 
 
@@ -33,11 +34,15 @@ class _Outcome(BaseModel):
     company: str
 
 
-def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
-    """Tell who gets an event or an outcome.
+class _Suggestions(BaseModel):
+    insurer: str
 
-    An outcome goes to the company that asked, an event to its audience, and what is republished to its reader alone,
-    if that is one of them.
+
+def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
+    """Tell who gets an event, an outcome or suggestions.
+
+    An outcome goes to the company that asked, an event to its audience, suggestions, which tell of other claims, to
+    the insurer, and what is republished to its reader alone, if that is one of them.
     Raises Undecodable.
     """
     envelope = read_internal_envelope(headers, value)
@@ -49,10 +54,12 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
             event = _ClaimEvent.model_validate_json(body)
             recipients = visible_to = event.audience
             body = to_json(event.model_extra)
+        elif envelope.type == LinkSuggested.type():
+            recipients = visible_to = [_Suggestions.model_validate_json(body).insurer]
         else:
             raise Undecodable(f"{envelope.type} is not for companies")
     except ValidationError:
-        raise Undecodable("it has no company or audience") from None
+        raise Undecodable("it has no company, audience or insurer") from None
     if envelope.republished_for in _READERS_OF_THEIR_OWN:
         recipients = []
     elif envelope.republished_for is not None:

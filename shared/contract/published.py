@@ -34,6 +34,7 @@ from shared.contract.linking import (
 from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.requests import MAX_BODY_BYTES, Request
 from shared.contract.requests import REQUESTS as REQUEST_TYPES
+from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import (
     CLAIM_COMMANDS,
     COMPANY,
@@ -43,6 +44,7 @@ from shared.contract.topics import (
     EVENTS,
     KIB,
     LINK_REQUESTS,
+    LINK_SUGGESTIONS,
     OPERATOR,
     REQUEST_OUTCOMES,
     REQUESTS,
@@ -71,7 +73,7 @@ class Carried:
 
 CARRIED = (
     Carried(REQUESTS, tuple(REQUEST_TYPES.values()), REQUESTS.written_by),
-    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values()), EVENTS.written_by),
+    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values(), LinkSuggested), EVENTS.written_by),
     Carried(DIRECTORY, tuple(DIRECTORY_EVENTS.values()), DIRECTORY.written_by),
     Carried(CLAIM_COMMANDS, (CheckedRequest,), ("permissions",)),
     Carried(CLAIM_COMMANDS, (ImportContent, GiveUpImport), ("linking",)),
@@ -79,6 +81,7 @@ CARRIED = (
     Carried(CLAIM_EVENTS_TOPIC, tuple(CLAIM_EVENTS.values()), CLAIM_EVENTS_TOPIC.written_by),
     Carried(REQUEST_OUTCOMES, tuple(OUTCOMES.values()), REQUEST_OUTCOMES.written_by),
     Carried(LINK_REQUESTS, (LinkRequested,), LINK_REQUESTS.written_by),
+    Carried(LINK_SUGGESTIONS, (LinkSuggested,), LINK_SUGGESTIONS.written_by),
     Carried(DEAD_LETTERS, (DeadLetter,), SERVICES),
     Carried(DEAD_LETTERS, (DeadLetterClosed,), (OPERATOR,)),
 )

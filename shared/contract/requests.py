@@ -32,7 +32,18 @@ from shared.contract.fields import (
 
 MAX_BODY_BYTES = 256 * 1024
 RESERVED_COMPANY_IDS = frozenset(
-    {"operator", "claimbus", "kafka", "permissions", "claims", "linking", "reporting", "delivery", "portal"},
+    {
+        "operator",
+        "claimbus",
+        "kafka",
+        "permissions",
+        "claims",
+        "linking",
+        "reporting",
+        "delivery",
+        "portal",
+        "suggestions",
+    },
 )
 """Names that are SCRAM users or senders already; a company that had one would have that service's rights."""
 
@@ -170,7 +181,7 @@ class RepublishClaim(ClaimRequest):
     SENT_BY = _OPERATOR
 
     reader: Slug
-    """`reporting`, `portal`, or a company."""
+    """`reporting`, `portal`, `suggestions`, or a company."""
 
 
 class LinkClaim(ClaimRequest):

@@ -8,7 +8,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 KIB = 1024
 MIB = 1024 * KIB
 
-SERVICES = ("permissions", "claims", "linking", "reporting", "delivery", "portal")
+SERVICES = ("permissions", "claims", "linking", "reporting", "delivery", "portal", "suggestions")
 OPERATOR = "operator"
 COMPANY = "<company>"
 """Stands in a topic's name and among its readers and writers for each company."""
@@ -63,7 +63,12 @@ DIRECTORY = Topic(
 )
 CLAIM_COMMANDS = Topic("claim-commands", "claim id", ("permissions", "linking", "claims"), ("claims",), 30 * DAY_MS, 12)
 CLAIM_EVENTS = Topic(
-    "claim-events", "claim id", ("claims",), ("reporting", "portal", "delivery", "linking"), 30 * DAY_MS, 12
+    "claim-events",
+    "claim id",
+    ("claims",),
+    ("reporting", "portal", "delivery", "linking", "suggestions"),
+    30 * DAY_MS,
+    12,
 )
 REQUEST_OUTCOMES = Topic(
     "request-outcomes",
@@ -74,6 +79,9 @@ REQUEST_OUTCOMES = Topic(
     12,
 )
 LINK_REQUESTS = Topic("link-requests", "target claim's id", ("claims",), ("linking",), 30 * DAY_MS, 6)
+LINK_SUGGESTIONS = Topic(
+    "link-suggestions", "temporary claim's id", ("suggestions",), ("portal", "delivery"), 30 * DAY_MS, 12
+)
 DEAD_LETTERS = Topic("dead-letters", "source topic", SERVICES, (OPERATOR,), 90 * DAY_MS, 1, max_message_bytes=8 * MIB)
 
 TOPICS = (
@@ -84,6 +92,7 @@ TOPICS = (
     CLAIM_EVENTS,
     REQUEST_OUTCOMES,
     LINK_REQUESTS,
+    LINK_SUGGESTIONS,
     DEAD_LETTERS,
 )
 

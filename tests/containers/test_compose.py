@@ -22,16 +22,19 @@ from tests.containers.engine import missing
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "delivery": 1, "portal": 1}
+SERVICES = {"permissions": 1, "claims": 3, "linking": 1, "delivery": 1, "portal": 1, "suggestions": 1}
 PASSWORDS = (
     "OPERATOR",
     "PERMISSIONS",
     "CLAIMS",
+    "LINKING",
     "DELIVERY",
     "PORTAL",
+    "SUGGESTIONS",
     "POSTGRES",
     "CLAIMS_DATABASE",
     "PORTAL_DATABASE",
+    "SUGGESTIONS_DATABASE",
 )
 CLAIMS = 500
 CONFINED = """
