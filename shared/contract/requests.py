@@ -33,7 +33,18 @@ from shared.contract.fields import (
 
 MAX_BODY_BYTES = 256 * 1024
 RESERVED_COMPANY_IDS = frozenset(
-    {"operator", "claimbus", "kafka", "permissions", "claims", "linking", "reporting", "delivery", "portal"},
+    {
+        "operator",
+        "claimbus",
+        "kafka",
+        "permissions",
+        "claims",
+        "linking",
+        "reporting",
+        "delivery",
+        "portal",
+        "suggestions",
+    },
 )
 """Names that are SCRAM users or senders already; a company that had one would have that service's rights."""
 
@@ -178,7 +189,7 @@ class RepublishClaim(ClaimRequest):
     SENT_BY = _OPERATOR
 
     reader: Slug
-    """`reporting`, `portal`, or a company."""
+    """`reporting`, `portal`, `suggestions`, or a company."""
     refused: CreationRequest | None = None
     """Where the creation was refused, so that there is no claim: which request it was. Then its outcome is sent."""
 

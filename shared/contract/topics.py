@@ -8,7 +8,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 KIB = 1024
 MIB = 1024 * KIB
 
-SERVICES = ("permissions", "claims", "linking", "reporting", "delivery", "portal")
+SERVICES = ("permissions", "claims", "linking", "reporting", "delivery", "portal", "suggestions")
 OPERATOR = "operator"
 COMPANY = "<company>"
 """Stands in a topic's name and among its readers and writers for each company."""
@@ -80,7 +80,12 @@ CLAIM_COMMANDS = Topic(
     watched_by=("reporting",),
 )
 CLAIM_EVENTS = Topic(
-    "claim-events", "claim id", ("claims",), ("reporting", "portal", "delivery", "linking"), 30 * DAY_MS, 12
+    "claim-events",
+    "claim id",
+    ("claims",),
+    ("reporting", "portal", "delivery", "linking", "suggestions"),
+    30 * DAY_MS,
+    12,
 )
 REQUEST_OUTCOMES = Topic(
     "request-outcomes",
@@ -92,6 +97,9 @@ REQUEST_OUTCOMES = Topic(
 )
 REPORTS = Topic("reports", "insurer's id", ("reporting",), ("delivery", "portal"), -1, 1)
 LINK_REQUESTS = Topic("link-requests", "target claim's id", ("claims",), ("linking",), 30 * DAY_MS, 6)
+LINK_SUGGESTIONS = Topic(
+    "link-suggestions", "temporary claim's id", ("suggestions",), ("portal", "delivery"), 30 * DAY_MS, 12
+)
 DEAD_LETTERS = Topic("dead-letters", "source topic", SERVICES, (OPERATOR,), 90 * DAY_MS, 1, max_message_bytes=8 * MIB)
 
 TOPICS = (
@@ -103,6 +111,7 @@ TOPICS = (
     REQUEST_OUTCOMES,
     REPORTS,
     LINK_REQUESTS,
+    LINK_SUGGESTIONS,
     DEAD_LETTERS,
 )
 

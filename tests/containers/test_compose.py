@@ -22,16 +22,21 @@ from tests.containers.engine import missing
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "delivery": 1, "reporting": 1}
+SERVICES = {"permissions": 1, "claims": 3, "linking": 1, "delivery": 1, "reporting": 1, "portal": 1, "suggestions": 1}
 PASSWORDS = (
     "OPERATOR",
     "PERMISSIONS",
     "CLAIMS",
+    "LINKING",
     "DELIVERY",
     "REPORTING",
+    "PORTAL",
+    "SUGGESTIONS",
     "POSTGRES",
     "CLAIMS_DATABASE",
     "REPORTING_DATABASE",
+    "PORTAL_DATABASE",
+    "SUGGESTIONS_DATABASE",
 )
 CLAIMS = 500
 CONFINED = """
@@ -70,6 +75,8 @@ class Project:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIMBUS_")}
         self._environment |= {f"CLAIMBUS_{name}_PASSWORD": password for name, password in self.passwords.items()}
         self._environment["CLAIMBUS_KAFKA_PORT"] = self.bootstrap_servers.partition(":")[2]
+        self._environment["CLAIMBUS_PORTAL_PORT"] = str(free_port())
+        self._environment["CLAIMBUS_MEDIA_SECRET"] = secrets.token_hex(16)
         self._environment["CLAIMBUS_IMAGE"] = self.image
 
     def compose(self, *words: str) -> str:

@@ -332,6 +332,27 @@ async def test_a_company_cannot_fill_the_store_with_what_no_report_names(portal:
     await portal.start(b"x", NORD, size=100 * MIB)
 
 
+async def test_while_the_store_is_away_a_call_can_be_made_again_later(
+    engine: AsyncEngine, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (s3 | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).items():
+        monkeypatch.setenv(name, value)
+    async for portal in serving(MediaStore.at(BUCKET), engine):
+        upload = await portal.start(photo())
+        answer = await portal.complete(upload)
+        refused(answer, 503, UploadCode.TRY_AGAIN)
+        assert answer.headers["retry-after"] == "5"
+
+
+async def test_while_the_database_is_away_a_call_can_be_made_again_later(folder_store: MediaStore) -> None:
+    nowhere = engine_for(DatabaseSettings(database_url=SecretStr(f"postgresql://a:b@127.0.0.1:{free_port()}/c")))
+    async for portal in serving(folder_store, nowhere):
+        answer = await portal.call("POST", "/api/uploads", json=announced(photo()))
+        refused(answer, 503, UploadCode.TRY_AGAIN)
+        refused(await portal.call("GET", f"/api/media/{uuid4()}"), 503, UploadCode.TRY_AGAIN)
+    await nowhere.dispose()
+
+
 async def backdate(portal: Portal, upload: dict[str, Any], by: timedelta) -> None:
     """Have an upload been started earlier."""
     async with transaction(portal.engine) as connection:

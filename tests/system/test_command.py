@@ -150,6 +150,7 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
         "permissions": ["ready"],
         "claims": ["ready"],
         "delivery": ["ready"],
+        "suggestions": ["ready"],
     }
     assert all(s["lag"] is not None for s in status["services"])
     assert status["temporary_claims"][world.insurer_id] == 1

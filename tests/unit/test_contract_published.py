@@ -46,6 +46,7 @@ from shared.contract.requests import (
     SetOfficePermission,
     SetPortalSettings,
 )
+from shared.contract.suggestions import LinkSuggested, Reason, Suggestion, SuggestionReason
 from shared.contract.topics import TOPICS
 
 CLAIM = "0b0f6f0c-6f0e-5d9a-8a53-111111111111"
@@ -223,6 +224,24 @@ SENT: list[Any] = [
         settings=SetPortalSettings(subdivision=None, special_hours={date(2026, 12, 24): None}),
     ),
     SettingsRequestRefused(**_about, code=Code.INVALID_REQUEST, details=[Detail(field="country", problem="is wrong")]),
+    LinkSuggested(
+        claim_id=_claim,
+        insurer="fjord-forsikring",
+        at=AT,
+        revision=1,
+        suggestions=[
+            Suggestion(
+                claim_id=UUID(TASK),
+                claim_number="2026-17",
+                score=93,
+                reasons=[
+                    SuggestionReason(code=Reason.SAME_PHONE, message=Reason.SAME_PHONE.message()),
+                    SuggestionReason(code=Reason.CLOSE_IN_TIME, message=Reason.CLOSE_IN_TIME.message(2), days=2),
+                ],
+            )
+        ],
+    ),
+    LinkSuggested(claim_id=_claim, insurer="fjord-forsikring", at=AT, revision=2, suggestions=[]),
     DeadLetter(
         source_topic="claim-events",
         partition=0,

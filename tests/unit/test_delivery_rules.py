@@ -14,8 +14,9 @@ from shared.contract.codes import Code
 from shared.contract.envelope import Body, Outgoing, Undecodable, outgoing
 from shared.contract.events import CLAIM_EVENTS
 from shared.contract.reports import PeriodReport, ReportReady
+from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
-from shared.contract.topics import REQUEST_OUTCOMES
+from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES
 from tests.unit.commands import (
     FIRST_AID,
     GLAZIER,
@@ -24,6 +25,7 @@ from tests.unit.commands import (
     PLUMBER,
     SURVEYOR,
     SURVEYOR_OFFICE,
+    TUESDAY_EVENING,
     Desk,
     accepted,
     creation,
@@ -134,12 +136,29 @@ def test_a_refusal_says_to_its_asker_what_it_says() -> None:
     assert (body["code"], body["message"]["nb"]) == (Code.UNKNOWN_CLAIM, Code.UNKNOWN_CLAIM.message.nb)
 
 
+# Suggestions
+
+
+def test_suggestions_tell_of_other_claims_so_they_go_to_the_insurer_alone_as_they_are() -> None:
+    suggested = LinkSuggested(claim_id=NO_CLAIM, insurer=INSURER, at=TUESDAY_EVENING, revision=2, suggestions=[])
+    message = outgoing(LINK_SUGGESTIONS.name, NO_CLAIM, suggested, id="id", source="suggestions", cause="creation")
+    letter = addressed(message.key.encode(), message.headers, message.value)
+    assert letter.recipients == (INSURER,)
+    assert letter.value == message.value
+
+
+def test_suggestions_that_name_an_audience_still_go_to_the_insurer_alone() -> None:
+    headers = [("ce_id", b"1"), ("ce_type", LinkSuggested.type().encode()), ("ce_source", b"/claimbus/suggestions")]
+    value = json.dumps({"insurer": INSURER, "audience": [PLUMBER], "company": PLUMBER}).encode()
+    assert addressed(b"key", headers, value).recipients == (INSURER,)
+
+
 # Published again
 
 
-@pytest.mark.parametrize("reader", ["reporting", "portal"])
+@pytest.mark.parametrize("reader", ["reporting", "portal", "suggestions"])
 @pytest.mark.parametrize("body", [event, acceptance])
-def test_what_is_published_again_for_reporting_or_portal_goes_to_no_company(body: Made, reader: str) -> None:
+def test_what_is_published_again_for_a_service_goes_to_no_company(body: Made, reader: str) -> None:
     recipients, _ = sent(body(), reader)
     assert recipients == ()
 

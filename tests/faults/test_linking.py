@@ -1,0 +1,189 @@
+"""A link ends whole or taken back, whatever is killed, slow or large (domain rules 15–17)."""
+
+import hashlib
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from operations.bus import Delivered
+from operations.stack import Instance, Stack
+from operations.uploads import fetch, upload
+from shared.contract import ids
+from shared.media_keys import stored
+from tests.system.test_linking import FIRST_AID, link, of, register, report
+from tests.world import World, wait_until
+
+JPEG = b"\xff\xd8\xff\xe0"
+MIB = 1024 * 1024
+KILLS = 20
+FILES_IN_A_REPORT = 250
+"""So that a report's body stays under 256 KiB."""
+
+
+def files(world: World, number: int, sizes: Sequence[int] = (1000, 20_000, 300_000)) -> list[dict[str, Any]]:
+    """Make what reports say of so many files; a few uploads are named again and again."""
+    uploads = [
+        upload(world.connection, world.partner_id, f"{n}.jpg", "image/jpeg", JPEG + os.urandom(size))
+        for n, size in enumerate(sizes)
+    ]
+    return [{**uploads[n % len(uploads)], "name": f"{n}.jpg"} for n in range(number)]
+
+
+def claim_with(world: World, media: list[dict[str, Any]]) -> Delivered:
+    """Make a temporary claim with reports that name files."""
+    claim = world.create(tasks=[FIRST_AID])
+    reports = [
+        report(claim, f"rapport {n}", media=media[n : n + FILES_IN_A_REPORT])
+        for n in range(0, len(media), FILES_IN_A_REPORT)
+    ]
+    for outcome in world.partner.ask(*reports):
+        assert outcome.accepted, outcome.body
+    return claim
+
+
+def imported(world: World, target: str) -> list[dict[str, Any]]:
+    """The files that a claim has taken in."""
+    return [
+        media
+        for event in of(world.insurer, "content-imported", target)
+        for task in event.body["tasks"]
+        for made in task["reports"]
+        for media in made["media"]
+    ]
+
+
+def has_come(world: World, name: str, claim: str) -> bool:
+    """Whether the insurer has an event."""
+    world.insurer.read()
+    return any(of(world.insurer, name, claim))
+
+
+def copies_in(stack: Stack) -> int:
+    """How many files are in the store."""
+    return sum(1 for _ in (stack.folder / "media" / "media").iterdir())
+
+
+@pytest.fixture
+def linking(stack: Stack) -> Iterator[Instance]:
+    """The one instance of linking, which runs again afterwards."""
+    (instance,) = stack.of("linking")
+    yield instance
+    if instance.pid is None:
+        instance.start()
+    stack.wait_until_ready()
+
+
+def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, world: World, linking: Instance) -> None:
+    claim = claim_with(world, files(world, 200, sizes=(2 * MIB,) * 5))
+    source, (target, _) = claim.body["claim_id"], register(world)
+    chance = random.Random(2026)
+    before = copies_in(stack)
+    _kill(linking)
+    assert world.insurer.ask(link(claim, target))[0].accepted
+    in_the_middle = 0
+    for _ in range(KILLS):
+        made = copies_in(stack) - before
+        enough = made + chance.randint(1, 8)
+        linking.start()
+        wait_until(_either(lambda: copies_in(stack) - before, enough, world, source), what="more copies")
+        _kill(linking)
+        in_the_middle += made < copies_in(stack) - before < 200
+    assert in_the_middle > KILLS // 2, "most kills were in the middle of the copying"
+    linking.start()
+    wait_until(lambda: has_come(world, "claim-linked", source), what="the link to end")
+    media = imported(world, target)
+    assert len(media) == len({file["media_id"] for file in media}) == 200
+    for file in media[::20]:
+        content = fetch(world.connection, world.insurer_id, file["media_id"])
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+    assert not list(of(world.insurer, "link-failed", source))
+
+
+def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: World) -> None:
+    slow_file, quick_file = files(world, 2, sizes=(1000, 1000))
+    slow, quick = claim_with(world, [slow_file]), claim_with(world, [quick_file])
+    target, _ = register(world)
+    reported = world.event(world.insurer, "task-reported", slow.body["claim_id"])
+    (media,) = reported.body["report"]["media"]
+    file = stack.folder / "media" / stored(media["upload_id"])
+    pipe = stack.folder / "pipe"
+    file.rename(stack.folder / "file")
+    os.mkfifo(pipe)
+    file.hardlink_to(pipe)  # whoever opens it to read waits until somebody opens it to write
+    assert world.insurer.ask(link(slow, target))[0].accepted
+    assert world.insurer.ask(link(quick, target))[0].accepted
+    world.event(world.insurer, "claim-linked", quick.body["claim_id"])
+    started = world.event(world.insurer, "link-started", slow.body["claim_id"])
+    copy = stored(ids.copy_id(UUID(started.body["link_id"]), UUID(media["media_id"])))
+    wait_until((stack.folder / "media" / copy).exists, what="the slow copy")
+    assert not has_come(world, "claim-linked", slow.body["claim_id"])
+    (stack.folder / "media" / copy).unlink()
+    (stack.folder / "file").replace(file)
+    pipe.open("wb").close()
+    world.event(world.insurer, "claim-linked", slow.body["claim_id"])
+    assert len(imported(world, target)) == 2
+
+
+def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
+    stack: Stack, world: World, linking: Instance
+) -> None:
+    video = upload(
+        world.connection,
+        world.partner_id,
+        "video.mp4",
+        "video/mp4",
+        b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + os.urandom(100 * MIB - 24),
+    )
+    many, large = claim_with(world, files(world, 2000, sizes=(1000,))), claim_with(world, [video])
+    target, _ = register(world)
+    assert linking.pid is not None
+    Path(f"/proc/{linking.pid}/clear_refs").write_text("5")  # the peak counts from now
+    before = _peak(linking)
+    assert world.insurer.ask(link(many, target))[0].accepted
+    assert world.insurer.ask(link(large, target))[0].accepted
+    for claim in (many, large):
+        wait_until(lambda claim=claim: has_come(world, "claim-linked", claim.body["claim_id"]), what="the link")  # type: ignore[misc]
+    assert len(imported(world, target)) == 2001
+    assert _peak(linking) - before < 80 * MIB
+
+
+def test_a_link_waits_for_a_store_that_is_away(stack: Stack, world: World) -> None:
+    claim = claim_with(world, files(world, 3))
+    target, _ = register(world)
+    store = stack.folder / "media"
+    away = store.with_name("media-away")
+    store.rename(away)
+    try:
+        assert world.insurer.ask(link(claim, target))[0].accepted
+        (instance,) = stack.of("linking")
+        wait_until(lambda: "store is away" in instance.log_tail(), what="linking to find the store away")
+        assert world.partner.ask(report(claim, "i mellomtiden"))[0].accepted
+    finally:
+        if store.exists():
+            store.rmdir()
+        away.rename(store)
+    world.event(world.insurer, "claim-linked", claim.body["claim_id"])
+    wait_until(lambda: len(imported(world, target)) == 3, what="the files")
+
+
+def _kill(instance: Instance) -> None:
+    assert instance.pid is not None
+    os.kill(instance.pid, signal.SIGKILL)
+    wait_until(lambda: instance.pid is None, what="it to be dead")
+
+
+def _peak(instance: Instance) -> int:
+    """The largest memory that was resident at once, in bytes."""
+    status = Path(f"/proc/{instance.pid}/status").read_text()
+    (kib,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kib) * 1024
+
+
+def _either(count: Callable[[], int], enough: int, world: World, claim: str) -> Callable[[], bool]:
+    return lambda: count() >= enough or has_come(world, "claim-linked", claim)
