@@ -9,6 +9,8 @@ from operations.apply import apply
 from operations.contract import contract
 from operations.explain import explain
 from operations.options import fail
+from operations.rebuild import rebuild
+from operations.report import report
 from operations.status import status
 from operations.storm import storm
 from operations.submit import submit
@@ -37,7 +39,7 @@ if all(find_spec(package) for package in _OF_EMBEDDED):
 else:
     for name in ("demo", "up"):
         app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_not_installed)
-for command in (apply, explain, suggest, submit, status, storm, topics, contract):
+for command in (apply, explain, suggest, submit, status, report, rebuild, storm, topics, contract):
     app.command()(command)
 app.add_typer(dead_letters.app, name="dead-letters")
 

@@ -17,7 +17,7 @@ from shared.contract.topics import OPERATOR
 DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection.json"
 
 
-RUN_HERE = ("permissions", "claims", "linking", "delivery", "suggestions", "portal")
+RUN_HERE = ("permissions", "claims", "linking", "delivery", "reporting", "suggestions", "portal")
 """The services that there are today, of those in the contract."""
 
 

@@ -25,7 +25,6 @@ from shared.contract.topics import (
     SERVICES,
     TOPICS,
     Acl,
-    Operation,
     Resource,
     Topic,
     acls_of_company,
@@ -111,7 +110,7 @@ def _create_acls(admin: AdminClient, acls: Iterable[Acl]) -> None:
             ResourcePatternType.PREFIXED if acl.prefix else ResourcePatternType.LITERAL,
             f"User:{acl.user}",
             "*",
-            {Operation.READ: AclOperation.READ, Operation.WRITE: AclOperation.WRITE}[acl.operation],
+            AclOperation[acl.operation.name],
             AclPermissionType.ALLOW,
         )
         for acl in acls

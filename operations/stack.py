@@ -20,7 +20,7 @@ from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, N
 from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
 
-WITH_DATABASE = ("claims", "suggestions", "portal")
+WITH_DATABASE = ("claims", "reporting", "suggestions", "portal")
 _PORTS = ("kafka", "postgres", "portal")
 _WITH_MEDIA = ("linking", "portal")
 _WITH_MEDIA_SECRET = ("claims", "portal")

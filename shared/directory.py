@@ -148,6 +148,11 @@ class History(Generic[T]):
         return self._values[index - 1] if index else None
 
     @property
+    def begins(self) -> datetime | None:
+        """Tell when the first value came into force."""
+        return self._moments[0] if self._moments else None
+
+    @property
     def latest(self) -> T | None:
         """Tell the last value."""
         return self._values[-1] if self._values else None
@@ -239,6 +244,10 @@ class Directory:
         """Tell whose bearer token this is the SHA-256 of, as things are now: a token that was replaced is nobody's."""
         latest = (history.latest for history in self._companies.values())
         return next((company for company in latest if company and company.token_sha256 == token_sha256), None)
+
+    def registered_at(self, company: str) -> datetime | None:
+        """Tell when a company was registered first."""
+        return self._companies[company].begins if company in self._companies else None
 
     def office(self, id: str, at: datetime) -> Office | None:
         """Tell an office that was registered at a moment."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from services.claims.answers import first_answer, same_answer, whole_history
 from services.claims.batch import Batch, Command, Needs, Step, read_command
+from services.claims.rules import refused_creation
 from services.claims.store import Store, Transaction
 from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import RequestAccepted
@@ -63,6 +64,7 @@ async def decided_now(record: Transaction, commands: Sequence[Command | Step], k
         numbers=numbers,
         histories=await record.histories(needs.histories),
         steps=await record.steps_decided(needs.steps),
+        refused=await record.refused_creations(needs.refused),
         uploads=keys.verify,
     )
     batch.decide_in_order(commands)
@@ -74,8 +76,8 @@ async def republished(record: Transaction, command: Command | Step) -> Iterable[
     if not isinstance(command, Command) or not isinstance(command.request, RepublishClaim):
         return []
     history = await record.history_of(command.request.claim_id)
-    if not history:
+    created_by = (history[0].company, history[0].request_id) if history else refused_creation(command.request)
+    if created_by is None:
         return []
-    created_by = history[0].company, history[0].request_id
     creation = (await record.remembered([created_by]))[created_by].outcome
     return whole_history(command, creation, history, command.request.reader)

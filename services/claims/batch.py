@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from services.claims.claim import Claim, apply
 from services.claims.decisions import Accepted, FollowUp
 from services.claims.link_rules import decide_step
-from services.claims.rules import decide, numbers_asked_for
+from services.claims.rules import decide, numbers_asked_for, refused_creation
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Refusal
 from shared.contract.envelope import Headers, Undecodable, details_of, read_internal_envelope
@@ -108,6 +108,8 @@ class Needs:
     histories: set[UUID] = field(default_factory=set)
     steps: set[str] = field(default_factory=set)
     """Steps of links of which it matters whether they were decided before."""
+    refused: set[RequestKey] = field(default_factory=set)
+    """Requests of which it matters whether they are creations that were refused."""
 
     @classmethod
     def of(cls, commands: Iterable[Command | Step]) -> "Needs":
@@ -123,6 +125,8 @@ class Needs:
 
     def _add_request(self, command: Command, request: Request) -> None:
         self.numbers |= set(numbers_asked_for(command.checked, request))
+        if (refused := refused_creation(request)) is not None:
+            self.refused.add(refused)
         if isinstance(request, LinkClaim):
             self.histories.add(command.claim_id)
             if request.target_claim_id is not None:
@@ -147,6 +151,7 @@ class Batch:
     numbers: dict[NumberKey, UUID] = field(default_factory=dict)
     histories: dict[UUID, list[ClaimEvent]] = field(default_factory=dict)
     steps: set[str] = field(default_factory=set)
+    refused: set[RequestKey] = field(default_factory=set)
     uploads: Callable[[str], UploadedMedia | None] = lambda _: None
     decided: dict[RequestKey, Decided] = field(default_factory=dict)
     changed: dict[UUID, Claim] = field(default_factory=dict)
@@ -171,6 +176,10 @@ class Batch:
     def is_decided(self, step: str) -> bool:
         """Whether a step of a link was decided before."""
         return step in self.steps or (REMEMBERED_UNDER, step) in self.decided
+
+    def is_refused_creation(self, company: str, request_id: str) -> bool:
+        """Whether a company's request to create a temporary claim was refused, and is remembered."""
+        return (company, request_id) in self.refused
 
     def upload(self, key: str) -> UploadedMedia | None:
         """Tell what an upload's key says, or None if we have not signed it."""
@@ -245,6 +254,7 @@ def _outcome(command: Command | Step, answer: Accepted | Refusal) -> Outcome | N
             requested_at=checked.requested_at,
             code=answer.code,
             message=answer.code.message,
+            insurer=checked.insurer,
             details=answer.details,
             decision=checked.decision,
         )

@@ -35,6 +35,9 @@ class Known(Protocol):
     def is_decided(self, step: str) -> bool:
         """Whether a step of a link, by its id, was decided before."""
 
+    def is_refused_creation(self, company: str, request_id: str) -> bool:
+        """Whether a company's request to create a temporary claim was refused, and is remembered."""
+
     def upload(self, key: str) -> UploadedMedia | None:
         """Tell what an upload's key says, or None if we have not signed it."""
 

@@ -242,8 +242,14 @@ def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelCl
     return Accepted((ClaimCancelled(**asked_of(claim, checked), reason=request.reason),))
 
 
-def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, _: Known) -> Accepted:
-    """All that happened to the claim is sent again, for one reader that may see it."""
+def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, known: Known) -> Accepted:
+    """All that happened to the claim is sent again, for one reader that may see it.
+
+    Of a creation that was refused its outcome is, for reporting, which counts it.
+    """
+    refused = refused_creation(request)
+    if claim is None and refused is not None and known.is_refused_creation(*refused):
+        return Accepted(republish_for=request.reader)
     if claim is None:
         raise Refused(Code.UNKNOWN_CLAIM)
     if request.reader not in {"reporting", "portal", "suggestions", *claim.audience}:
@@ -251,6 +257,14 @@ def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: Repu
             Code.INVALID_REQUEST, "reader", "is none of reporting, portal, suggestions and the companies of the claim"
         )
     return Accepted(republish_for=request.reader)
+
+
+def refused_creation(request: Request) -> tuple[str, str] | None:
+    """Tell which refused creation a `republish-claim` for reporting is about, by company and request id."""
+    if not isinstance(request, RepublishClaim) or request.refused is None or request.reader != "reporting":
+        return None
+    company, request_id = request.refused.company, request.refused.request_id
+    return (company, request_id) if ids.claim_id(company, request_id) == request.claim_id else None
 
 
 _DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, Known], Accepted]] = {

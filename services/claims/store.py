@@ -20,10 +20,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    cast,
     func,
     insert,
     select,
+    tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,6 +34,7 @@ from services.claims.batch import Batch, Decided, NumberKey, RequestKey
 from services.claims.claim import Claim, State
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
+from shared.contract.outcomes import RequestRefused
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 
@@ -97,6 +101,12 @@ claim_numbers = Table(
     Column("claim_id", Uuid, nullable=False),
 )
 """Every number that a claim of an insurer has or had: a number is never used for another claim."""
+
+
+_IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(
+    "insurer"
+)
+"""Only the refusal of a creation names an insurer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +221,16 @@ class Transaction:
             history = await self.history_of(id)
             found[id] = [CLAIM_EVENTS[event.type].model_validate_json(event.body) for event in history]
         return found
+
+    async def refused_creations(self, keys: Collection[RequestKey]) -> set[RequestKey]:
+        """Tell which of these requests are creations that were refused and that a report counts."""
+        if not keys:
+            return set()
+        query = _where_pairs(
+            select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
+        )
+        rows = await self._connection.execute(query.where(_IS_REFUSED_CREATION), _pairs(keys))
+        return {(row.company, row.request_id) for row in rows}
 
     async def history_of(self, claim_id: UUID) -> list[StoredEvent]:
         """Find all that happened to a claim, in order."""
@@ -349,6 +369,46 @@ def _follow_up_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any
         for follow_up in request.follow_ups
     ]
     return sorted(rows, key=lambda row: (row["company"], row["request_id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A claim of the record, or the request for one that was refused."""
+
+    claim_id: UUID
+    refused: RequestKey | None = None
+
+
+async def recorded_claims(database_url: str, at_a_time: int = 1000) -> AsyncIterator[list[Recorded]]:
+    """Tell, for operators, all that `republish-claim` can send again: claims, then refused creations that count."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
+    try:
+        claim = UUID(int=0)
+        while True:
+            async with transaction(engine) as connection:
+                rows = await connection.execute(
+                    select(claims.c.id).where(claims.c.id > claim).order_by(claims.c.id).limit(at_a_time)
+                )
+                found = [Recorded(row.id) for row in rows]
+            if not found:
+                break
+            yield found
+            claim = found[-1].claim_id
+        request: RequestKey | None = ("", "")
+        while request is not None:
+            async with transaction(engine) as connection:
+                rows = await connection.execute(
+                    select(requests.c.company, requests.c.request_id, requests.c.claim_id)
+                    .where(tuple_(requests.c.company, requests.c.request_id) > request, _IS_REFUSED_CREATION)
+                    .order_by(requests.c.company, requests.c.request_id)
+                    .limit(at_a_time)
+                )
+                found = [Recorded(row.claim_id, (row.company, row.request_id)) for row in rows]
+            if found:
+                yield found
+            request = found[-1].refused if found else None
+    finally:
+        await engine.dispose()
 
 
 async def count_temporary_claims(database_url: str) -> dict[str, int]:

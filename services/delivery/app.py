@@ -1,11 +1,11 @@
-"""delivery: events, outcomes and suggestions in; to each company those that it may see."""
+"""delivery: events, outcomes, suggestions and reports in; to each company those that it may see."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from services.delivery.rules import Letter, addressed
 from shared.contract.envelope import Outgoing
-from shared.contract.topics import CLAIM_EVENTS, EVENTS, LINK_SUGGESTIONS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from shared.runtime.dead_letters import dead_letter
 from shared.runtime.records import Record
 from shared.runtime.service import Service
@@ -15,10 +15,10 @@ NAME = "delivery"
 
 
 def build() -> Service:
-    """Wire the service: `claim-events`, `request-outcomes` and `link-suggestions` ─▶ `events.<company>`."""
+    """Wire the service: events, outcomes, suggestions and reports ─▶ `events.<company>`."""
     service = Service(NAME, ServiceSettings())
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS)
     @service.published_before_committed(read_letter)
     async def handle(letters: Sequence[Addressed]) -> Iterable[Outgoing]:
         topics = {EVENTS.of(company) for addressed in letters for company in addressed.letter.recipients}
@@ -37,7 +37,7 @@ class Addressed:
 
 
 def read_letter(record: Record) -> Addressed:
-    """Read an event, an outcome or suggestions; raises Undecodable."""
+    """Read an event, an outcome, suggestions or a report; raises Undecodable."""
     return Addressed(addressed(record.key, record.headers, record.value), record)
 
 

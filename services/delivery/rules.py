@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from shared.contract.envelope import Headers, Undecodable, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS
 from shared.contract.outcomes import OUTCOMES
+from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
 
 _READERS_OF_THEIR_OWN = frozenset({"reporting", "portal", "suggestions"})
@@ -34,15 +35,15 @@ class _Outcome(BaseModel):
     company: str
 
 
-class _Suggestions(BaseModel):
+class _ForInsurer(BaseModel):
     insurer: str
 
 
 def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
-    """Tell who gets an event, an outcome or suggestions.
+    """Tell who gets an event, an outcome, suggestions or a report.
 
-    An outcome goes to the company that asked, an event to its audience, suggestions, which tell of other claims, to
-    the insurer, and what is republished to its reader alone, if that is one of them.
+    An outcome goes to the company that asked, an event to its audience, suggestions, which tell of other claims, and
+    reports to the insurer, and what is republished to its reader alone, if that is one of them.
     Raises Undecodable.
     """
     envelope = read_internal_envelope(headers, value)
@@ -54,8 +55,8 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
             event = _ClaimEvent.model_validate_json(body)
             recipients = visible_to = event.audience
             body = to_json(event.model_extra)
-        elif envelope.type == LinkSuggested.type():
-            recipients = visible_to = [_Suggestions.model_validate_json(body).insurer]
+        elif envelope.type in (LinkSuggested.type(), ReportReady.type()):
+            recipients = visible_to = [_ForInsurer.model_validate_json(body).insurer]
         else:
             raise Undecodable(f"{envelope.type} is not for companies")
     except ValidationError:

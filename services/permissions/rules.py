@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -95,6 +96,7 @@ def check(directory: Directory, asked: Asked) -> CheckedRequest:
         requested_at=asked.at,
         actor=asked.envelope.actor,
         claim_id=_claim_of(asked, request),
+        insurer=_insurer_named(directory, asked, request),
         request=None if refusal or request is None else from_json(request.json_bytes()),
         refusal=refusal,
         decision=decision,
@@ -168,6 +170,23 @@ def _claim_of(asked: Asked, request: Request | None) -> UUID:
     if isinstance(request, ClaimRequest):
         return request.claim_id
     return ids.claim_id(asked.company, asked.envelope.id)
+
+
+def _insurer_named(directory: Directory, asked: Asked, request: Request | None) -> str | None:
+    """Tell the registered insurer that a creation request names, however wrong the request is otherwise."""
+    if asked.envelope.type != CreateTemporaryClaim.type() or asked.envelope.too_large:
+        return None
+    named = request.insurer if isinstance(request, CreateTemporaryClaim) else _field(asked.envelope.body, "insurer")
+    insurer = directory.company(named, asked.at) if isinstance(named, str) else None
+    return insurer.id if insurer is not None and insurer.kind is CompanyKind.INSURER else None
+
+
+def _field(body: bytes, name: str) -> Any:
+    try:
+        parsed = from_json(body)
+    except ValueError:
+        return None
+    return parsed.get(name) if isinstance(parsed, dict) else None
 
 
 def _check_creation(directory: Directory, asked: Asked, request: CreateTemporaryClaim) -> tuple[Decision, Facts]:

@@ -50,6 +50,8 @@ class CheckedRequest(NamedMessage):
     actor: str | None = None
     claim_id: UUID
     """The message's key: the claim that it is about, or that it creates."""
+    insurer: Slug | None = None
+    """Of a creation request, also a refused one: the registered insurer that it names."""
     request: JsonValue = None
     """The body, well formed for its type; absent where refused."""
     refusal: Refusal | None = None

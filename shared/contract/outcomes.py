@@ -80,6 +80,8 @@ class RequestRefused(Outcome):
 
     code: Code
     message: LocalizedText
+    insurer: Slug | None = None
+    """The registered insurer that a refused creation request names, for whose report it counts (domain rule 19)."""
     details: list[Detail] | None = None
     decision: Decision | None = None
 

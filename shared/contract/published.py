@@ -32,6 +32,7 @@ from shared.contract.linking import (
     WithdrawContent,
 )
 from shared.contract.outcomes import OUTCOMES, RequestRefused
+from shared.contract.reports import ReportReady
 from shared.contract.requests import MAX_BODY_BYTES, Request
 from shared.contract.requests import REQUESTS as REQUEST_TYPES
 from shared.contract.suggestions import LinkSuggested
@@ -46,6 +47,7 @@ from shared.contract.topics import (
     LINK_REQUESTS,
     LINK_SUGGESTIONS,
     OPERATOR,
+    REPORTS,
     REQUEST_OUTCOMES,
     REQUESTS,
     SERVICES,
@@ -73,13 +75,14 @@ class Carried:
 
 CARRIED = (
     Carried(REQUESTS, tuple(REQUEST_TYPES.values()), REQUESTS.written_by),
-    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values(), LinkSuggested), EVENTS.written_by),
+    Carried(EVENTS, (*OUTCOMES.values(), *CLAIM_EVENTS.values(), LinkSuggested, ReportReady), EVENTS.written_by),
     Carried(DIRECTORY, tuple(DIRECTORY_EVENTS.values()), DIRECTORY.written_by),
     Carried(CLAIM_COMMANDS, (CheckedRequest,), ("permissions",)),
     Carried(CLAIM_COMMANDS, (ImportContent, GiveUpImport), ("linking",)),
     Carried(CLAIM_COMMANDS, (FinishLink, AbandonLink, WithdrawContent, FinishUnlink), ("claims",)),
     Carried(CLAIM_EVENTS_TOPIC, tuple(CLAIM_EVENTS.values()), CLAIM_EVENTS_TOPIC.written_by),
     Carried(REQUEST_OUTCOMES, tuple(OUTCOMES.values()), REQUEST_OUTCOMES.written_by),
+    Carried(REPORTS, (ReportReady,), REPORTS.written_by),
     Carried(LINK_REQUESTS, (LinkRequested,), LINK_REQUESTS.written_by),
     Carried(LINK_SUGGESTIONS, (LinkSuggested,), LINK_SUGGESTIONS.written_by),
     Carried(DEAD_LETTERS, (DeadLetter,), SERVICES),
@@ -297,7 +300,9 @@ def _message(message: type[Any]) -> Json:
             "kafka": {
                 "key": {
                     "type": "string",
-                    "description": "; ".join(f"on {topic.name}: {topic.key}" for topic in _topics_of(message)),
+                    "description": "; ".join(
+                        f"on {topic.name}: {getattr(message, 'KEY', topic.key)}" for topic in _topics_of(message)
+                    ),
                 },
                 **_BINDING,
             }

@@ -22,6 +22,7 @@ from shared.contract.fields import (
     NamedMessage,
     Policyholder,
     ReportPeriod,
+    RequestId,
     Sha256,
     Slug,
     TaskKind,
@@ -174,6 +175,13 @@ class CancelClaim(ClaimRequest):
     reason: Text | None = None
 
 
+class CreationRequest(Message):
+    """A request that would have created a claim, and was refused."""
+
+    company: Slug
+    request_id: RequestId
+
+
 class RepublishClaim(ClaimRequest):
     """Send the outcome of a claim's creation and all its events again, for one reader."""
 
@@ -182,6 +190,8 @@ class RepublishClaim(ClaimRequest):
 
     reader: Slug
     """`reporting`, `portal`, `suggestions`, or a company."""
+    refused: CreationRequest | None = None
+    """Where the creation was refused, so that there is no claim: which request it was. Then its outcome is sent."""
 
 
 class LinkClaim(ClaimRequest):

@@ -27,6 +27,8 @@ class Topic:
     partitions: int
     max_message_bytes: int = 5 * MIB
     """A little more than the 4 MiB that we send at most, for headers and batches."""
+    watched_by: tuple[str, ...] = ()
+    """Who may see how far it goes and how far its readers have come, without reading it."""
 
     @property
     def per_company(self) -> bool:
@@ -55,13 +57,28 @@ class Topic:
 
 
 REQUESTS = Topic(
-    "requests.<company>", "claim id", (COMPANY, "portal"), ("permissions",), 30 * DAY_MS, 3, max_message_bytes=MIB
+    "requests.<company>",
+    "claim id",
+    (COMPANY, "portal"),
+    ("permissions",),
+    30 * DAY_MS,
+    3,
+    max_message_bytes=MIB,
+    watched_by=("reporting",),
 )
 EVENTS = Topic("events.<company>", "claim id or request id", ("delivery",), (COMPANY,), 30 * DAY_MS, 3)
 DIRECTORY = Topic(
     "directory", "company, office or user id", ("permissions",), ("permissions", "portal", "reporting"), -1, 1
 )
-CLAIM_COMMANDS = Topic("claim-commands", "claim id", ("permissions", "linking", "claims"), ("claims",), 30 * DAY_MS, 12)
+CLAIM_COMMANDS = Topic(
+    "claim-commands",
+    "claim id",
+    ("permissions", "linking", "claims"),
+    ("claims",),
+    30 * DAY_MS,
+    12,
+    watched_by=("reporting",),
+)
 CLAIM_EVENTS = Topic(
     "claim-events",
     "claim id",
@@ -78,6 +95,7 @@ REQUEST_OUTCOMES = Topic(
     30 * DAY_MS,
     12,
 )
+REPORTS = Topic("reports", "insurer's id", ("reporting",), ("delivery", "portal"), -1, 1)
 LINK_REQUESTS = Topic("link-requests", "target claim's id", ("claims",), ("linking",), 30 * DAY_MS, 6)
 LINK_SUGGESTIONS = Topic(
     "link-suggestions", "temporary claim's id", ("suggestions",), ("portal", "delivery"), 30 * DAY_MS, 12
@@ -91,6 +109,7 @@ TOPICS = (
     CLAIM_COMMANDS,
     CLAIM_EVENTS,
     REQUEST_OUTCOMES,
+    REPORTS,
     LINK_REQUESTS,
     LINK_SUGGESTIONS,
     DEAD_LETTERS,
@@ -109,6 +128,7 @@ class Operation(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    DESCRIBE = "describe"
 
 
 @dataclass(frozen=True, order=True)
@@ -123,12 +143,18 @@ class Acl:
 
 
 def acls_of_service(service: str) -> list[Acl]:
-    """Tell what a service may do: write and read its topics, in the consumer group of its name."""
+    """Tell what a service may do: write and read its topics, in the consumer group of its name, and watch others."""
     acls = [Acl(service, Operation.READ, Resource.GROUP, service)]
     for topic in TOPICS:
-        for operation, users in ((Operation.WRITE, topic.written_by), (Operation.READ, topic.read_by)):
+        for operation, users in (
+            (Operation.WRITE, topic.written_by),
+            (Operation.READ, topic.read_by),
+            (Operation.DESCRIBE, topic.watched_by),
+        ):
             if service in users:
                 acls.append(Acl(service, operation, Resource.TOPIC, topic.prefix, topic.per_company))
+        if service in topic.watched_by:
+            acls += [Acl(service, Operation.DESCRIBE, Resource.GROUP, reader) for reader in topic.read_by]
     return acls
 
 

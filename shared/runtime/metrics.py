@@ -26,4 +26,5 @@ RETRYING = Gauge("claimbus_retrying", "1 while a batch cannot be finished and is
 IN_FLIGHT = Gauge("claimbus_parts_in_flight", "Parts of links that are being worked on.")
 FILES_COPIED = Counter("claimbus_files_copied", "Files copied and verified for links, or found to be so already.")
 LINKS_GIVEN_UP = Counter("claimbus_links_given_up", "Links that could not be made, by reason.", ["reason"])
+REPORTS_DUE = Gauge("claimbus_reports_due", "Reports of periods that are over, which are not made yet.")
 OUTCOMES = Counter("claimbus_outcomes", "Requests that claims answered for the first time, by code.", ["code"])

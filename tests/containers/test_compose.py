@@ -22,17 +22,19 @@ from tests.containers.engine import missing
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "linking": 1, "delivery": 1, "portal": 1, "suggestions": 1}
+SERVICES = {"permissions": 1, "claims": 3, "linking": 1, "delivery": 1, "reporting": 1, "portal": 1, "suggestions": 1}
 PASSWORDS = (
     "OPERATOR",
     "PERMISSIONS",
     "CLAIMS",
     "LINKING",
     "DELIVERY",
+    "REPORTING",
     "PORTAL",
     "SUGGESTIONS",
     "POSTGRES",
     "CLAIMS_DATABASE",
+    "REPORTING_DATABASE",
     "PORTAL_DATABASE",
     "SUGGESTIONS_DATABASE",
 )

@@ -37,6 +37,7 @@ from shared.contract.fields import (
 )
 from shared.contract.outcomes import Decision, DecisionRule, Detail, RequestAccepted, RequestRefused
 from shared.contract.published import ASYNCAPI, CARRIED, Json, as_text, asyncapi, published, schema
+from shared.contract.reports import Created, Figures, PeriodReport, ReportReady
 from shared.contract.requests import (
     REQUESTS,
     RegisterCompany,
@@ -148,6 +149,14 @@ _decision = Decision(
     office_hours=Hours(opens="08:00", closes="16:00"),
     explanation=LocalizedText(nb="Stengt.", en="Closed."),
 )
+_figures: dict[str, Any] = {
+    "insurer": "fjord-forsikring",
+    "period": "2026-W47",
+    "from_": AT,
+    "to": AT,
+    "preliminary": False,
+    "closed_at": AT,
+}
 
 SENT: list[Any] = [
     RequestAccepted(**_about, claim_id=_claim, task_ids=[_task], decision=_decision),
@@ -244,6 +253,22 @@ SENT: list[Any] = [
         value=b"AA==",
     ),
     DeadLetterClosed(letter="claim-events/0/17", action=LetterAction.REPLAYED),
+    ReportReady(
+        insurer="fjord-forsikring",
+        period="2026-W47",
+        time_zone="Europe/Oslo",
+        read_up_to={"claim-events": [0, 17]},
+        report=PeriodReport(
+            **_figures, created=Created(total=1, by_cause={Cause.WATER: 1}), previous=Figures(**_figures)
+        ),
+    ),
+    ReportReady(
+        insurer="fjord-forsikring",
+        period="2026-W47",
+        time_zone="Europe/Oslo",
+        read_up_to={},
+        report=PeriodReport(**_figures, short=True),
+    ),
 ]
 """Each message that we send, some of them in two forms."""
 

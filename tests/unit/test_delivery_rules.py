@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from services.delivery.rules import addressed
 from shared.contract.codes import Code
 from shared.contract.envelope import Body, Outgoing, Undecodable, outgoing
 from shared.contract.events import CLAIM_EVENTS
+from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
 from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES
@@ -61,6 +63,16 @@ def sent(body: Body, reader: str | None = None) -> tuple[tuple[str, ...], dict[s
     message = published(body, reader)
     letter = addressed(message.key.encode(), message.headers, message.value)
     return letter.recipients, json.loads(letter.value)
+
+
+# Reports
+
+
+def test_a_report_goes_to_its_insurer_alone() -> None:
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    report = PeriodReport(insurer=INSURER, period="2026-W47", from_=at, to=at, preliminary=False, closed_at=at)
+    ready = ReportReady(insurer=INSURER, period="2026-W47", time_zone="Europe/Oslo", read_up_to={}, report=report)
+    assert sent(ready) == ((INSURER,), json.loads(ready.json_bytes()))
 
 
 # Events

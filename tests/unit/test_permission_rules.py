@@ -892,6 +892,29 @@ def test_a_body_that_cannot_be_understood_is_answered(name: str, value: bytes | 
     assert fields_of(answer)
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"policyholder": None}, "invalid_request"),
+        ({"office": NORD_TROMSO}, "not_your_office"),
+        ({"office": VEST_VOSS}, "never_permitted"),
+    ],
+)
+def test_a_creation_request_says_which_insurer_it_counts_for_also_when_it_is_refused(
+    changes: Json, code: str | None
+) -> None:
+    answer = check(permitted(), asks(VEST, "create-temporary-claim", creation(**changes), at=TUESDAY_EVENING))
+    assert (code_of(answer), answer.insurer) == (code, FJORD)
+
+
+@pytest.mark.parametrize("named", [VEST, "nobody", 7, ["x"], None])
+def test_a_creation_request_that_names_no_insurer_counts_for_none(named: object) -> None:
+    answer = check(permitted(), asks(VEST, "create-temporary-claim", creation(insurer=named), at=TUESDAY_EVENING))
+    assert code_of(answer) is not None
+    assert answer.insurer is None
+
+
 def test_a_body_of_256_kib_is_taken_and_one_byte_more_is_not() -> None:
     body = json.dumps(creation()).encode()
     for size, code in ((256 * 1024, None), (256 * 1024 + 1, "message_too_large")):

@@ -1,0 +1,143 @@
+"""`claimbus report`: the report of temporary claims of an insurer's week or month (domain rules 18–20)."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+from rich.table import Table as RichTable
+
+from operations.connection import Connection, Unreachable, load_connection
+from operations.directory_view import directory_from_bus
+from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from services.reporting.reports import UnknownPeriod, find_report
+from services.reporting.store import Store
+from shared.contract.reports import PeriodReport
+from shared.directory import Directory
+from shared.reports.comma_separated import csv_of
+from shared.reports.labels import Language
+from shared.reports.spreadsheet import spreadsheet
+from shared.reports.tables import Tables, tables_of
+from shared.runtime.database import DatabaseAway, engine_for
+from shared.runtime.settings import DatabaseSettings
+
+
+class Format(StrEnum):
+    """How to write the report."""
+
+    TEXT = "text"
+    JSON = "json"
+    XLSX = "xlsx"
+    CSV = "csv"
+
+
+def report(
+    insurer: Annotated[str, typer.Option(help="The insurer's id.")],
+    period: Annotated[
+        str | None,
+        typer.Option(
+            help="An ISO week such as 2026-W47, or a month such as 2026-11; by default the newest report that is made, "
+            "or where none is yet, the running period. A period that is not closed is marked preliminary."
+        ),
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.TEXT,
+    output: Annotated[Path | None, typer.Option(help="The file to write; by default standard output.")] = None,
+    language: Annotated[Language, typer.Option(help="Of everything but JSON.")] = Language.EN,
+    connection_file: ConnectionFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of temporary claims of a period."""
+    format = Format.JSON if as_json else format
+    if format is Format.XLSX and output is None and sys.stdout.isatty():
+        fail("a spreadsheet is not for a terminal: give --output FILE")
+    try:
+        connection = load_connection(connection_file)
+        directory = directory_from_bus(connection)
+        found, time_zone = asyncio.run(look_up(connection, directory, insurer, period))
+    except (Unreachable, UnknownPeriod) as error:
+        fail(error)
+    except (OSError, DatabaseAway):
+        fail("the reporting database does not answer")
+    _write(found, time_zone, directory, format, output, language)
+
+
+async def look_up(
+    connection: Connection, directory: Directory, insurer: str, period: str | None
+) -> tuple[PeriodReport, str]:
+    """Find a report and the time zone that it was counted in. Raises Unreachable, UnknownPeriod or DatabaseAway."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
+    try:
+        async with Store(engine).transaction(unlimited=True) as transaction:
+            return await find_report(transaction, directory, insurer, period, datetime.now(UTC))
+    finally:
+        await engine.dispose()
+
+
+def reporting_database(connection: Connection) -> str:
+    """Tell where the reporting database is. Raises Unreachable."""
+    url = connection.databases.get("reporting")
+    if url is None:
+        raise Unreachable("the connection does not say where the reporting database is (databases.reporting)")
+    return url
+
+
+def _write(
+    found: PeriodReport, time_zone: str, directory: Directory, format: Format, output: Path | None, language: Language
+) -> None:
+    if format is Format.JSON and output is None:
+        print_json(found.document())
+        return
+    now = datetime.now(UTC)
+    known = {id: directory.office(id, now) for id in _offices(found)}
+    names = {id: office.name for id, office in known.items() if office is not None}
+    tables = tables_of(found, time_zone=time_zone, language=language, offices=names)
+    if format is Format.TEXT and output is None:
+        _tell(tables)
+        return
+    content = _content(found, tables, time_zone, format)
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        fail(error)
+
+
+def _content(found: PeriodReport, tables: Tables, time_zone: str, format: Format) -> bytes:
+    if format is Format.XLSX:
+        return spreadsheet(found, tables, time_zone)
+    if format is Format.CSV:
+        return csv_of(found, tables)
+    if format is Format.JSON:
+        return found.model_dump_json(by_alias=True, indent=2).encode()
+    with out.capture() as captured:
+        _tell(tables)
+    return captured.get().encode()
+
+
+def _offices(found: PeriodReport) -> set[str]:
+    return {*found.created.by_office, *(found.previous.created.by_office if found.previous else ())}
+
+
+def _tell(tables: Tables) -> None:
+    out.print(tables.title, style="bold", markup=False)
+    out.print(tables.subtitle, markup=False)
+    for note in tables.notes:
+        out.print(note, style="yellow", markup=False)
+    for table in tables.tables:
+        out.print()
+        headings = ["this_period", "previous_period", "change"] if tables.has_previous else ["this_period"]
+        shown = RichTable(table.title, box=None)
+        for heading in headings:
+            shown.add_column(tables.word(heading), justify="right")
+        for row in table.rows:
+            before = [tables.said(row, row.previous), tables.change(row)] if tables.has_previous else []
+            shown.add_row(row.label, tables.said(row, row.value), *before)
+        out.print(shown)
+        if not table.rows:
+            out.print(tables.word("nothing"))

@@ -1,0 +1,140 @@
+"""reporting: what happened to claims, and refused creation requests in; the report of each period out."""
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from services.reporting.closing import Closing
+from services.reporting.progress import Progress
+from services.reporting.projection import Gap, Refusal
+from services.reporting.store import Store
+from shared.contract.envelope import Outgoing, Undecodable, details_of, read_internal_envelope
+from shared.contract.events import CLAIM_EVENTS as EVENT_TYPES
+from shared.contract.events import ClaimEvent
+from shared.contract.outcomes import OUTCOMES, RequestRefused
+from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
+from shared.directory import Directory
+from shared.runtime.batches import Misconfigured
+from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
+from shared.runtime.logs import log
+from shared.runtime.publishing import Publisher
+from shared.runtime.reading import TopicReader, take_in
+from shared.runtime.records import Record
+from shared.runtime.service import Service
+from shared.runtime.settings import DatabaseSettings, ServiceSettings
+
+NAME = "reporting"
+
+Counted = ClaimEvent | Refusal | None
+"""What a report can count; None is any other message."""
+
+
+class ReportingSettings(ServiceSettings):
+    """What reporting can be told."""
+
+    close_every_s: float = Field(default=5.0, gt=0)
+    """How often it looks whether a period can be closed."""
+    clocks_differ_s: float = Field(default=10.0, ge=0)
+    """How far a broker's clock may be behind this one's; no period is closed earlier than this after its end."""
+
+
+def build() -> Service:
+    """Wire the service: `claim-events` and `request-outcomes` ─▶ `reports`."""
+    settings = ReportingSettings()
+    service = Service(NAME, settings, away=[DatabaseAway])
+    engine = engine_for(DatabaseSettings())
+    store = Store(engine)
+    directory = Directory()
+    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
+    progress = Progress(service.settings)
+    closing = Closing(
+        store,
+        directory,
+        progress,
+        Publisher(service.settings),
+        catch_up=reader.catch_up,
+        give_up=service.give_up,
+        clocks_differ_s=settings.clocks_differ_s,
+        every_s=settings.close_every_s,
+    )
+    service.on_start += [
+        lambda: migrate(engine, "services.reporting"),
+        lambda: notice_what_is_missing(store, progress),
+        closing.start,
+    ]
+    service.on_stop += [closing.stop, reader.stop, engine.dispose]
+    service.checks["database"] = lambda: answers(engine)
+
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES)
+    @service.published_before_committed(read_message)
+    async def handle(messages: Sequence[Counted]) -> Iterable[Outgoing]:
+        events = [message for message in messages if isinstance(message, ClaimEvent)]
+        refused = [message for message in messages if isinstance(message, Refusal)]
+        async with store.transaction() as transaction:
+            changes = await transaction.changes_to({event.claim_id for event in events})
+            try:
+                changes.apply(events)
+            except Gap as gap:
+                raise Misconfigured(f"{gap}: run `claimbus rebuild reporting`") from gap
+            await transaction.save(changes, refused)
+        return ()
+
+    return service
+
+
+async def notice_what_is_missing(store: Store, progress: Progress) -> None:
+    """Say that claims can be missing where messages were deleted before they were read, or the database is another one.
+
+    Nothing is closed then until `claimbus rebuild reporting` has made it whole.
+    """
+    lost, has_read = await progress.lost(NAME, (CLAIM_EVENTS, REQUEST_OUTCOMES)), await progress.has_read(NAME)
+    async with store.transaction() as transaction:
+        known = await transaction.is_incomplete()
+        missing = known or lost or (known is None and has_read)
+        if missing != known:
+            await transaction.set_incomplete(missing)
+    if missing:
+        log.error("claims can be missing, and no period is closed: run `claimbus rebuild reporting`")
+
+
+class _Refused(BaseModel):
+    """What counts of a refused request."""
+
+    company: str
+    request_id: str
+    requested_at: AwareDatetime
+    code: str
+    insurer: str | None = None
+
+
+def read_message(record: Record) -> Counted:
+    """Read a message of our own services. Raises Undecodable.
+
+    An event of a claim that is not understood stops the service, before any report lacks it: claims is newer than this
+    (Misconfigured).
+    """
+    envelope = read_internal_envelope(record.headers, record.value)
+    if envelope.republished_for not in (None, NAME):
+        return None
+    try:
+        if record.topic == CLAIM_EVENTS.name:
+            return EVENT_TYPES[envelope.type].model_validate_json(envelope.body)
+        if envelope.type == RequestRefused.type():
+            refused = _Refused.model_validate_json(envelope.body)
+            return _refusal(refused)
+        if envelope.type in OUTCOMES:
+            return None
+    except KeyError:
+        raise Misconfigured(f"this version does not know {envelope.type}: run a newer one") from None
+    except ValidationError as error:
+        reason = "; ".join(f"{d.field}: {d.problem}" for d in details_of(error))
+        if record.topic == CLAIM_EVENTS.name:
+            raise Misconfigured(f"this version does not understand {envelope.id} ({reason}): run a newer one") from None
+        raise Undecodable(reason) from None
+    raise Undecodable(f"reporting does not read {envelope.type}")
+
+
+def _refusal(refused: _Refused) -> Refusal | None:
+    if refused.insurer is None:
+        return None
+    return Refusal(refused.company, refused.request_id, refused.insurer, refused.requested_at, refused.code)

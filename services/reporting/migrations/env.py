@@ -1,0 +1,8 @@
+"""Run the migrations on the connection of the service that starts."""
+
+from alembic import context
+
+from services.reporting.store import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.run_migrations()

@@ -1,0 +1,46 @@
+"""Looking a report up: as it was made, or as it would be now, which is preliminary."""
+
+from datetime import datetime
+from itertools import pairwise, takewhile
+
+from services.reporting.closing import beside, periods_of
+from services.reporting.rules import Period
+from services.reporting.store import Transaction
+from shared.contract.reports import Figures, PeriodReport
+from shared.directory import Directory
+
+
+class UnknownPeriod(Exception):
+    """The insurer has no such period, or there is no such insurer."""
+
+
+async def find_report(
+    transaction: Transaction, directory: Directory, insurer: str, label: str | None, now: datetime
+) -> tuple[PeriodReport, str]:
+    """Tell the report of an insurer's period, and the time zone that it was counted in. Raises UnknownPeriod.
+
+    Without a label it is the newest that is made, or where none is yet, that of the running period.
+    """
+    stored = await (transaction.last_report(insurer) if label is None else transaction.report(insurer, label))
+    if stored is not None:
+        return stored.message.report, stored.period.time_zone
+    before, period = _find(directory, insurer, label, now)
+    previous = None if before is None else await _figures(transaction, insurer, before)
+    return beside(await _figures(transaction, insurer, period), previous), period.time_zone
+
+
+async def _figures(transaction: Transaction, insurer: str, period: Period) -> Figures:
+    stored = await transaction.report(insurer, period.label)
+    return await transaction.figures(insurer, period, closed_at=None) if stored is None else stored.message.report
+
+
+def _find(directory: Directory, insurer: str, label: str | None, now: datetime) -> tuple[Period | None, Period]:
+    """Find a period that has begun, and the one before it; without a label the running one."""
+    begun = [None, *takewhile(lambda period: period.begins <= now, periods_of(directory, insurer))]
+    for period, before in pairwise(reversed(begun)):
+        if period is not None and label in (None, period.label):
+            return before, period
+    if begun[-1] is None:
+        raise UnknownPeriod(f"{insurer} is not a registered insurer")
+    known = [period.label for period in begun if period is not None]
+    raise UnknownPeriod(f"{insurer} has no period {label}; it has {', '.join(known[-6:])}")

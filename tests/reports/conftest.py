@@ -1,0 +1,130 @@
+"""A Claimbus of its own for reports, so that what these tests put into its history is in nobody else's."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from pydantic import SecretStr
+
+from operations.connection import Connection
+from operations.provisioning import provision_companies
+from operations.stack import Stack
+from services.reporting.progress import Progress, Waiting
+from services.reporting.store import Store, Transaction
+from shared.contract.envelope import Outgoing
+from shared.contract.topics import DIRECTORY, OPERATOR
+from shared.runtime.database import engine_for
+from shared.runtime.settings import DatabaseSettings, KafkaSettings
+
+T = TypeVar("T")
+
+
+class Reporting:
+    """A stack whose services are all real; a test can write to its topics what the services before reporting would."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.connection: Connection = stack.connection
+        self.connection_file = stack.folder / "connection.json"
+        self.connection.save(self.connection_file)
+
+    def companies(self, *ids: str) -> None:
+        """Make the companies' topics."""
+        provision_companies(self.connection, ids)
+        self.connection.save(self.connection_file)
+
+    def backdate_directory(self) -> None:
+        """Have the directory's messages keep the times that they are written with, so that they can be in the past."""
+        resource = ConfigResource(
+            ResourceType.TOPIC,
+            DIRECTORY.name,
+            incremental_configs=[
+                ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+            ],
+        )
+        admin = AdminClient(self.connection.client())
+        for done in admin.incremental_alter_configs([resource]).values():
+            done.result(timeout=30)
+
+    def publish(self, messages: Iterable[Outgoing], at: datetime | None = None) -> None:
+        """Write messages, as the operator, who may; `at` counts only where the topic keeps it."""
+        producer = Producer(self.connection.client() | {"acks": "all", "enable.idempotence": True, "linger.ms": 20})
+        timestamp = {"timestamp": int(at.timestamp() * 1000)} if at else {}
+        for message in messages:
+            while True:
+                try:
+                    producer.produce(
+                        message.topic,
+                        message.value,
+                        key=message.key,
+                        headers=list(message.headers),
+                        **timestamp,  # type: ignore[arg-type]
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+
+    def operator(self) -> dict[str, Any]:
+        """Tell how to reach the brokers as the operator, who may see all."""
+        return {
+            "bootstrap_servers": self.connection.bootstrap_servers,
+            "username": OPERATOR,
+            "password": SecretStr(self.connection.companies[OPERATOR].password),
+        }
+
+    def progress(self) -> Progress:
+        """Follow the groups."""
+        return Progress(KafkaSettings(**self.operator()))
+
+    def all_read(self) -> None:
+        """Wait until reporting has read everything that there is now."""
+        asyncio.run(self._all_read())
+
+    async def _all_read(self) -> None:
+        progress = self.progress()
+        async with asyncio.timeout(120):
+            while isinstance(await progress.passed(None), Waiting):  # noqa: ASYNC110 - no event tells of another process
+                await asyncio.sleep(0.1)
+        await progress.stop()
+
+    def in_database(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do something in a transaction of the reporting database."""
+        return asyncio.run(self._in_database(do))
+
+    async def _in_database(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
+        engine = engine_for(DatabaseSettings(database_url=SecretStr(self.connection.databases["reporting"])))
+        try:
+            async with Store(engine).transaction() as transaction:
+                return await do(transaction)
+        finally:
+            await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def reporting() -> Iterator[Reporting]:
+    """A stack for each file of tests, that looks often whether it can close a period."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("CLAIMBUS_CLOSE_EVERY_S", "0.3")
+        monkeypatch.setenv("CLAIMBUS_CLOCKS_DIFFER_S", "0.5")
+        yield from _running()
+
+
+def _running() -> Iterator[Reporting]:
+    folder = Path(tempfile.mkdtemp(prefix="claimbus-reports-"))
+    folder.chmod(0o711)
+    stack = Stack(folder)
+    try:
+        stack.start()
+        yield Reporting(stack)
+    finally:
+        stack.stop()
+        shutil.rmtree(folder)

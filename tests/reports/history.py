@@ -1,0 +1,311 @@
+"""Three months of claims, drawn at random, as a plain list; the messages that tell of them; and what reports must say.
+
+The answer is counted from the list, by the local dates of its moments, and shares no code with the service.
+"""
+
+import random
+import statistics
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from shared.contract import events as e
+from shared.contract.codes import Code
+from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
+from shared.contract.outcomes import RequestRefused
+
+OSLO, ST_JOHNS = "Europe/Oslo", "America/St_Johns"
+WEEKLY, MONTHLY, CHANGING = "ukentlig-forsikring", "maanedlig-forsikring", "skiftende-forsikring"
+ZONES = {WEEKLY: OSLO, MONTHLY: ST_JOHNS, CHANGING: OSLO}
+PARTNERS = ("vest-skadeservice", "nord-ror")
+OFFICES = {f"{partner}-{n}": partner for partner in PARTNERS for n in range(1, 5)}
+
+REGISTERED = datetime(2025, 9, 3, 9, 30, tzinfo=UTC)
+"""A Wednesday: the first period of each insurer is short."""
+CHANGED = datetime(2025, 10, 8, 12, tzinfo=UTC)
+"""When the changing insurer went from weeks to months; weeks go on until the Monday after."""
+LAST_WEEK_ENDED = date(2025, 10, 13)
+END = datetime(2025, 11, 30, 23, tzinfo=UTC)
+"""Midnight after a Sunday and a month, in Oslo."""
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Plan:
+    """What happened to one claim, in order."""
+
+    id: uuid.UUID
+    insurer: str
+    office: str
+    cause: Cause
+    inside: bool
+    created: datetime
+    tasks: list[uuid.UUID]
+    happened: list[tuple[datetime, str, Any]] = field(default_factory=list)
+    """The moment; amended, assigned, reported, converted, linked, unlinked, cancelled, budget, failed; the subject."""
+
+
+@dataclass
+class Refused:
+    """A creation request that was refused; some name no insurer that there is."""
+
+    company: str
+    id: str
+    insurer: str | None
+    at: datetime
+    code: Code
+
+
+def draw(claims: int, refused: int, seed: int) -> tuple[list[Plan], list[Refused]]:
+    """Draw a history."""
+    dice = random.Random(seed)
+    plans = [_plan(dice, n) for n in range(claims)]
+    codes = [Code.INSIDE_OFFICE_HOURS, Code.NEVER_PERMITTED, Code.INVALID_REQUEST, Code.CLAIM_NUMBER_TAKEN]
+    return plans, [
+        Refused(
+            dice.choice(PARTNERS),
+            f"r-{n}",
+            dice.choice([*ZONES, None]),
+            _moment(dice, REGISTERED, END),
+            dice.choice(codes),
+        )
+        for n in range(refused)
+    ]
+
+
+def _moment(dice: random.Random, begins: datetime, ends: datetime) -> datetime:
+    """Draw a moment with the milliseconds of an append time; some at the very edges of local days."""
+    at = begins + timedelta(milliseconds=dice.randrange(int((ends - begins) / timedelta(milliseconds=1))))
+    if dice.random() < 0.1:
+        midnight = datetime.combine(at.date(), datetime.min.time(), ZoneInfo(dice.choice([OSLO, ST_JOHNS])))
+        edge = midnight.astimezone(UTC) - timedelta(milliseconds=dice.choice([0, 1]))
+        return edge if begins <= edge < ends else at
+    return at
+
+
+def _plan(dice: random.Random, n: int) -> Plan:
+    plan = Plan(
+        id=uuid.uuid5(uuid.NAMESPACE_URL, f"claim-{n}"),
+        insurer=dice.choice(list(ZONES)),
+        office=dice.choice(list(OFFICES)),
+        cause=dice.choice(list(Cause)),
+        inside=dice.random() < 0.3,
+        created=_moment(dice, REGISTERED, END),
+        tasks=[uuid.uuid5(uuid.NAMESPACE_URL, f"task-{n}-{k}") for k in range(dice.randrange(3))],
+    )
+    at, state, known = plan.created, "temporary", list(plan.tasks)
+    for k in range(dice.randrange(7)):
+        at = at + timedelta(milliseconds=round(dice.expovariate(1 / (4 * 86_400_000))) + 1)
+        if at >= END:
+            break
+        what = _what(dice, state, known)
+        about: Any = None
+        if what == "assigned":
+            about = uuid.uuid5(uuid.NAMESPACE_URL, f"later-{n}-{k}")
+            known.append(about)
+        elif what == "reported":
+            about = dice.choice(known)
+        elif what == "amended":
+            about = dice.choice([*Cause, None])
+        plan.happened.append((at, what, about))
+        state = _BECOMES.get(what, state)
+    return plan
+
+
+_BECOMES = {"converted": "normal", "linked": "linked", "cancelled": "over", "unlinked": "temporary"}
+
+
+def _what(dice: random.Random, state: str, known: list[uuid.UUID]) -> str:
+    """Draw what happens next; a claim goes on being worked on after it is normal or linked."""
+    if state == "linked" and dice.random() < 0.5:
+        return "unlinked"
+    ends = {"temporary": ["converted", "converted", "linked", "linked", "cancelled"], "normal": ["cancelled"]}
+    if dice.random() < 0.5 and state in ends:
+        return dice.choice(ends[state])
+    return dice.choice(["amended", "assigned", "budget", "failed", *(["reported"] * 3 if known else [])])
+
+
+# The messages
+
+
+def _incident(cause: Cause) -> Incident:
+    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
+    return Incident(date=date(2025, 9, 1), cause=cause, address=address)
+
+
+HOLDER = Policyholder(name="Anne Berg", phone="+4791234567")
+
+
+def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
+    """Tell the claim's events, as claims publishes them."""
+    target = uuid.uuid5(uuid.NAMESPACE_URL, "target")
+    partner = OFFICES[plan.office]
+    for version, (at, what, about) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
+        says: Json = {
+            "claim_id": plan.id,
+            "version": version,
+            "insurer": plan.insurer,
+            "at": at,
+            "actor": Actor(company=partner),
+            "audience": sorted({plan.insurer, partner}),
+        }
+        link: Json = {"link_id": plan.id, "target_claim_id": target}
+        if what == "created":
+            yield e.TemporaryClaimCreated(
+                **says,
+                claim_number=f"Midlertidig {plan.id}",
+                company=partner,
+                office=plan.office,
+                incident=_incident(plan.cause),
+                policyholder=HOLDER,
+                tasks=[_task(task, plan) for task in plan.tasks],
+                inside_office_hours=plan.inside,
+                time_zone=ZONES[plan.insurer],
+            )
+        elif what == "amended":
+            before = e.ClaimContent(incident=_incident(Cause.OTHER), policy_number="1")
+            after = e.ClaimContent(policy_number="2", incident=None if about is None else _incident(about))
+            yield e.ClaimAmended(**says, before=before, after=after)
+        elif what == "assigned":
+            yield e.TaskAssigned(
+                **says,
+                task=_task(about, plan),
+                claim_number="1",
+                incident=_incident(plan.cause),
+                policyholder=HOLDER,
+            )
+        elif what == "reported":
+            yield e.TaskReported(**says, task_id=about, report=e.Report(report_id=uuid.uuid4(), text="Tørket."))
+        elif what == "converted":
+            yield e.ClaimConverted(**says, claim_number="1", previous_claim_number="Midlertidig", handler="kari")
+        elif what == "linked":
+            yield e.ClaimLinked(**says, **link)
+        elif what == "unlinked":
+            yield e.ClaimUnlinked(**says, **link, tasks=[])
+        elif what == "cancelled":
+            yield e.ClaimCancelled(**says)
+        elif what == "budget":
+            yield e.BudgetApproved(**says, task_id=target, amount="1", currency="NOK")
+        elif what == "failed":
+            yield e.LinkFailed(**says, **link, reason="target_not_linkable")
+
+
+def _task(id: uuid.UUID, plan: Plan) -> e.Task:
+    return e.Task(
+        task_id=id, kind=TaskKind.FIRST_AID, office=plan.office, company=OFFICES[plan.office], needs_budget=False
+    )
+
+
+def outcome_of(refused: Refused) -> RequestRefused:
+    """Tell the outcome of a refused request, as claims publishes it."""
+    return RequestRefused(
+        request_id=refused.id,
+        company=refused.company,
+        request_type="claimbus.create-temporary-claim.v1",
+        requested_at=refused.at,
+        code=refused.code,
+        message=refused.code.message,
+        insurer=refused.insurer,
+    )
+
+
+# The answer
+
+
+def period_of(insurer: str, at: datetime) -> str:
+    """Tell the period that a moment is in, by the calendar."""
+    day = at.astimezone(ZoneInfo(ZONES[insurer])).date()
+    weekly = insurer == WEEKLY or (insurer == CHANGING and day < LAST_WEEK_ENDED)
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02}" if weekly else f"{day.year}-{day.month:02}"
+
+
+def periods_of(insurer: str) -> list[str]:
+    """Tell an insurer's periods, in order, to the end of the history."""
+    days = ((REGISTERED + timedelta(hours=n)) for n in range(int((END - REGISTERED) / timedelta(hours=1))))
+    return list(dict.fromkeys(period_of(insurer, day) for day in days))
+
+
+def answers(plans: list[Plan], refused: list[Refused], insurer: str) -> dict[str, Json]:
+    """Count what each report of an insurer must say, in its JSON, without when it is from, to and closed."""
+    order = {label: n for n, label in enumerate(periods_of(insurer))}
+    mine = [plan for plan in plans if plan.insurer == insurer]
+    return {
+        label: _answer(
+            label, order, mine, [r for r in refused if r.insurer == insurer and period_of(insurer, r.at) == label]
+        )
+        for label in order
+    }
+
+
+def _answer(label: str, order: dict[str, int], plans: list[Plan], refused: list[Refused]) -> Json:
+    now = order[label]
+    created: list[Plan] = []
+    causes: Counter[str] = Counter()
+    ended: dict[str, list[float]] = {"converted": [], "linked": [], "cancelled": []}
+    waiting = assigned = reported = 0
+    for plan in plans:
+        begun = order[period_of(plan.insurer, plan.created)]
+        if begun > now:
+            continue
+        cause, state, state_at, state_in = plan.cause, "temporary", plan.created, begun
+        unreported = set(plan.tasks)
+        if begun == now:
+            created.append(plan)
+            assigned += len(plan.tasks)
+        for at, what, about in plan.happened:
+            then = order[period_of(plan.insurer, at)]
+            if then > now:
+                break
+            if state == "temporary":
+                if what == "amended":
+                    cause = about or cause
+                if what == "assigned":
+                    unreported.add(about)
+                    assigned += then == now
+                if what == "reported" and about in unreported:
+                    unreported.remove(about)
+                    reported += then == now
+            if (state == "temporary" and what in ended) or (state == "linked" and what == "unlinked"):
+                state, state_at, state_in = ("temporary" if what == "unlinked" else what), at, then
+        if begun == now:
+            causes[cause.value] += 1
+        if state == "temporary":
+            waiting += 1
+        elif state_in == now:
+            ended[state].append((state_at - plan.created).total_seconds())
+    inside = sum(plan.inside for plan in created)
+    codes = Counter(r.code.value for r in refused)
+    return {
+        "created": {
+            "total": len(created),
+            "inside_office_hours": inside,
+            "outside_office_hours": len(created) - inside,
+            "by_office": dict(Counter(plan.office for plan in created)),
+            "by_cause": dict(causes),
+        },
+        "refused": {"total": len(refused), "by_code": dict(codes)},
+        **{how: len(seconds) for how, seconds in ended.items()},
+        "waiting": waiting,
+        "time_to_converted": _times(ended["converted"]),
+        "time_to_linked": _times(ended["linked"]),
+        "tasks": {"assigned": assigned, "reported": reported},
+    }
+
+
+def _times(seconds: list[float]) -> Json:
+    if not seconds:
+        return {"median_s": None, "p90_s": None}
+    tenths = statistics.quantiles(seconds, n=10, method="inclusive") if len(seconds) > 1 else seconds * 9
+    # Reports have milliseconds; in which direction a half is rounded is nobody's concern.
+    return {
+        "median_s": pytest.approx(statistics.median(seconds), abs=0.000_51),
+        "p90_s": pytest.approx(tenths[8], abs=0.000_51),
+    }
