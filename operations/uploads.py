@@ -1,6 +1,7 @@
 """Uploading files over the portal's calls, as a company's own system would (contract: Media)."""
 
 import hashlib
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic_core import from_json, to_json
 from operations.connection import Connection
 
 _TIMEOUT_S = 60
+_HEARD_WITHIN_S = 20
+_LOOK_EVERY_S = 0.1
 
 
 class NotUploaded(Exception):
@@ -36,6 +39,18 @@ def fetch(connection: Connection, company: str, media_id: str) -> bytes:
     request = urllib.request.Request(f"{connection.portal}/api/media/{media_id}")  # noqa: S310
     request.add_header("authorization", f"Bearer {connection.companies[company].token}")
     return _answer(request)
+
+
+def fetch_when_there(connection: Connection, company: str, media_id: str) -> bytes:
+    """Fetch a file of an event that has just come, of which the portal may hear a moment later. Raises NotUploaded."""
+    deadline = time.monotonic() + _HEARD_WITHIN_S
+    while True:
+        try:
+            return fetch(connection, company, media_id)
+        except NotUploaded:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _call(method: str, address: str, body: bytes, token: str | None = None) -> dict[str, Any]:

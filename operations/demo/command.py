@@ -17,6 +17,7 @@ from operations.embedded import NotStarted
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.stack import NotUp, running
 from operations.up import Told, serve, until_told
+from operations.uploads import NotUploaded
 
 DIRECTORY = Path(__file__).parent / "directory.yaml"
 
@@ -45,8 +46,10 @@ def demo(
                 steps.append(step)
                 try:
                     play(step)
-                except NoAnswer as missing:
+                except (NoAnswer, NotUploaded) as missing:
                     step.failures.append(str(missing))
+                except KeyError as missing:  # what came back lacks what the step looks at
+                    step.failures.append(f"a field {missing} in the answer")
                 if not as_json:
                     _tell(len(steps), step)
             story.close()

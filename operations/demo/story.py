@@ -1,5 +1,6 @@
 """The steps of the demo: what is sent, what must come back. Each is a promise of the product, cited by its rule."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from confluent_kafka import KafkaException
 from operations.bus import Company, Delivered, NewRequest
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
+from operations.demo.files import document, photo
+from operations.uploads import fetch_when_there, upload
 from services.permissions.office_hours import holiday_name
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
@@ -54,6 +57,8 @@ class Story:
         self.partner = Company(connection, PARTNER)
         self.other = Company(connection, OTHER_PARTNER)
         self._accepted: Delivered
+        self._linkable: Delivered
+        self._files: list[dict[str, Any]]
         self._night: Delivered
 
     def close(self) -> None:
@@ -85,6 +90,10 @@ class Story:
             ("The partner reports on its first-aid task (rule 11)", self.reported),
             ("Claimbus suggests to the insurer which normal claim it may belong to (rules 10 and 15)", self.suggested),
             ("The insurer makes the claim a normal one (rule 14)", self.converted),
+            ("The partner uploads photos and a document and reports them; a forged key is refused", self.media),
+            ("The insurer links the claim to the one that exists, files and all (rule 15)", self.linked),
+            ("What the partner reports later lands on that claim, and the answer says so (rule 17)", self.late),
+            ("The insurer takes the link back; the claim is temporary again with all of it", self.unlinked),
             ("The insurer takes out a hoax; nobody can report on it any more (rule 14)", self.cancelled),
         ]
 
@@ -238,6 +247,66 @@ class Story:
         again = NewRequest("convert-to-normal", conversion | {"claim_number": "2026-000124"})
         step.expect("twice is refused", self._ask(step, self.insurer, again).body.get("code") == "not_temporary")
 
+    def media(self, step: Step) -> None:
+        """Three files, verified when they are uploaded and named by the key that says so."""
+        outcome = self._linkable = self._ask(step, self.partner, creation("vest-bergen", tasks=[{"kind": "first_aid"}]))
+        files = [
+            upload(self._connection, PARTNER, name, content_type, content)
+            for name, content_type, content in (
+                ("kjeller.png", "image/png", photo()),
+                ("vegg.png", "image/png", photo()),
+                ("besiktigelse.pdf", "application/pdf", document()),
+            )
+        ]
+        step.lines += [f"{PARTNER} ▶ {file['name']}, {file['size']} bytes" for file in files]
+        report = {"claim_id": outcome.body["claim_id"], "task_id": outcome.body["task_ids"][0], "text": "Tømt."}
+        forged = {**files[0], "key": files[0]["key"].replace(".", "x.")}
+        refused = self._ask(step, self.partner, NewRequest("report-task", {**report, "media": [forged]}))
+        step.expect("refused with media_missing", refused.body.get("code") == "media_missing")
+        step.expect(
+            "accepted", self._ask(step, self.partner, NewRequest("report-task", {**report, "media": files})).accepted
+        )
+        told = self._event(step, self.insurer, "task-reported", outcome.body["claim_id"])
+        self._files = told.body["report"]["media"]
+        step.expect("the insurer knows all three", [m["sha256"] for m in self._files] == [f["sha256"] for f in files])
+
+    def linked(self, step: Step) -> None:
+        """Verified copies on the target, the source cancelled, both histories point to each other."""
+        source, target = self._linkable.body["claim_id"], self._accepted.body["claim_id"]
+        request = NewRequest(
+            "link-claim", {"claim_id": source, "target_claim_number": "2026-000123"}, actor="Kari Holm"
+        )
+        step.expect("accepted", self._ask(step, self.insurer, request).accepted)
+        imported = self._event(step, self.insurer, "content-imported", target).body
+        linked = self._event(step, self.insurer, "claim-linked", source).body
+        step.expect("the cancelled claim points to the other", linked["target_claim_id"] == target)
+        step.expect("and the other to the cancelled one", imported["source_claim_id"] == source)
+        copies = [media for task in imported["tasks"] for report in task["reports"] for media in report["media"]]
+        contents = [fetch_when_there(self._connection, INSURER, copy["media_id"]) for copy in copies]
+        digests = [hashlib.sha256(content).hexdigest() for content in contents]
+        step.expect("three copies with equal SHA-256", digests == [media["sha256"] for media in self._files])
+
+    def late(self, step: Step) -> None:
+        """Redirected."""
+        body = {"claim_id": self._linkable.body["claim_id"], "task_id": self._linkable.body["task_ids"][0]}
+        outcome = self._ask(step, self.partner, NewRequest("report-task", {**body, "text": "Tørket."}))
+        target = self._accepted.body["claim_id"]
+        step.expect("redirected_to the other claim", outcome.body.get("redirected_to") == target)
+        told = self._event(step, self.insurer, "content-imported", target, part=2)
+        step.expect("where it is now", told.body["tasks"][0]["reports"][0]["text"] == "Tørket.")
+
+    def unlinked(self, step: Step) -> None:
+        """Withdrawn from the target, with a note in its history."""
+        source, target = self._linkable.body["claim_id"], self._accepted.body["claim_id"]
+        outcome = self._ask(step, self.insurer, NewRequest("unlink-claim", {"claim_id": source}, actor="Kari Holm"))
+        step.expect("accepted", outcome.accepted)
+        withdrawn = self._event(step, self.insurer, "content-withdrawn", target)
+        step.expect("the other claim has given it up", withdrawn.body["source_claim_id"] == source)
+        self._event(step, self.partner, "claim-unlinked", source)
+        body = {"claim_id": source, "task_id": self._linkable.body["task_ids"][0], "text": "Ferdig.", "finished": True}
+        again = self._ask(step, self.partner, NewRequest("report-task", body))
+        step.expect("reports stay with it again", again.accepted and "redirected_to" not in again.body)
+
     def cancelled(self, step: Step) -> None:
         """The claim is out."""
         claim = self._night.body["claim_id"]
@@ -253,9 +322,10 @@ class Story:
         step.came(company.id, outcome)
         return outcome
 
-    def _event(self, step: Step, company: Company, name: str, claim_id: str) -> Delivered:
+    def _event(self, step: Step, company: Company, name: str, claim_id: str, **says: Any) -> Delivered:
         def found() -> Iterator[Delivered]:
-            return (m for m in company.received if m.type == name and m.body["claim_id"] == claim_id)
+            wanted = {"claim_id": claim_id, **says}.items()
+            return (m for m in company.received if m.type == name and wanted <= m.body.items())
 
         company.wait_until(lambda _: any(found()), what=name)
         event = next(found())

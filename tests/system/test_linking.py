@@ -5,8 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
+
 from operations.bus import Company, Delivered, NewRequest
-from tests.world import World
+from operations.demo.files import document, photo
+from operations.stack import Stack
+from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
+from shared.media_keys import stored
+from tests.world import World, wait_until
 
 FIRST_AID = {"kind": "first_aid"}
 
@@ -75,6 +81,39 @@ def test_a_claim_is_linked_with_its_reports_and_both_histories_point_to_each_oth
     (late,) = world.partner.ask(report(claim, "Tørket"))
     assert late.body["redirected_to"] == target
     world.insurer.wait_until(lambda _: texts_on(world.insurer, target)["Tørket"] == 1, what="the late report")
+
+
+def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_the_link_is_taken_back(
+    stack: Stack, world: World
+) -> None:
+    claim = world.create(tasks=[FIRST_AID])
+    source, (target, _) = claim.body["claim_id"], register(world)
+    contents = [photo(), photo(), document()]
+    files = [
+        upload(world.connection, world.partner_id, f"fil-{n}", kind, content)
+        for n, (kind, content) in enumerate(zip(("image/png", "image/png", "application/pdf"), contents, strict=True))
+    ]
+    assert world.partner.ask(report(claim, "Pumpet", media=files))[0].accepted
+    assert world.insurer.ask(link(claim, target))[0].accepted
+    world.event(world.insurer, "claim-linked", source)
+    (task,) = world.event(world.insurer, "content-imported", target).body["tasks"]
+    (made,) = task["reports"]
+    copies = [media["media_id"] for media in made["media"]]
+    assert [media["sha256"] for media in made["media"]] == [file["sha256"] for file in files]
+    for who in (world.insurer_id, world.partner_id):
+        assert [fetch_when_there(world.connection, who, copy) for copy in copies] == contents
+    late = {"claim_id": target, "task_id": task["task_id"], "media": [files[0]]}
+    assert world.partner.ask(NewRequest("report-task", late))[0].accepted
+    assert world.insurer.ask(NewRequest("unlink-claim", {"claim_id": source}))[0].accepted
+    back = world.event(world.insurer, "claim-unlinked", source)
+    (returned,) = (media for task in back.body["tasks"] for made in task["reports"] for media in made["media"])
+    assert fetch_when_there(world.connection, world.partner_id, returned["media_id"]) == contents[0]
+    kept = stack.folder / "media"
+    wait_until(lambda: not any((kept / stored(copy)).exists() for copy in copies), what="the copies to be removed")
+    with pytest.raises(NotUploaded, match="404"):
+        fetch(world.connection, world.insurer_id, copies[0])
+    first = world.event(world.insurer, "task-reported", source).body["report"]["media"][0]
+    assert fetch(world.connection, world.insurer_id, first["media_id"]) == contents[0]
 
 
 def test_a_link_is_taken_back(world: World) -> None:
