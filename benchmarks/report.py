@@ -1,6 +1,6 @@
 """How long closing a period takes for an insurer with a year of temporary claims, and how much memory.
 
-    python benchmarks/report.py [--claims 1000000] [--compare 100000]
+    .venv/bin/python -m benchmarks.report [--claims 1000000] [--compare 100000]
 
 Starts the embedded PostgreSQL in a temporary folder, migrates a reporting database, fills its tables with a generated
 year by SQL (claims, tasks, corrected causes, undone links, refusals), runs ANALYZE, and then makes reports through the

@@ -1,6 +1,7 @@
 """`claimbus report`: the report of temporary claims of an insurer's week or month (domain rules 18–20)."""
 
 import asyncio
+import json
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -114,7 +115,7 @@ def _content(found: PeriodReport, tables: Tables, time_zone: str, format: Format
     if format is Format.CSV:
         return csv_of(found, tables)
     if format is Format.JSON:
-        return found.model_dump_json(by_alias=True, indent=2).encode()
+        return json.dumps(found.document(), ensure_ascii=False, indent=2).encode()
     with out.capture() as captured:
         _tell(tables)
     return captured.get().encode()
