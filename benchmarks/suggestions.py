@@ -156,7 +156,7 @@ class Country:
     # Claims
 
     def _make_normals(self) -> None:
-        """Two in five in a storm, the others on any day of three years."""
+        """At most two in five in a storm, the others on any day of three years."""
         chance = self._chance
         self._of: dict[UUID, Household] = {}
         self._in_storm: set[UUID] = set()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import SecretStr
 from rich.progress import Progress as ProgressBar
 from rich.status import Status
@@ -20,14 +20,15 @@ from operations.report import reporting_database
 from services.claims.store import Recorded, recorded_claims
 from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store
-from shared.contract.topics import OPERATOR
+from services.suggestions.store import forget_claims
+from shared.contract.topics import CLAIM_EVENTS, OPERATOR
 from shared.runtime.database import DatabaseAway, engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
 
 _LOOK_EVERY_S = 0.2
 _OUTCOMES_S = 120.0
 _STANDSTILL_S = 120.0
-_AGAIN = "until it is run again to its end, no report is made"
+_KAFKA_S = 15.0
 
 
 class NotRebuilt(Exception):
@@ -38,6 +39,13 @@ class ReadModel(StrEnum):
     """What can be made again."""
 
     REPORTING = "reporting"
+    SUGGESTIONS = "suggestions"
+
+    @property
+    def until_run_again(self) -> str:
+        """What is missing while a rebuild has not come to its end."""
+        missing = "no report is made" if self is ReadModel.REPORTING else "some claims have no suggestions"
+        return f"until it is run again to its end, {missing}"
 
 
 def rebuild(
@@ -48,19 +56,21 @@ def rebuild(
     """Empty a read model and have every claim sent to it again; reports that are made stay as they are."""
     try:
         connection = load_connection(connection_file)
-        sent = asyncio.run(rebuild_reporting(connection))
+        again = rebuild_reporting if read_model is ReadModel.REPORTING else rebuild_suggestions
+        sent = asyncio.run(again(connection))
     except Unreachable as error:
         fail(error)
     except (NotRebuilt, NoAnswer) as error:
-        fail(f"{error}; {_AGAIN}")
+        fail(f"{error}; {read_model.until_run_again}")
     except (OSError, TimeoutError, DatabaseAway):
-        fail(f"a database or the bus does not answer; if it was begun, {_AGAIN}")
+        fail(f"a database or the bus does not answer; if it was begun, {read_model.until_run_again}")
     except KafkaException as error:
-        fail(f"the bus cannot be reached: {error.args[0].str()}; {_AGAIN}")
+        fail(f"the bus cannot be reached: {error.args[0].str()}; {read_model.until_run_again}")
     if as_json:
         print_json({"read_model": read_model, "claims": sent.claims, "refused_requests": sent.refused})
         return
-    out.print(f"{read_model} is made again from {sent.claims} claims and {sent.refused} refused requests", markup=False)
+    refused = f" and {sent.refused} refused requests" if read_model is ReadModel.REPORTING else ""
+    out.print(f"{read_model} is made again from {sent.claims} claims{refused}", markup=False)
 
 
 class Sent:
@@ -72,9 +82,7 @@ class Sent:
 
 async def rebuild_reporting(connection: Connection) -> Sent:
     """Make what reports are counted from again. Raises Unreachable, NotRebuilt, NoAnswer, DatabaseAway."""
-    claims_database = connection.databases.get("claims")
-    if claims_database is None:
-        raise Unreachable("the connection does not say where the claims database is (databases.claims)")
+    claims_database = _claims_database(connection)
     engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
     rebuild = str(uuid.uuid4())
     store = Store(engine)
@@ -82,7 +90,7 @@ async def rebuild_reporting(connection: Connection) -> Sent:
         with Company(connection, OPERATOR) as operator:
             async with store.transaction(unlimited=True) as transaction:
                 await transaction.begin_rebuild(rebuild)
-            sent = await _send_all_again(operator, recorded_claims(claims_database), rebuild)
+            sent = await _send_all_again(operator, recorded_claims(claims_database), rebuild, ReadModel.REPORTING)
         await _until_read(connection)
         async with store.transaction() as transaction:
             if not await transaction.end_rebuild(rebuild):
@@ -92,12 +100,35 @@ async def rebuild_reporting(connection: Connection) -> Sent:
     return sent
 
 
-async def _send_all_again(operator: Company, recorded: AsyncIterator[list[Recorded]], rebuild: str) -> Sent:
+async def rebuild_suggestions(connection: Connection) -> Sent:
+    """Make what suggestions knows of claims again. Raises Unreachable, NotRebuilt, NoAnswer, DatabaseAway."""
+    claims_database = _claims_database(connection)
+    suggestions_database = connection.databases.get("suggestions")
+    if suggestions_database is None:
+        raise Unreachable("the connection does not say where the database of suggestions is (databases.suggestions)")
+    claims_only = ([c for c in some if c.refused is None] async for some in recorded_claims(claims_database))
+    with Company(connection, OPERATOR) as operator:
+        await forget_claims(suggestions_database)
+        sent = await _send_all_again(operator, claims_only, str(uuid.uuid4()), ReadModel.SUGGESTIONS)
+    await asyncio.to_thread(_until_suggestions_have_read, connection)
+    return sent
+
+
+def _claims_database(connection: Connection) -> str:
+    claims_database = connection.databases.get("claims")
+    if claims_database is None:
+        raise Unreachable("the connection does not say where the claims database is (databases.claims)")
+    return claims_database
+
+
+async def _send_all_again(
+    operator: Company, recorded: AsyncIterator[list[Recorded]], rebuild: str, reader: ReadModel
+) -> Sent:
     sent = Sent()
     with ProgressBar(console=err, transient=True) as bar:
         task = bar.add_task("sent again", total=None)
         async for claims in recorded:
-            requests = [_republish(claim, f"{rebuild}-{claim.claim_id}") for claim in claims]
+            requests = [_republish(claim, f"{rebuild}-{claim.claim_id}", reader) for claim in claims]
             outcomes = await asyncio.to_thread(operator.ask, *requests, timeout_s=_OUTCOMES_S)
             refused = [outcome for outcome in outcomes if not outcome.accepted]
             if refused:
@@ -109,12 +140,34 @@ async def _send_all_again(operator: Company, recorded: AsyncIterator[list[Record
     return sent
 
 
-def _republish(claim: Recorded, id: str) -> NewRequest:
-    body: dict[str, object] = {"claim_id": str(claim.claim_id), "reader": ReadModel.REPORTING}
+def _republish(claim: Recorded, id: str, reader: ReadModel) -> NewRequest:
+    body: dict[str, object] = {"claim_id": str(claim.claim_id), "reader": reader}
     if claim.refused is not None:
         company, request_id = claim.refused
         body["refused"] = {"company": company, "request_id": request_id}
     return NewRequest("republish-claim", body, id=id)
+
+
+def _until_suggestions_have_read(connection: Connection) -> None:
+    """Wait until suggestions has read all events that there are now. Raises NotRebuilt when it stands still."""
+    group = Consumer(connection.client() | {"group.id": ReadModel.SUGGESTIONS, "enable.auto.commit": False})
+    try:
+        partitions = [TopicPartition(CLAIM_EVENTS.name, number) for number in range(CLAIM_EVENTS.partitions)]
+        ends = [group.get_watermark_offsets(partition, timeout=_KAFKA_S)[1] for partition in partitions]
+        last, changed = -1, time.monotonic()
+        with err.status("suggestions reads") as status:
+            while left := sum(
+                max(0, end - max(0, at.offset))
+                for end, at in zip(ends, group.committed(partitions, timeout=_KAFKA_S), strict=True)
+            ):
+                if left != last:
+                    last, changed = left, time.monotonic()
+                if time.monotonic() - changed > _STANDSTILL_S:
+                    raise NotRebuilt(f"suggestions does not read: {left} events wait for it")
+                status.update(f"suggestions reads: {left} events left")
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        group.close()
 
 
 async def _until_read(connection: Connection) -> None:

@@ -70,14 +70,18 @@ media = Table(
     "media",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("claim_id", Uuid, nullable=False),
+    Column("claim_id", Uuid, primary_key=True),
     Column("task_id", Uuid, nullable=False),
     Column("stored_as", Uuid, nullable=False),
     Column("name", Text, nullable=False),
     Column("content_type", Text, nullable=False),
     Index("media_of_task", "claim_id", "task_id"),
 )
-"""Each file of a claim, and the id under which the store has its bytes."""
+"""Each file of a claim, and the id under which the store has its bytes.
+
+When a link is taken back, a file that was reported at its target is the temporary claim's from then on, with the same
+id; which of the two claims' events are read first must not matter.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,7 @@ class MediaTables:
                     select(media.c.stored_as, media.c.name, media.c.content_type)
                     .join(media_claims, media_claims.c.claim_id == media.c.claim_id)
                     .where(media.c.id == id, media_claims.c.audience.any_() == company)
+                    .limit(1)
                 )
             ).one_or_none()
         return None if row is None else File(**row._mapping)
@@ -200,7 +205,7 @@ class _Changes:
     def __init__(self, versions: dict[UUID, int]) -> None:
         self._versions = versions
         self._audiences: dict[UUID, list[str]] = {}
-        self._files: dict[UUID, dict[str, Any]] = {}
+        self._files: dict[tuple[UUID, UUID], dict[str, Any]] = {}
         self._withdrawn: set[tuple[UUID, UUID]] = set()
 
     def take_in(self, event: ClaimEvent) -> None:
@@ -210,11 +215,13 @@ class _Changes:
         self._versions[event.claim_id] = event.version
         self._audiences[event.claim_id] = event.audience
         for file in _files_of(event):
-            self._files[file["id"]] = file
+            self._files[file["id"], file["claim_id"]] = file
         if isinstance(event, ContentWithdrawn):
             withdrawn = {(event.claim_id, task) for task in event.task_ids}
             self._withdrawn |= withdrawn
-            self._files = {id: f for id, f in self._files.items() if (f["claim_id"], f["task_id"]) not in withdrawn}
+            self._files = {
+                key: file for key, file in self._files.items() if (file["claim_id"], file["task_id"]) not in withdrawn
+            }
 
     async def write(self, connection: AsyncConnection) -> None:
         """Write it."""

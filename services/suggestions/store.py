@@ -322,6 +322,16 @@ class Answer:
     """None if there never was a suggestion."""
 
 
+async def forget_claims(database_url: str) -> None:
+    """Forget all claims, for a rebuild; what insurers were told stays, so that they are told of what differs."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
+    try:
+        async with transaction(engine) as connection:
+            await connection.execute(text("truncate claims, blocks, matches"))
+    finally:
+        await engine.dispose()
+
+
 async def suggestions_for(database_url: str, claim: str, insurer: str | None = None) -> list[Answer]:
     """Find what is suggested for a claim by its id or number; claims of several insurers can have the same number."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))

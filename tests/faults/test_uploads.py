@@ -24,11 +24,11 @@ def test_an_upload_that_the_portal_died_of_is_sent_again(stack: Stack, connectio
     media = stack.folder / "media"
     (portal,) = stack.of("portal")
 
-    half_sent(upload["upload_url"])
-    wait_until(lambda: any(media.glob(f"{incoming(upload['upload_id'])}*")), what="the first bytes to be written")
-    assert portal.pid is not None
-    os.kill(portal.pid, signal.SIGKILL)
-    wait_until(lambda: portal.pid is None, what="the portal to die")
+    with half_sent(upload["upload_url"]):
+        wait_until(lambda: any(media.glob(f"{incoming(upload['upload_id'])}*")), what="the first bytes to be written")
+        assert portal.pid is not None
+        os.kill(portal.pid, signal.SIGKILL)
+        wait_until(lambda: portal.pid is None, what="the portal to die")
     assert not (media / incoming(upload["upload_id"])).exists()
     stack.wait_until_ready()
 
@@ -39,13 +39,10 @@ def test_an_upload_that_the_portal_died_of_is_sent_again(stack: Stack, connectio
     assert httpx.post(complete, headers=token).status_code == 200
 
 
-def half_sent(url: str) -> None:
-    """Send the first half of the file's bytes, and keep the connection open."""
+def half_sent(url: str) -> socket.socket:
+    """Send the first half of the file's bytes; the connection stays open."""
     parts = urlsplit(url)
     connection = socket.create_connection((parts.hostname or "", parts.port or 80))
     head = f"PUT {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-length: {len(PDF)}\r\n\r\n"
     connection.sendall(head.encode() + PDF[: len(PDF) // 2])
-    OPEN.append(connection)
-
-
-OPEN: list[socket.socket] = []
+    return connection

@@ -455,44 +455,59 @@ def imported(media: ReportedMedia, copy: UUID) -> ContentImported:
     return ContentImported(**about(TARGET, 2, VEST), link_id=LINK, part=1, source_claim_id=CLAIM, tasks=[task])
 
 
+async def is_there(portal: Portal, id: UUID) -> bool:
+    """Whether the insurer, which may see every claim here, is given a file."""
+    answer = await portal.call("GET", f"/api/media/{id}", FJORD)
+    assert answer.status_code in {200, 302, 404}
+    return answer.status_code != 404
+
+
 async def test_a_link_s_copy_is_the_target_s_until_the_link_is_taken_back(portal: Portal) -> None:
-    content = photo()
-    id, event = reported(portal, await portal.upload(content))
+    id, event = reported(portal, await portal.upload(photo()))
     assert isinstance(event, TaskReported)
     (media,) = event.report.media
     copy = uuid4()
     await portal.files.copy(stored(media.stored_as), stored(copy), media.sha256)
-    await happened(portal, event, imported(media, copy))
-    assert (await portal.call("GET", f"/api/media/{copy}")).status_code in {200, 302}
-    late_id, late = reported(portal, await portal.upload(content), 3, TARGET)
-    assert isinstance(late, TaskReported)
+    import_ = imported(media, copy)
+    await happened(portal, event, import_)
+    assert await is_there(portal, copy)
     withdrawn = ContentWithdrawn(**about(TARGET, 4), link_id=LINK, source_claim_id=CLAIM, task_ids=[COPIED_TASK])
-    await happened(portal, late, withdrawn)
-    refused(await portal.call("GET", f"/api/media/{copy}"), 404, UploadCode.UNKNOWN_MEDIA)
-    refused(await portal.call("GET", f"/api/media/{late_id}"), 404, UploadCode.UNKNOWN_MEDIA)
-    assert (await portal.call("GET", f"/api/media/{id}")).status_code in {200, 302}
+    await happened(portal, withdrawn)
+    assert not await is_there(portal, copy)
+    assert await is_there(portal, id)
+    await happened(portal, import_)  # the same event once more, as after a crash
+    assert not await is_there(portal, copy)
 
-    task = (
-        imported(media, copy)
-        .tasks[0]
-        .model_copy(
-            update={
-                "task_id": TASK,
-                "source_task_id": COPIED_TASK,
-                "reports": [
-                    ImportedReport(
-                        report_id=late.report.report_id,
-                        source_report_id=late.report.report_id,
-                        media=[ImportedMedia(**dict(late.report.media[0]), source_media_id=late_id)],
-                        at=datetime.now(UTC),
-                        actor=Actor(company=VEST),
-                    )
-                ],
-            }
-        )
+
+@pytest.mark.parametrize("target_first", [True, False])
+async def test_a_file_reported_at_the_target_comes_along_when_the_link_is_taken_back(
+    on_folder: Portal, target_first: bool
+) -> None:
+    id, event = reported(on_folder, await on_folder.upload(photo()), 3, TARGET)
+    assert isinstance(event, TaskReported)
+    (media,) = event.report.media
+    moved = ImportedReport(
+        report_id=event.report.report_id,
+        source_report_id=event.report.report_id,
+        media=[ImportedMedia(**dict(media), source_media_id=id)],
+        at=datetime.now(UTC),
+        actor=Actor(company=VEST),
     )
-    await happened(portal, ClaimUnlinked(**about(CLAIM, 3, VEST), link_id=LINK, target_claim_id=TARGET, tasks=[task]))
-    assert (await portal.call("GET", f"/api/media/{late_id}")).status_code in {200, 302}
+    task = imported(media, id).tasks[0].model_copy(update={"task_id": TASK, "reports": [moved]})
+    withdrawn = ContentWithdrawn(**about(TARGET, 4), link_id=LINK, source_claim_id=CLAIM, task_ids=[COPIED_TASK])
+    unlinked = ClaimUnlinked(**about(CLAIM, 3, VEST), link_id=LINK, target_claim_id=TARGET, tasks=[task])
+    at_target: list[ClaimEvent] = [event, withdrawn]
+    for events in (at_target, [unlinked]) if target_first else ([unlinked], at_target):
+        await happened(on_folder, *events)
+    assert await is_there(on_folder, id)
+
+
+async def test_who_may_see_a_file_is_as_the_claim_s_newest_event_says(on_folder: Portal) -> None:
+    id, event = reported(on_folder, await on_folder.upload(photo()))
+    _, later = reported(on_folder, await on_folder.upload(photo()), 3, CLAIM, NORD)
+    await happened(on_folder, event, later)
+    await happened(on_folder, event)  # once more, as after a crash
+    assert (await on_folder.call("GET", f"/api/media/{id}", NORD)).status_code == 200
 
 
 async def test_an_upload_that_no_report_named_is_removed_and_a_named_one_stays(portal: Portal) -> None:

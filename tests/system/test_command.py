@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from operations.bus import Company, NewRequest
-from operations.connection import Connection
+from operations.connection import RUN_HERE, Connection
 from operations.embedded import free_port
 from operations.stack import Stack
-from shared.contract.topics import OPERATOR
+from shared.contract.topics import OPERATOR, TOPICS
 from tests.world import World, as_json, claimbus, wait_until
 
 DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
@@ -146,12 +146,7 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
     world.create()
     status = as_json(claimbus("status", "--json", "--connection-file", file))
     assert status["healthy"] is True
-    assert {s["service"]: s["health"] for s in status["services"]} == {
-        "permissions": ["ready"],
-        "claims": ["ready"],
-        "delivery": ["ready"],
-        "suggestions": ["ready"],
-    }
+    assert {s["service"]: s["health"] for s in status["services"]} == {service: ["ready"] for service in RUN_HERE}
     assert all(s["lag"] is not None for s in status["services"])
     assert status["temporary_claims"][world.insurer_id] == 1
 
@@ -208,7 +203,8 @@ def test_topics_prints_the_table_as_text_json_and_kubernetes_resources() -> None
         "prefix": False,
     } in table["acls"]
     resources = claimbus("topics", "--format", "kubernetes", "--company", "vest").stdout
-    assert resources.count("kind: KafkaTopic") == 6 + 4
+    shared_by_all = [topic for topic in TOPICS if not topic.per_company]
+    assert resources.count("kind: KafkaTopic") == len(shared_by_all) + 2 * 2
     assert "producerByteRate" in resources
 
 

@@ -185,6 +185,20 @@ def test_the_command_tells_the_suggestions_with_their_reasons(world: World, file
     assert "knows no claim no such claim" in unknown.stderr
 
 
+def test_a_rebuild_makes_again_what_is_known_while_all_goes_on(stack: Stack, world: World, file: Path) -> None:
+    claim = world.create().body["claim_id"]
+    first = register(world, "N-1")
+    wait_for(world, claim, [first])
+    asyncio.run(_forget(stack.connection.databases["suggestions"], [first, claim]))
+    rebuilt = as_json(claimbus("rebuild", "suggestions", "--json", "--connection-file", file))
+    assert rebuilt["claims"] >= 2
+    again = as_json(claimbus("suggest", claim, "--json", "--connection-file", file))
+    assert [suggestion["claim_id"] for suggestion in again["suggestions"]] == [first]
+    week_before = (datetime.now(UTC).date() - timedelta(days=8)).isoformat()
+    second = register(world, "N-2", incident={**_body(world)["incident"], "date": week_before})
+    wait_for(world, claim, [first, second])
+
+
 def test_claims_that_the_service_has_never_met_come_in_when_they_are_published_again(
     stack: Stack, world: World
 ) -> None:

@@ -33,7 +33,7 @@ def upgrade() -> None:
     op.create_table(
         "media",
         sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("claim_id", sa.Uuid, nullable=False),
+        sa.Column("claim_id", sa.Uuid, primary_key=True),
         sa.Column("task_id", sa.Uuid, nullable=False),
         sa.Column("stored_as", sa.Uuid, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
