@@ -22,7 +22,7 @@ from tests.reports.conftest import Reporting
 from tests.world import World, wait_until
 
 BEFORE, AFTER = 40, 25
-LOOKS = 20
+LOOKS = 8
 
 
 @pytest.fixture
