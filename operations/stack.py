@@ -127,6 +127,12 @@ class Instance:
         self._process.start()
         self._backoff.started()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, for good, and don't wait."""
+        self.wanted = False
+        if self._process is not None:
+            self._process.ask_to_stop()
+
     def stop(self) -> None:
         """Stop it cleanly, for good."""
         self.wanted = False
@@ -217,7 +223,7 @@ class Stack:
     def stop(self) -> None:
         """Stop it all: the services first, so that each finishes what it is in."""
         for instance in self.instances:
-            instance.wanted = False
+            instance.ask_to_stop()
         for instance in self.instances:
             instance.stop()
         for server in ("postgres", "kafka"):
