@@ -1,6 +1,9 @@
 """The steps of the demo: what is sent, what must come back. Each is a promise of the product, cited by its rule."""
 
+import asyncio
 import hashlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +16,8 @@ from operations.bus import Company, Delivered, NewRequest
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.demo.files import document, photo
+from operations.directory_view import directory_from_bus
+from operations.report import look_up
 from operations.uploads import fetch_when_there, upload
 from services.permissions.office_hours import holiday_name
 from shared.contract import ids
@@ -22,6 +27,8 @@ INSURER = "fjord-forsikring"
 PARTNER = "vest-skadeservice"
 OTHER_PARTNER = "nord-ror"
 _DENIED = "TOPIC_AUTHORIZATION_FAILED"
+_REPORT_S = 30.0
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass
@@ -95,6 +102,7 @@ class Story:
             ("What the partner reports later lands on that claim, and the answer says so (rule 17)", self.late),
             ("The insurer takes the link back; the claim is temporary again with all of it", self.unlinked),
             ("The insurer takes out a hoax; nobody can report on it any more (rule 14)", self.cancelled),
+            ("The report of the running week has all of it, marked preliminary (rules 18 to 20)", self.report),
         ]
 
     def never(self, step: Step) -> None:
@@ -315,6 +323,39 @@ class Story:
         task = NewRequest("assign-task", {"claim_id": claim, "kind": "first_aid"})
         refused = self._ask(step, self.partner, task)
         step.expect("a task is refused with already_cancelled", refused.body.get("code") == "already_cancelled")
+
+    def report(self, step: Step) -> None:
+        """Counted from the stream, and the same as what the companies were told."""
+        refusals = {
+            (m.body["company"], m.body["request_id"])
+            for company in (self.partner, self.other)
+            for m in company.received
+            if m.body.get("insurer") == INSURER and m.type == "request-refused"
+        }
+        events = Counter(name for name, _ in {(m.type, m.body.get("claim_id")) for m in self.insurer.received})
+        expected = {
+            "created": events["temporary-claim-created"],
+            "requests refused": len(refusals),
+            "converted": events["claim-converted"],
+            "linked": events["claim-linked"] - events["claim-unlinked"],
+            "cancelled": events["claim-cancelled"],
+        }
+        directory = directory_from_bus(self._connection)
+        deadline = time.monotonic() + _REPORT_S
+        while True:
+            report, _ = asyncio.run(look_up(self._connection, directory, INSURER, None))
+            found = {
+                "created": report.created.total,
+                "requests refused": report.refused.total,
+                **{name: getattr(report, name) for name in ("converted", "linked", "cancelled")},
+            }
+            if found == expected or time.monotonic() > deadline:
+                break
+            time.sleep(_LOOK_EVERY_S)
+        step.lines.append(f"claimbus report --insurer {INSURER} ▶ {report.period}")
+        for name, count in expected.items():
+            step.expect(f"{name}: {count}", found[name] == count)
+        step.expect("marked preliminary", report.preliminary)
 
     def _ask(self, step: Step, company: Company, request: NewRequest) -> Delivered:
         step.sent(company.id, request)

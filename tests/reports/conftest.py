@@ -109,9 +109,14 @@ class Reporting:
             await engine.dispose()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def reporting() -> Iterator[Reporting]:
-    """A stack for each file of tests, that looks often whether it can close a period."""
+    """A stack for these tests, that looks often whether it can close a period."""
+    yield from run_reporting()
+
+
+def run_reporting() -> Iterator[Reporting]:
+    """Run a stack, and nothing of it is left behind."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("CLAIMBUS_CLOSE_EVERY_S", "0.3")
         monkeypatch.setenv("CLAIMBUS_CLOCKS_DIFFER_S", "0.5")

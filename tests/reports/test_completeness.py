@@ -13,6 +13,7 @@ from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period
 from services.reporting.store import Store, Transaction
 from shared.contract.reports import Figures
+from shared.contract.topics import REQUESTS
 from shared.directory import Directory
 from shared.runtime.database import engine_for
 from shared.runtime.publishing import Publisher
@@ -50,6 +51,8 @@ def test_a_backlog_across_a_periods_end_is_counted_in_the_period_in_which_each_r
         return await progress.passed(ends)
 
     with asyncio.Runner() as runner:
+        to_be_read = runner.run(progress._targets((REQUESTS,), ends))
+        assert sum(n for p, n in to_be_read.items() if p.topic == REQUESTS.of(world.partner_id)) == BEFORE
         for service in services:  # each in turn is what the report waits for
             for _ in range(LOOKS):
                 waiting = runner.run(look())

@@ -7,7 +7,7 @@ topic `directory` keep the times that it is written with. Reporting, permissions
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ from shared.contract.requests import RegisterCompany, SetPortalSettings
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
-from tests.reports.conftest import Reporting
+from tests.reports.conftest import Reporting, run_reporting
 from tests.reports.history import (
     CHANGED,
     CHANGING,
@@ -54,6 +54,12 @@ from tests.world import as_json, claimbus, wait_until
 CLAIMS, REFUSED, SEED = 5000, 800, 6
 
 History = tuple[list[Plan], list[Refused]]
+
+
+@pytest.fixture(scope="module")
+def reporting() -> Iterator[Reporting]:
+    """A stack of its own: no company is registered in it today, before those of the past are."""
+    yield from run_reporting()
 
 
 @pytest.fixture(scope="module")
