@@ -14,9 +14,9 @@ from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.demo.files import document, photo
 from operations.uploads import fetch_when_there, upload
-from services.permissions.office_hours import holiday_name
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
+from shared.office_hours import holiday_name
 
 INSURER = "fjord-forsikring"
 PARTNER = "vest-skadeservice"
