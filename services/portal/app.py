@@ -20,7 +20,7 @@ from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
 from services.portal.web import Portal, web_app
 from shared.contract.envelope import Outgoing
-from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REQUEST_OUTCOMES
 from shared.media import MediaStore
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
 from shared.runtime.service import Service
@@ -54,7 +54,7 @@ def build() -> Service:
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS)
     @service.published_before_committed(read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:

@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import ClaimView, State, apply
-from services.portal.tables import answers, claims, history, listing, open_tasks, waiting
+from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
 from shared.contract.envelope import Undecodable, details_of, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.suggestions import LinkSuggested
 from shared.runtime.batches import Misconfigured
 from shared.runtime.logs import log
 from shared.runtime.records import Record
@@ -47,7 +48,7 @@ class PassedOver:
     """A message that is not for this read model."""
 
 
-Read = Happened | Outcome | PassedOver
+Read = Happened | Outcome | LinkSuggested | PassedOver
 
 
 def read(record: Record) -> Read:
@@ -59,6 +60,8 @@ def read(record: Record) -> Read:
         if envelope.type in OUTCOMES:
             outcome = OUTCOMES[envelope.type].model_validate_json(envelope.body)
             return outcome if outcome.request_id.startswith(ASKED_HERE) else PassedOver()
+        if envelope.type == LinkSuggested.type():
+            return LinkSuggested.model_validate_json(envelope.body)
         if envelope.type in CLAIM_EVENTS:
             event = CLAIM_EVENTS[envelope.type].model_validate_json(envelope.body)
             return Happened(event, dict(record.headers).get("ce_causationid", b"").decode())
@@ -124,6 +127,7 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> None:
         changes.take_in(item)
     await _save_claims(connection, changes)
     await _save_answers(connection, outcomes)
+    await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
     await _tell(connection, changes.changed, outcomes)
 
 
@@ -186,6 +190,30 @@ async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]
     ]
     await connection.execute(upsert(answers).on_conflict_do_nothing(), rows)
     await connection.execute(delete(answers).where(answers.c.answered_at < func.now() - _ANSWERS_KEPT))
+
+
+async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[LinkSuggested]) -> None:
+    if not suggested:
+        return
+    newest = {item.claim_id: item for item in sorted(suggested, key=lambda item: item.revision)}
+    rows = [
+        {
+            "claim_id": item.claim_id,
+            "insurer": item.insurer,
+            "revision": item.revision,
+            "suggested": item.json_bytes().decode(),
+        }
+        for _, item in sorted(newest.items())
+    ]
+    statement = upsert(suggestions)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[suggestions.c.claim_id],
+            set_={"revision": statement.excluded.revision, "suggested": statement.excluded.suggested},
+            where=suggestions.c.revision < statement.excluded.revision,
+        ),
+        rows,
+    )
 
 
 async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:

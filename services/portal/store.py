@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
-from services.portal.tables import answers, claims, history, listing, open_tasks, waiting
+from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.fields import TaskKind
 from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.suggestions import LinkSuggested, Suggestion
 from shared.runtime.database import transaction
 
 MOST_TASKS = 20
@@ -119,6 +120,15 @@ class Store:
         async with self.transaction() as connection:
             rows = [OpenTask(**{**row._mapping, "kind": TaskKind(row.kind)}) for row in await connection.execute(query)]
             return OpenTasks(rows, await connection.scalar(select(func.count()).select_from(some)) or 0)
+
+    async def suggestions(self, insurer: str, claim_id: UUID) -> Sequence[Suggestion]:
+        """Tell what a temporary claim may belong to, best first; for the insurer alone."""
+        query = select(suggestions.c.suggested).where(
+            suggestions.c.claim_id == claim_id, suggestions.c.insurer == insurer
+        )
+        async with self.transaction() as connection:
+            suggested = await connection.scalar(query)
+        return LinkSuggested.model_validate_json(suggested).suggestions if suggested is not None else []
 
     async def outcome(self, company: str, request_id: str) -> Outcome | None:
         """Find the outcome of a request that the company made in the portal."""

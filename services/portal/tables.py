@@ -1,6 +1,6 @@
 """The portal's tables: claims as pages show them, made from events alone, so that they can be thrown away."""
 
-from sqlalchemy import Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid, func
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData()
@@ -77,3 +77,13 @@ answers = Table(
     Column("answered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 """The outcomes of requests that were made in the portal, for the pages that wait for them."""
+
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("insurer", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("suggested", Text, nullable=False),
+)
+"""What a temporary claim may belong to: the newest list, for the insurer alone."""

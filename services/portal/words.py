@@ -75,6 +75,11 @@ def a_moment(at: datetime, zone: str, language: str) -> str:
     return f"{a_day(local.date(), language)} {local:%H:%M}"
 
 
+def a_day_of_the_year(day: date, language: str) -> str:
+    """Write a date without its year."""
+    return dates.format_date(day, format="d. MMM" if language == DEFAULT else "d MMM", locale=language)
+
+
 def a_short_day(day: date) -> str:
     """Write a date in numbers."""
     return f"{day:%d.%m.%Y}"

@@ -140,6 +140,21 @@ def test_only_a_claim_of_the_insurer_can_be_the_target(world: World, browse: Bro
         assert answer.status == 404
 
 
+def test_claims_that_look_alike_are_suggested_first_with_their_reasons(world: World, browse: Browse) -> None:
+    created = world.creation().body
+    assert isinstance(created, dict)
+    same = {name: created[name] for name in ("incident", "policyholder")}
+    body = {"claim_number": "F-2026-9", "handler": world.handler, **same}
+    world.insurer.ask(NewRequest("register-claim", body))
+    register(world, "F-2026-8", cause="fire")
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning")
+    suggestions = page.get_by_role("region", name="Forslag")
+    expect(suggestions).to_be_visible()
+    suggestions.get_by_role("link", name="F-2026-9").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("F-2026-9?")
+
+
 def test_a_task_of_a_normal_claim_offers_no_link(world: World, browse: Browse) -> None:
     claim = world.create().body["claim_id"]
     world.insurer.ask(

@@ -32,14 +32,19 @@ async def send(
     *,
     done: str,
     to: Callable[[UUID], str],
+    first: Mapping[str, str] | None = None,
     **context: Any,
 ) -> Response:
-    """Send what was typed; `to` is where to go on to, of the claim that it is about."""
+    """Send what was typed; `to` is where to go on to, of the claim that it is about.
+
+    `first` is what the page's other forms begin with.
+    """
     values = typed((await request.form()).multi_items())
     try:
         wish = read(values)
     except WrongForm as wrong:
-        return _again(request, template, values, wrong.problems, None, values.get(_REQUEST_ID), context)
+        shown = {**(first or {}), **values}
+        return _again(request, template, shown, wrong.problems, None, values.get(_REQUEST_ID), context)
     try:
         asked = await portal_of(request).asking.ask(
             viewer_from(request).user, wish, values.get(_REQUEST_ID) or new_request_id()
@@ -51,7 +56,7 @@ async def send(
         text = _in_language(refused.message, request)
         if refused.decision is not None:
             text = f"{text} {_in_language(refused.decision.explanation, request)}."
-        return _again(request, template, values, problems_of(refused.details), text, None, context)
+        return _again(request, template, {**(first or {}), **values}, problems_of(refused.details), text, None, context)
     address = to(asked.claim_id)
     if asked.outcome is None:
         address += f"{'&' if '?' in address else '?'}venter={asked.request_id}"

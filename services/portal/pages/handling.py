@@ -28,7 +28,7 @@ async def normal(request: Request) -> Response:
     """*Normal*: a claim number and a claims handler (domain rule 14)."""
     claim = await claim_of(request)
     offered = may(viewer_from(request), claim).handle
-    about = {"claim": claim, "handlers": [(user.id, user.name) for user in _colleagues(request)]}
+    about: dict[str, Any] = {"claim": claim, "handlers": [(user.id, user.name) for user in _colleagues(request)]}
     if request.method == "GET":
         _offered(offered)
         return show(request, "normal.html", {"handler": viewer_from(request).user.id}, **about)

@@ -1,6 +1,7 @@
 """*Tilknytning*: finding the claim that a temporary one belongs to, linking it, and taking that back (rules 15–17)."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
@@ -35,12 +36,15 @@ async def search(request: Request) -> Response:
     if not may(viewer, claim).handle:
         raise HTTPException(404)
     text = request.query_params.get("tekst", "")[:_LONGEST_TEXT].strip()
+    suggested = await portal_of(request).store.suggestions(viewer.company.id, claim.id)
+    known = await portal_of(request).store.short(viewer.company.id, *(each.claim_id for each in suggested))
     found = await portal_of(request).store.page(viewer.company.id, Filter(state=State.NORMAL, text=text), viewer.zone)
     return render(
         request,
         "link_search.html",
         claim=claim,
         text=text,
+        suggested=[(each, known[each.claim_id]) for each in suggested if each.claim_id in known],
         rows=found.rows[:_MOST_FOUND],
         more=found.count > _MOST_FOUND,
     )
@@ -53,7 +57,7 @@ async def link(request: Request) -> Response:
     target = await portal_of(request).store.claim(viewer.company.id, target_id)
     if target is None:
         raise HTTPException(404)
-    about = {"claim": claim, "target": target, "copied": copied(claim)}
+    about: dict[str, Any] = {"claim": claim, "target": target, "copied": copied(claim)}
     if request.method == "GET":
         if not may(viewer, claim).handle:
             raise HTTPException(404)

@@ -19,7 +19,11 @@ _AT_MOST_EVERY_S = 0.5
 
 
 async def stream(request: Request) -> Response:
-    """Server-sent events, which say that and not what: `sak-<id>`, `endret` for anything of the company, `ny-sak`."""
+    """Server-sent events, which say that something is new and not what.
+
+    `sak-<id>` is about a claim, `endret` about anything of the company, `katalog` about the directory, `ny-sak` about
+    whether the viewer may create.
+    """
     return StreamingResponse(
         _events(request, portal_of(request), viewer_from(request)),
         media_type="text/event-stream",
@@ -46,18 +50,27 @@ def _open_now(request: Request) -> bool:
     return bool(insurers_open_to(viewer, portal_of(request).directory, datetime.now(UTC)))
 
 
+def _number(request: Request, name: str) -> int | None:
+    given = request.query_params.get(name, "")
+    return int(given) if given.isdecimal() else None
+
+
 async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
     may_create: bool | None = None
     silent_s = 0.0
+    directory = _number(request, "katalog")
     live: Live = portal.live
     yield "retry: 2000\n\n"
-    since = request.query_params.get("fra", "")
-    with live.watch(viewer.company.id, int(since) / 1000 if since.isdecimal() else None) as watch:
+    since = _number(request, "fra")
+    with live.watch(viewer.company.id, since and since / 1000) as watch:
         while not live.closing and viewer_of(request, portal.directory) is not None:
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
                 yield f"event: ny-sak\ndata: {'ja' if now else 'nei'}\n\n"
             may_create = now
+            if portal.followed.changes != directory:
+                directory = _number(request, "katalog")
+                yield "event: katalog\ndata:\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()
                 silent_s = 0.0

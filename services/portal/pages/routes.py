@@ -6,7 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from services.portal.pages import claim, claims, creation, dashboard, handling, linking, live, log_in, media
+from services.portal.pages import (
+    administration,
+    claim,
+    claims,
+    creation,
+    dashboard,
+    handling,
+    linking,
+    live,
+    log_in,
+    media,
+)
 from services.portal.settings import WebSettings
 from services.portal.web import for_viewers
 
@@ -31,7 +42,21 @@ def routes(settings: WebSettings) -> list[BaseRoute]:
         _shown("/saker/{claim:uuid}/tilknytning", linking.search),
         _both("/saker/{claim:uuid}/tilknytning/{target:uuid}", linking.link),
         _both("/saker/{claim:uuid}/opphev", linking.unlink),
+        _shown("/admin", administration.home),
+        _shown("/admin/kontorer", administration.offices),
+        _both("/admin/kontorer/{office}", administration.office),
+        _shown("/admin/selskap", administration.company),
+        _sent("/admin/selskap/kontortid", administration.office_hours),
+        _sent("/admin/selskap/dager", administration.days),
+        _sent("/admin/selskap/funksjoner", administration.functions),
         _shown("/media/{media:uuid}", media.file),
+        _shown("/admin", administration.home),
+        _shown("/admin/kontorer", administration.offices),
+        _both("/admin/kontorer/{office}", administration.office),
+        _shown("/admin/selskap", administration.company),
+        _sent("/admin/selskap/kontortid", administration.office_hours),
+        _sent("/admin/selskap/dager", administration.days),
+        _sent("/admin/selskap/funksjoner", administration.functions),
         _shown("/media/{media:uuid}/miniatyr", media.thumbnail),
         _sent("/opplasting", media.start_upload),
         _sent("/opplasting/{id:uuid}/ferdig", media.complete_upload),

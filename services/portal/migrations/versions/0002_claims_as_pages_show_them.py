@@ -78,9 +78,16 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     )
     op.create_index("answers_by_age", "answers", ["answered_at"])
+    op.create_table(
+        "suggestions",
+        sa.Column("claim_id", sa.Uuid, primary_key=True),
+        sa.Column("insurer", sa.Text, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("suggested", sa.Text, nullable=False),
+    )
 
 
 def downgrade() -> None:
     """Go back."""
-    for table in ("answers", "open_tasks", "waiting", "listing", "history", "claims"):
+    for table in ("suggestions", "answers", "open_tasks", "waiting", "listing", "history", "claims"):
         op.drop_table(table)
