@@ -83,7 +83,7 @@ def test_mandatory_fields_are_marked_and_asked_for(world: World, browse: Browse)
     for name in ("Skadedato", "Årsak", "Gateadresse", "Postnummer", "Poststed", "Navn", "Telefon"):
         expect(page.locator("label", has_text=name).first).to_contain_text("*")
         assert page.get_by_label(name).first.get_attribute("required") is not None
-    for name in ("Beskrivelse", "E-post", "Avtalenummer", "Egen referanse"):
+    for name in ("Beskrivelse", "E-post", "Polisenummer", "Egen referanse"):
         expect(page.locator("label", has_text=name).first).not_to_contain_text("*")
 
 
