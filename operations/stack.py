@@ -186,6 +186,7 @@ class Stack:
         self._server_backoffs = {"kafka": _Backoff(), "postgres": _Backoff()}
         self._media_secret = ""
         self._portal_port = portal_port
+        self._portal_secret = secrets.token_urlsafe(32)
         self.kafka: KafkaServer
         self.postgres: PostgresServer
         self.connection: Connection
@@ -298,6 +299,7 @@ class Stack:
         if service == "portal":
             port = str(urlsplit(self.connection.portal or "").port) if number == 1 else str(free_port())
             environment |= {"CLAIMBUS_PORTAL_PORT": port, "CLAIMBUS_PORTAL_URL": self.connection.portal or ""}
+            environment |= {"CLAIMBUS_PORTAL_SECRET": self._portal_secret, "CLAIMBUS_PORTAL_LOG_IN_FROM_DIRECTORY": "1"}
         if service in _WITH_MEDIA:
             environment["CLAIMBUS_MEDIA"] = self.connection.media or ""
         if service in _WITH_MEDIA_SECRET:
