@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint format lock
+.PHONY: install demo test lint format lock assets
 
 install: $(VENV)/.installed
 
@@ -36,3 +36,15 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock:
 	$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-image.lock
+
+# Needs npm. What the pages load from others, as pinned in services/portal/assets; pages load nothing from elsewhere.
+ASSETS := services/portal/assets/node_modules
+VENDOR := services/portal/static/vendor
+assets:
+	cd services/portal/assets && npm ci --no-audit --no-fund
+	mkdir -p $(VENDOR)
+	cp $(ASSETS)/@digdir/designsystemet-css/dist/src/index.css $(VENDOR)/designsystemet.css
+	cp $(ASSETS)/@digdir/designsystemet-theme/brand/digdir.css $(VENDOR)/designsystemet-theme.css
+	cp $(ASSETS)/htmx.org/dist/htmx.min.js $(VENDOR)/htmx.js
+	cp $(ASSETS)/htmx-ext-sse/dist/sse.min.js $(VENDOR)/htmx-sse.js
+	cp $(ASSETS)/axe-core/axe.min.js tests/portal/axe.js

@@ -10,7 +10,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
-from services.permissions.office_hours import unknown_region
 from shared.contract.fields import CompanyKind, CreationPermission, Email, Line, Slug
 from shared.contract.requests import (
     RESERVED_COMPANY_IDS,
@@ -21,6 +20,7 @@ from shared.contract.requests import (
     SetPortalSettings,
 )
 from shared.directory import PortalSettings
+from shared.office_hours import unknown_region
 
 
 class WrongFile(Exception):

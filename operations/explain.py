@@ -12,10 +12,10 @@ from operations.connection import Unreachable, load_connection
 from operations.directory_file import WrongFile, read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
-from services.permissions.rules import Refused, decide_creation, rights_in_force
 from shared.contract.codes import Code
 from shared.contract.fields import CompanyKind
 from shared.contract.outcomes import Decision
+from shared.creation import NotPermitted, decide_creation, rights_in_force
 from shared.directory import Directory
 
 
@@ -79,8 +79,8 @@ def answer(
     decision: Decision | None
     try:
         decision = decide_creation(directory, insurer, office, at)
-    except Refused as refused:
-        code, decision = refused.code, refused.decision
+    except NotPermitted as no:
+        code, decision = no.code, no.decision
     if right is not None:
         held: Any = getattr(rights_in_force(directory, insurer, office, at), right)
         code = None if held else _LACKING[right]

@@ -111,7 +111,7 @@ def _create_acls(admin: AdminClient, acls: Iterable[Acl]) -> None:
             f"User:{acl.user}",
             "*",
             AclOperation[acl.operation.name],
-            AclPermissionType.ALLOW,
+            AclPermissionType.ALLOW if acl.allowed else AclPermissionType.DENY,
         )
         for acl in acls
     ]

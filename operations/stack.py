@@ -127,6 +127,12 @@ class Instance:
         self._process.start()
         self._backoff.started()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, for good, and don't wait."""
+        self.wanted = False
+        if self._process is not None:
+            self._process.ask_to_stop()
+
     def stop(self) -> None:
         """Stop it cleanly, for good."""
         self.wanted = False
@@ -180,6 +186,7 @@ class Stack:
         self._server_backoffs = {"kafka": _Backoff(), "postgres": _Backoff()}
         self._media_secret = ""
         self._portal_port = portal_port
+        self._portal_secret = secrets.token_urlsafe(32)
         self.kafka: KafkaServer
         self.postgres: PostgresServer
         self.connection: Connection
@@ -217,7 +224,7 @@ class Stack:
     def stop(self) -> None:
         """Stop it all: the services first, so that each finishes what it is in."""
         for instance in self.instances:
-            instance.wanted = False
+            instance.ask_to_stop()
         for instance in self.instances:
             instance.stop()
         for server in ("postgres", "kafka"):
@@ -292,6 +299,7 @@ class Stack:
         if service == "portal":
             port = str(urlsplit(self.connection.portal or "").port) if number == 1 else str(free_port())
             environment |= {"CLAIMBUS_PORTAL_PORT": port, "CLAIMBUS_PORTAL_URL": self.connection.portal or ""}
+            environment |= {"CLAIMBUS_PORTAL_SECRET": self._portal_secret, "CLAIMBUS_PORTAL_LOG_IN_FROM_DIRECTORY": "1"}
         if service in _WITH_MEDIA:
             environment["CLAIMBUS_MEDIA"] = self.connection.media or ""
         if service in _WITH_MEDIA_SECRET:

@@ -72,8 +72,9 @@ def topics(
             out.print(f"    {', '.join(topic.written_by)} ▶ ▶ {', '.join(topic.read_by)}", markup=False)
         out.print()
         for acl in all_acls(companies):
+            may = "may" if acl.allowed else "may not"
             out.print(
-                f"{acl.user} may {acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}", markup=False
+                f"{acl.user} {may} {acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}", markup=False
             )
 
 
@@ -118,6 +119,7 @@ def _user(acls: Iterable[Acl]) -> dict[str, Any]:
                 "patternType": "prefix" if acl.prefix else "literal",
             },
             "operations": [acl.operation.capitalize()],
+            **({} if acl.allowed else {"type": "deny"}),
         }
         for acl in acls
     ]
@@ -145,4 +147,5 @@ def _acl(acl: Acl) -> dict[str, Any]:
         "resource": str(acl.resource),
         "name": acl.name,
         "prefix": acl.prefix,
+        "allowed": acl.allowed,
     }

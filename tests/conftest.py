@@ -16,6 +16,8 @@ from tests.world import World
 
 # A test waits for each new company's topic to be seen.
 os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
+# All tests come from one address.
+os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,14 @@ class World:
         self.other_office = f"tromso-{number}"
         """Never."""
         self.handler = f"handler-{number}"
+        """The insurer's user of level 6."""
+        self.adjuster = f"adjuster-{number}"
+        """The insurer's user of level 5."""
+        self.plumber = f"plumber-{number}"
+        """The partner's user at its first office."""
+        self.night_plumber = f"night-{number}"
+        """The partner's user at its second office."""
+        self.other_plumber = f"other-plumber-{number}"
         apply_directory(connection, DirectoryFile.model_validate(self.directory()), None)
         self.insurer = Company(connection, self.insurer_id)
         self.partner = Company(connection, self.partner_id)
@@ -53,7 +61,10 @@ class World:
                     "id": self.insurer_id,
                     "name": "Insurer",
                     "kind": "insurer",
-                    "users": [{"id": self.handler, "name": "Kari Holm", "authorisation_level": 6}],
+                    "users": [
+                        {"id": self.handler, "name": "Kari Holm", "authorisation_level": 6},
+                        {"id": self.adjuster, "name": "Per Lund", "authorisation_level": 5},
+                    ],
                     "permissions": [
                         {"office": self.office, "creation": "always"},
                         {"office": self.second_office, "creation": "outside_office_hours"},
@@ -64,12 +75,29 @@ class World:
                     "name": "Partner",
                     "kind": "partner",
                     "offices": [{"id": self.office, "name": "Bergen"}, {"id": self.second_office, "name": "Voss"}],
+                    "users": [
+                        {"id": self.plumber, "name": "Ola Vik", "office": self.office, "authorisation_level": 2},
+                        {
+                            "id": self.night_plumber,
+                            "name": "Nils Moe",
+                            "office": self.second_office,
+                            "authorisation_level": 2,
+                        },
+                    ],
                 },
                 {
                     "id": self.other_id,
                     "name": "Other",
                     "kind": "partner",
                     "offices": [{"id": self.other_office, "name": "Tromsø"}],
+                    "users": [
+                        {
+                            "id": self.other_plumber,
+                            "name": "Mari Dahl",
+                            "office": self.other_office,
+                            "authorisation_level": 2,
+                        }
+                    ],
                 },
             ]
         }

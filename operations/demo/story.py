@@ -19,9 +19,9 @@ from operations.demo.files import document, photo
 from operations.directory_view import directory_from_bus
 from operations.report import look_up
 from operations.uploads import fetch_when_there, upload
-from services.permissions.office_hours import holiday_name
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
+from shared.office_hours import holiday_name
 
 INSURER = "fjord-forsikring"
 PARTNER = "vest-skadeservice"

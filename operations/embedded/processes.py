@@ -100,11 +100,16 @@ class ChildProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, and don't wait."""
+        if self._process is not None and self.is_running():
+            self._process.send_signal(self._stop_signal)
+
     def stop(self, timeout_s: float) -> None:
         """Ask it to stop, kill it if it hasn't after so many seconds, and wait for its end. Again does nothing."""
         if self._process is None or not self.is_running():
             return
-        self._process.send_signal(self._stop_signal)
+        self.ask_to_stop()
         self._wait(timeout_s)
         self.kill()
 

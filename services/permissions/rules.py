@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from services.permissions.office_hours import local_moment, unknown_region
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -23,8 +22,8 @@ from shared.contract.directory_events import (
     UserRegistered,
 )
 from shared.contract.envelope import Envelope, details_of
-from shared.contract.fields import CompanyKind, CreationPermission, LocalizedText, TaskKind
-from shared.contract.outcomes import Decision, DecisionRule, Detail
+from shared.contract.fields import CompanyKind, TaskKind
+from shared.contract.outcomes import Decision, Detail
 from shared.contract.requests import (
     REQUESTS,
     RESERVED_COMPANY_IDS,
@@ -43,7 +42,9 @@ from shared.contract.requests import (
     UnlinkClaim,
 )
 from shared.contract.topics import OPERATOR
-from shared.directory import Company, Directory, Office, OfficePermission
+from shared.creation import NotPermitted, decide_creation, rights_in_force
+from shared.directory import Company, Directory, Office
+from shared.office_hours import unknown_region
 
 _NOW = datetime.max.replace(tzinfo=UTC)
 """Asks the directory for what was appended last."""
@@ -104,46 +105,6 @@ def check(directory: Directory, asked: Asked) -> CheckedRequest:
     )
 
 
-def decide_creation(directory: Directory, insurer: str, office: str, at: datetime) -> Decision:
-    """Decide whether an office may create a temporary claim for an insurer at a moment (domain rules 1–4 and 6).
-
-    Raises Refused with `never_permitted` or `inside_office_hours`; the answer says which rule decided.
-    """
-    settings = directory.settings(insurer, at)
-    permission = directory.permission(insurer, office, at).creation
-    moment = local_moment(settings, at)
-    rule = {
-        CreationPermission.NEVER: DecisionRule.NEVER_PERMITTED,
-        CreationPermission.ALWAYS: DecisionRule.ALWAYS_PERMITTED,
-        CreationPermission.OUTSIDE_OFFICE_HOURS: moment.rule,
-    }[permission]
-    said = moment.said()
-    decision = Decision(
-        rule=rule,
-        creation_permission=permission,
-        local_time=moment.rfc9557,
-        inside_office_hours=moment.inside,
-        office_hours=moment.hours,
-        holiday=moment.holiday,
-        explanation=LocalizedText(
-            nb=f"{said.nb[0].upper()}{said.nb[1:]}, tillatelse {permission}", en=f"{said.en}, permission {permission}"
-        ),
-    )
-    if permission is CreationPermission.NEVER:
-        raise Refused(Code.NEVER_PERMITTED, decision=decision)
-    if permission is CreationPermission.OUTSIDE_OFFICE_HOURS and moment.inside:
-        raise Refused(Code.INSIDE_OFFICE_HOURS, decision=decision)
-    return decision
-
-
-def rights_in_force(directory: Directory, insurer: str, office: str, at: datetime) -> OfficePermission:
-    """Tell an office's permission with the rights it holds: dormant ones left out (domain rule 7)."""
-    permission = directory.permission(insurer, office, at)
-    if directory.settings(insurer, at).enhanced_function:
-        return permission
-    return OfficePermission(permission.creation)
-
-
 def _understood(asked: Asked) -> Request:
     """Raise Refused or ValidationError for what is not a well-formed request of a known type (domain rule 22)."""
     envelope = asked.envelope
@@ -194,7 +155,10 @@ def _check_creation(directory: Directory, asked: Asked, request: CreateTemporary
     insurer = directory.company(request.insurer, asked.at)
     if insurer is None or insurer.kind is not CompanyKind.INSURER:
         raise Refused(Code.UNKNOWN_INSURER, "insurer", "is not a registered insurer")
-    decision = decide_creation(directory, request.insurer, request.office, asked.at)
+    try:
+        decision = decide_creation(directory, request.insurer, request.office, asked.at)
+    except NotPermitted as no:
+        raise Refused(no.code, decision=no.decision) from None
     try:
         companies = _check_rights(directory, asked, request)
     except Refused as refused:

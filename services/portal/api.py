@@ -44,8 +44,8 @@ _STATUS = {
 _AGAIN_S = 5
 _LARGEST_BODY_BYTES = 16 * 1024
 _STALLED_S = 60
-_FETCHED_WITHIN = timedelta(minutes=5)
-_AS_IT_IS = {
+FETCHED_WITHIN = timedelta(minutes=5)
+AS_IT_IS = {
     "cache-control": "private, no-store",
     "content-security-policy": "default-src 'none'; sandbox",
     "x-content-type-options": "nosniff",
@@ -83,12 +83,12 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
         if file is None:
             raise Refused(UploadCode.UNKNOWN_MEDIA)
         if files.signs:
-            url = await files.signed("GET", stored(file.stored_as), _FETCHED_WITHIN)
+            url = await files.signed("GET", stored(file.stored_as), FETCHED_WITHIN)
             return RedirectResponse(url, 302, {"cache-control": "no-store"})
         path = files.path(stored(file.stored_as))
         if path is None or not path.exists():
             raise MediaGone(stored(file.stored_as))
-        return FileResponse(path, media_type=file.content_type, filename=file.name, headers=_AS_IT_IS)
+        return FileResponse(path, media_type=file.content_type, filename=file.name, headers=AS_IT_IS)
 
     return Starlette(
         routes=[

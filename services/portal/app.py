@@ -1,73 +1,68 @@
-"""portal: uploads and media for companies' systems; what events tell of media in."""
+"""portal: what people see, and media for systems. Events and outcomes in, a read model out; users' requests out."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
 
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from services.portal.api import api
+from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
+from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
-from services.portal.serving import WebServer
+from services.portal.pages.routes import routes
+from services.portal.read_model import Happened, Read, read, save
+from services.portal.serving import WebServer, side_by_side
 from services.portal.settings import WebSettings
+from services.portal.store import Store
 from services.portal.sweeping import Sweeper
+from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from shared.contract.envelope import Outgoing, Undecodable, details_of, read_internal_envelope
-from shared.contract.events import CLAIM_EVENTS as EVENTS
-from shared.contract.events import ClaimEvent
-from shared.contract.topics import CLAIM_EVENTS
+from services.portal.web import Portal, web_app
+from shared.contract.envelope import Outgoing
+from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REQUEST_OUTCOMES
 from shared.media import MediaStore
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, transaction
-from shared.runtime.records import Record
+from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
 from shared.runtime.service import Service
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
 
 NAME = "portal"
 
 _CONNECTIONS = 10
-"""One for what is read from the bus, the others for calls."""
+"""One for what is read from the bus, the others for pages and calls."""
 
 
 def build() -> Service:
-    """Wire the service: `claim-events` and `directory` ─▶ uploads and media over HTTP."""
+    """Wire the service: `claim-events`, `request-outcomes` and `directory` ─▶ pages ─▶ `requests.<company>`."""
     service = Service(NAME, ServiceSettings(), away=[DatabaseAway])
-    engine = engine_for(DatabaseSettings(), connections=_CONNECTIONS)
+    database, settings, media, uploading = DatabaseSettings(), WebSettings(), MediaSettings(), UploadSettings()
+    engine = engine_for(database, connections=_CONNECTIONS)
+    store = Store(engine)
+    live = Live(database)
     followed = FollowedDirectory(lambda: service.settings)
-    settings = WebSettings()
-    media = MediaSettings()
-    uploading = UploadSettings()
+    asking = Asking(service.publisher, store, live, followed)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
     calls = api(uploads, tables, files, lambda token: company_of(followed, token), settings.address)
-    server = WebServer(calls, settings)
+    portal = Portal(settings, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+    server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
     sweeper = Sweeper(tables, files, uploading)
 
-    service.on_start += [lambda: migrate(engine, "services.portal"), followed.start, server.start, sweeper.start]
-    service.on_stop += [server.stop, sweeper.stop, followed.stop, engine.dispose]
+    service.on_start += [server.start, lambda: migrate(engine, "services.portal"), live.start, followed.start]
+    service.on_start.append(sweeper.start)
+    service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS)
-    @service.published_before_committed(read_event)
-    async def handle(events: Sequence[ClaimEvent]) -> Iterable[Outgoing]:
-        async with transaction(engine) as connection:
-            await take_in(connection, events)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS)
+    @service.published_before_committed(read)
+    async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
+        async with store.transaction() as connection:
+            await save(connection, batch)
+            await take_in(connection, [item.event for item in batch if isinstance(item, Happened)])
         return []
 
     return service
-
-
-def read_event(record: Record) -> ClaimEvent:
-    """Read an event; raises Undecodable."""
-    envelope = read_internal_envelope(record.headers, record.value)
-    event = EVENTS.get(envelope.type)
-    if event is None:
-        raise Undecodable(f"{envelope.type} is no claim event")
-    try:
-        return event.model_validate_json(envelope.body)
-    except ValidationError as error:
-        raise Undecodable("; ".join(f"{d.field} {d.problem}" for d in details_of(error))) from None
 
 
 async def company_of(followed: FollowedDirectory, token_sha256: str) -> str | None:

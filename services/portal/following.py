@@ -26,6 +26,8 @@ class FollowedDirectory:
     def __init__(self, settings: Callable[[], ServiceSettings]) -> None:
         self.directory = Directory()
         self.answering = False
+        self.changes = 0
+        """How many messages were taken in."""
         self._settings = settings
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -74,4 +76,5 @@ class FollowedDirectory:
         except (Undecodable, KeyError, ValueError) as error:
             log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
             return
+        self.changes += 1
         self.directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

@@ -1,15 +1,20 @@
 """The pages' web server, in the service's own process and loop."""
 
 import asyncio
+import logging
+from collections.abc import Mapping
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.portal.settings import WebSettings
 from shared.runtime.logs import log
 from shared.runtime.service import QuietServer
 
 _GOODBYE_S = 3
+
+# A page's fault is logged by the application, without the error's text, which may hold personal data.
+logging.getLogger("uvicorn.error").addFilter(lambda record: "Exception in ASGI application" not in record.msg)
 
 
 class WebServer:
@@ -44,3 +49,13 @@ class WebServer:
         if self._serving is not None:
             self._server.should_exit = True
             await self._serving
+
+
+def side_by_side(others: Mapping[str, ASGIApp], app: ASGIApp) -> ASGIApp:
+    """Put applications beside one, each at the beginning of paths that is its own."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        found = next((other for beginning, other in others.items() if scope["path"].startswith(beginning)), app)
+        await found(scope, receive, send)
+
+    return answer

@@ -133,13 +133,15 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Acl:
-    """What a SCRAM user may do; `prefix` makes the name the beginning of names."""
+    """What a SCRAM user may do, or may not; `prefix` makes the name the beginning of names."""
 
     user: str
     operation: Operation
     resource: Resource
     name: str
     prefix: bool = False
+    allowed: bool = True
+    """False takes away what another ACL allows: Kafka lets a refusal win."""
 
 
 def acls_of_service(service: str) -> list[Acl]:
@@ -155,6 +157,9 @@ def acls_of_service(service: str) -> list[Acl]:
                 acls.append(Acl(service, operation, Resource.TOPIC, topic.prefix, topic.per_company))
         if service in topic.watched_by:
             acls += [Acl(service, Operation.DESCRIBE, Resource.GROUP, reader) for reader in topic.read_by]
+    if service in REQUESTS.written_by:
+        # The operator's requests are no company's: whoever writes for companies must not speak for it.
+        acls.append(Acl(service, Operation.WRITE, Resource.TOPIC, REQUESTS.of(OPERATOR), allowed=False))
     return acls
 
 

@@ -83,7 +83,7 @@ class BatchLoop:
             except Misconfigured:
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
-                log.error("message fails", reason=_where(error), **_span([(record, None)]))
+                log.error("message fails", reason=where(error), **_span([(record, None)]))
                 letters.append((record, self._put_aside(record, _FAILS.format(self._name))))
         dead = {id(record) for record, _ in letters}
         self._limit.check((record, id(record) in dead) for record in records)
@@ -100,7 +100,7 @@ class BatchLoop:
         except _GIVING_UP:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of the service that one of these messages brings out
-            log.error("batch fails", reason=_where(error), **_span(decoded))
+            log.error("batch fails", reason=where(error), **_span(decoded))
             for record, message in decoded:
                 await self._decide_alone(record, message, handler)
 
@@ -111,7 +111,7 @@ class BatchLoop:
             except _GIVING_UP:
                 raise
             except Exception as error:  # noqa: BLE001 - the same fault, found
-                log.error("message fails", reason=_where(error), **_span([(record, message)]))
+                log.error("message fails", reason=where(error), **_span([(record, message)]))
             else:
                 return
         self._limit.check([(record, True)])
@@ -136,7 +136,7 @@ class BatchLoop:
         except _GIVING_UP:
             raise
         except Exception as error:
-            raise Misconfigured(f"dead letters cannot be published: {_where(error)}") from error
+            raise Misconfigured(f"dead letters cannot be published: {where(error)}") from error
 
     async def _persist(self, attempt: Callable[[], Awaitable[None]], about: dict[str, Any]) -> None:
         """Try for as long as it fails for a reason of ours; anything else is raised."""
@@ -156,7 +156,7 @@ class BatchLoop:
                     self.retrying = True
                     metrics.RETRYING.set(1)
                     metrics.RETRIES.labels(type(error).__name__).inc()
-                    log.warning("batch is tried again", reason=_where(error), wait_s=wait_s, **about)
+                    log.warning("batch is tried again", reason=where(error), wait_s=wait_s, **about)
                     await self._pause(wait_s)
                     wait_s = min(wait_s * 2, self._settings.retry_longest_s)
         finally:
@@ -229,7 +229,7 @@ def _span(decoded: Sequence[tuple[Record, Any]]) -> dict[str, Any]:
     }
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     """Name an error and where in our code it was raised, without its text, which may hold personal data."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(_HERE))]
     ours = [f for f in frames if "site-packages" not in f.filename]

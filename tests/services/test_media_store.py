@@ -121,7 +121,7 @@ async def test_a_file_written_anew_leaves_its_copy_as_it_was(store: MediaStore, 
     assert (await store.digest(copy)).sha256 == SHA256
 
 
-async def test_a_file_that_is_not_there_is_gone_and_no_fault_of_the_store(store: MediaStore) -> None:
+async def test_a_file_that_is_not_there_is_gone_and_no_fault_of_the_store(store: MediaStore, upload: UUID) -> None:
     nowhere = stored(uuid4())
     for reading in (store.head(nowhere), store.digest(nowhere), store.copy(nowhere, stored(uuid4()), SHA256)):
         with pytest.raises(MediaGone):

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.permissions.office_hours import holiday_name, local_moment, unknown_region
 from shared.directory import PortalSettings
+from shared.office_hours import holiday_name, local_moment, unknown_region
 from tests.unit.directories import Json, oslo, settings_of, unhurried, utc_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requested Holidays are available only from")

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from services.permissions.rules import (
     Asked,
-    Refused,
     check,
-    decide_creation,
     is_about_directory,
-    rights_in_force,
     settle,
 )
 from shared.contract.codes import Code
@@ -32,6 +29,7 @@ from shared.contract.directory_events import (
 )
 from shared.contract.envelope import read_envelope
 from shared.contract.outcomes import Decision
+from shared.creation import NotPermitted, decide_creation, rights_in_force
 from shared.directory import Directory
 from tests.unit.directories import (
     BODIES,
@@ -106,7 +104,7 @@ def decided(directory: Directory, insurer: str, office: str, at: datetime) -> tu
     """Decide a creation; tell the refusal's code, or None, and the decision."""
     try:
         return None, decide_creation(directory, insurer, office, at)
-    except Refused as refused:
+    except NotPermitted as refused:
         refusal = refused
     assert refusal.decision is not None
     return refusal.code.value, refusal.decision

@@ -1,0 +1,106 @@
+"""Asking on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiokafka.errors import KafkaError
+
+from services.portal.following import FollowedDirectory
+from services.portal.live import Live
+from services.portal.read_model import ASKED_HERE
+from services.portal.store import Store
+from shared.contract import ids
+from shared.contract.envelope import Outgoing
+from shared.contract.outcomes import Outcome, RequestAccepted
+from shared.contract.requests import ClaimRequest, DirectoryRequest, Request
+from shared.contract.topics import REQUESTS
+from shared.directory import User
+from shared.runtime.database import DatabaseAway
+from shared.runtime.publishing import Publisher
+
+_PUBLISH_S = 8.0
+_ANSWER_S = 4.0
+_LOOK_EVERY_S = 0.5
+
+
+class BusAway(Exception):
+    """The request is not known to have reached the bus: to be sent again with the same id, which changes nothing."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that the bus has; `outcome` is None while it is on its way."""
+
+    request_id: str
+    claim_id: UUID
+    outcome: Outcome | None
+
+
+def new_request_id() -> str:
+    """Make an id for a form: sent twice, the form has one effect (domain rule 21)."""
+    return ASKED_HERE + secrets.token_hex(16)
+
+
+class Asking:
+    """Sends users' requests."""
+
+    def __init__(self, publisher: Publisher, store: Store, live: Live, followed: FollowedDirectory) -> None:
+        self._publisher = publisher
+        self._store = store
+        self._live = live
+        self._followed = followed
+
+    async def ask(self, user: User, request: Request, request_id: str) -> Asked:
+        """Send a request and wait a little for its outcome, and for what it did to be on the pages. Raises BusAway."""
+        claim_id = claim_of(user.company, request, request_id)
+        with self._live.watch(user.company) as watch:
+            await self._publish(user, request, request_id, claim_id)
+            deadline = time.monotonic() + _ANSWER_S
+            outcome: Outcome | None = None
+            try:
+                while time.monotonic() < deadline:
+                    outcome = outcome or await self._store.outcome(user.company, request_id)
+                    if outcome is not None and await self._is_shown(request, outcome, claim_id):
+                        break
+                    await watch.news(_LOOK_EVERY_S)
+            except (DatabaseAway, OSError, KafkaError):
+                pass  # the bus has it: the page tells the outcome later
+        return Asked(request_id, claim_id, outcome)
+
+    async def _publish(self, user: User, request: Request, request_id: str, claim_id: UUID) -> None:
+        message = Outgoing(
+            REQUESTS.of(user.company),
+            str(claim_id),
+            (
+                ("ce_specversion", b"1.0"),
+                ("ce_id", request_id.encode()),
+                ("ce_source", b"/claimbus/portal"),
+                ("ce_type", request.type().encode()),
+                ("ce_actor", user.name.encode()),
+                ("content-type", b"application/json"),
+            ),
+            request.__pydantic_serializer__.to_json(request, exclude_unset=True),
+        )
+        try:
+            async with asyncio.timeout(_PUBLISH_S):
+                await self._publisher.publish([message])
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise BusAway from error
+
+    async def _is_shown(self, request: Request, outcome: Outcome, claim_id: UUID) -> bool:
+        if not isinstance(outcome, RequestAccepted):
+            return True
+        if isinstance(request, DirectoryRequest):
+            await self._followed.catch_up()
+            return True
+        return outcome.redirected_to is not None or await self._store.shows(claim_id, outcome.request_id)
+
+
+def claim_of(company: str, request: Request, request_id: str) -> UUID:
+    """Tell the claim that a request is about, or that it creates: the key of its message."""
+    if isinstance(request, ClaimRequest):
+        return request.claim_id
+    return ids.claim_id(company, request_id)

@@ -1,0 +1,106 @@
+"""Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from services.portal.words import said
+from shared.contract.outcomes import Detail
+from shared.contract.requests import Request
+
+R = TypeVar("R", bound=Request)
+
+_REQUIRED = said("Feltet må fylles ut.")
+_WRONG = {
+    "phone": said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67."),
+    "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
+    "date": said("Skriv en dato som ikke er senere enn i dag."),
+    "amount": said("Skriv et beløp som 12500 eller 12500,50."),
+    "claim_number": said("Skadenummeret er i bruk, eller kan ikke brukes."),
+    "opens": said("Skriv klokkeslett som 08:00, og åpning før stenging."),
+    "closes": said("Skriv klokkeslett som 16:00, og åpning før stenging."),
+}
+_OTHERWISE = said("Se over dette feltet.")
+_FIRST_FIELDS = {
+    "incident": "incident.date",
+    "incident.address": "incident.address.street",
+    "policyholder": "policyholder.name",
+}
+_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
+
+
+class WrongForm(Exception):
+    """What was typed cannot be sent; `problems` tell of each field, by its name."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__()
+        self.problems = dict(problems)
+
+
+def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """Take what was typed, without what is around it."""
+    return {name: value.strip() for name, value in form if isinstance(value, str)}
+
+
+def read(model: type[R], values: Mapping[str, str], **more: Any) -> R:
+    """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm."""
+    body = nested({n: _as_contract_has_it(n, v) for n, v in values.items() if v}) | more
+    names = {str(alias) for alias in model.model_fields}
+    try:
+        return model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
+    except ValidationError as error:
+        problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
+        raise WrongForm({_in_form(name): text for name, text in problems.items()}) from None
+
+
+def problems_of(details: Iterable[Detail] | None) -> dict[str, str]:
+    """Say what an outcome's details tell of the fields."""
+    return {detail.field: _WRONG.get(_last(detail.field), _OTHERWISE) for detail in details or ()}
+
+
+def nested(values: Mapping[str, str]) -> dict[str, Any]:
+    """Turn dotted names into a body: numbered parts become lists, in order, without gaps."""
+    body: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split(".")
+        part = body
+        for step in path:
+            part = part.setdefault(step, {})
+        part[last] = value
+    return {name: _listed(value) for name, value in body.items()}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if value and all(name.isdecimal() for name in value):
+        return [_listed(value[name]) for name in sorted(value, key=int)]
+    return {name: _listed(part) for name, part in value.items()}
+
+
+def _as_contract_has_it(name: str, value: str) -> str:
+    if _last(name) == "phone":
+        number = re.sub(r"[\s().-]", "", value)
+        if number.startswith("00"):
+            number = f"+{number[2:]}"
+        return f"+47{number}" if _NORWEGIAN.fullmatch(number) else number
+    if _last(name) == "amount":
+        return re.sub(r"\s", "", value).replace(",", ".")
+    return value
+
+
+def _said_of(problem: Any) -> str:
+    if problem["type"] == "missing":
+        return _REQUIRED
+    return _WRONG.get(_last(".".join(str(part) for part in problem["loc"])), _OTHERWISE)
+
+
+def _in_form(name: str) -> str:
+    """A part that is missing as a whole is told at its first field."""
+    return _FIRST_FIELDS.get(name, name)
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]

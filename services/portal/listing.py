@@ -1,0 +1,244 @@
+"""The claims list: what it can be filtered and sorted by, and finding one page of it in a time that no size changes.
+
+Every filter is an exact part of an index: one walk for each combination of the states, causes and offices that are
+wanted, in the order of the chosen day, merged. A page is found by its first row, and counting stops at `MOST_COUNTED`.
+A text is looked up in an inverted index while few claims have it, and looked for along the list where many do.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.portal.claim_view import State
+from services.portal.read_model import facets, words
+from services.portal.tables import listing
+from shared.contract.fields import Cause
+
+PAGE = 50
+MOST_COUNTED = 1000
+"""More than so many are told as "more than"."""
+
+_FEW = 2000
+"""So many matches of a text are taken out of the inverted index and sorted."""
+_SHORTEST_BEGINNING = 3
+"""A shorter word of a text must be a whole one."""
+
+
+class Day(StrEnum):
+    """The day that a list is sorted and bounded by."""
+
+    REGISTERED = "registered"
+    INCIDENT = "incident"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What somebody wants to see of the claims; the default is all, what was registered last first."""
+
+    state: State | None = None
+    cause: Cause | None = None
+    office: str | None = None
+    day: Day = Day.REGISTERED
+    first: date | None = None
+    """The first day, in the viewer's time zone."""
+    last: date | None = None
+    text: str = ""
+    newest_first: bool = True
+
+    @property
+    def tsquery(self) -> str | None:
+        """Write the text as PostgreSQL looks for it: every word, longer ones as a beginning."""
+        found = sorted(words(_without_gaps(self.text)))
+        return " & ".join(f"'{word}'{':*' if len(word) >= _SHORTEST_BEGINNING else ''}" for word in found) or None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim in the list."""
+
+    claim_id: UUID
+    insurer: str
+    state: State
+    cause: Cause
+    office: str
+    registered_at: datetime
+    incident_date: date
+    claim_number: str
+    policyholder: str
+    place: str
+    handler: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the list; `after` is where the next one begins, if there is one."""
+
+    rows: Sequence[Row]
+    count: int
+    """All that match, but at most one more than `MOST_COUNTED`."""
+    after: str | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the count is exact."""
+        return self.count <= MOST_COUNTED
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A filter for one company, in the terms of the table."""
+
+    company: str
+    chosen: Filter
+    zone: ZoneInfo
+    after: tuple[Any, UUID] | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def day(self) -> Column[Any]:
+        return listing.c.registered_at if self.chosen.day is Day.REGISTERED else listing.c.incident_date
+
+    @property
+    def key(self) -> tuple[Column[Any], Column[Any]]:
+        return self.day, listing.c.claim_id
+
+    def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        return [column.desc() if self.chosen.newest_first else column.asc() for column in columns]
+
+    def bounds(self) -> list[ColumnElement[bool]]:
+        """The company's own rows, between the days."""
+        conditions: list[ColumnElement[bool]] = [listing.c.company == self.company]
+        if self.chosen.first is not None:
+            conditions.append(self.day >= self._beginning_of(self.chosen.first))
+        if self.chosen.last is not None:
+            conditions.append(self.day < self._beginning_of(self.chosen.last + timedelta(days=1)))
+        return conditions
+
+    def beyond(self) -> list[ColumnElement[bool]]:
+        """What comes after the page before."""
+        if self.after is None:
+            return []
+        place = tuple_(*(bindparam(None, value, type_=c.type) for value, c in zip(self.after, self.key, strict=True)))
+        return [tuple_(*self.key) < place if self.chosen.newest_first else tuple_(*self.key) > place]
+
+    def _beginning_of(self, day: date) -> date:
+        return day if self.chosen.day is Day.INCIDENT else datetime.combine(day, time(), self.zone)
+
+
+async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: str, after: str | None = None) -> Page:
+    """Find the part of a company's list that comes after another one's end.
+
+    Raises ValueError for an `after` that is not the end of a page of this list.
+    """
+    wanted = _Wanted(company, chosen, ZoneInfo(zone), _place(after, chosen.day))
+    keys, count = await (_with_text if chosen.tsquery else _without_text)(connection, wanted)
+    more = len(keys) > PAGE
+    keys = keys[:PAGE]
+    return Page(
+        await _rows(connection, company, [claim_id for _, claim_id in keys]),
+        count,
+        _written(keys[-1]) if more else None,
+    )
+
+
+async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], int]:
+    keys = await connection.execute(_walk(wanted, [*wanted.bounds(), *wanted.beyond()], PAGE + 1))
+    counted = _walk(replace(wanted, after=None), wanted.bounds(), MOST_COUNTED + 1).subquery()
+    count = await connection.scalar(select(func.count()).select_from(counted))
+    return [(day, id) for day, id in keys], count or 0
+
+
+async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], int]:
+    """Take what few claims have out of the inverted index; where many have it, they are met soon along the list."""
+    chosen = wanted.chosen
+    exact = facets(company=wanted.company, state=chosen.state, cause=chosen.cause, office=chosen.office)
+    wording = " & ".join([chosen.tsquery or "", *(f"'{word}'" for word in exact)])
+    query = cast(bindparam("wording", wording, type_=Text), TSQUERY)
+    few = select(*wanted.key).where(*wanted.bounds(), listing.c.words.bool_op("@@")(query)).limit(_FEW + 1)
+    found = [(day, id) for day, id in await connection.execute(few)]
+    if len(found) <= _FEW:
+        after, newest_first = wanted.after, chosen.newest_first
+        left = [k for k in found if after is None or (k < after if newest_first else k > after)]
+        return sorted(left, reverse=newest_first)[: PAGE + 1], min(len(found), MOST_COUNTED + 1)
+    # As a function, so that no index is used for it: the list's order is.
+    has_it = func.ts_match_vq(listing.c.words, query)
+    conditions = [*wanted.bounds(), *wanted.beyond(), has_it]
+    along = select(*wanted.key).where(*conditions).order_by(*wanted.order(*wanted.key)).limit(PAGE + 1)
+    return [(day, id) for day, id in await connection.execute(along)], MOST_COUNTED + 1
+
+
+def _walk(wanted: _Wanted, conditions: Sequence[ColumnElement[bool]], most: int) -> Select[Any]:
+    """Walk the list in its order: in one index, or one walk for each combination that is wanted, merged."""
+    chosen = wanted.chosen
+    walk = select(*wanted.key).where(*conditions)
+    if chosen.state is None and chosen.cause is None and chosen.office is None:
+        return walk.order_by(*wanted.order(*wanted.key)).limit(most)
+    states = _each("state", [chosen.state] if chosen.state else list(State))
+    causes = _each("cause", [chosen.cause] if chosen.cause else list(Cause))
+    same = [listing.c.state == states.c.state, listing.c.cause == causes.c.cause]
+    if chosen.office is not None:
+        same.append(listing.c.office == chosen.office)
+    each = walk.where(and_(*same)).order_by(*wanted.order(*wanted.key)).limit(most).lateral("each")
+    merged = select(*each.c).select_from(states.join(causes, true()).join(each, true()))
+    return merged.order_by(*wanted.order(*each.c)).limit(most)
+
+
+def _each(name: str, values: Sequence[str]) -> Any:
+    return func.unnest(bindparam(None, values, type_=ARRAY(Text))).table_valued(name).render_derived(name=f"{name}s")
+
+
+async def _rows(connection: AsyncConnection, company: str, ids: Sequence[UUID]) -> list[Row]:
+    columns = [column for column in listing.c if column.name not in {"company", "words"}]
+    query = select(*columns).where(
+        listing.c.company == company, listing.c.claim_id == func.any(bindparam("ids", list(ids), type_=ARRAY(Uuid)))
+    )
+    rows = {
+        row.claim_id: Row(**{**row._mapping, "state": State(row.state), "cause": Cause(row.cause)})
+        for row in await connection.execute(query)
+    }
+    return [rows[id] for id in ids if id in rows]
+
+
+def _without_gaps(text: str) -> str:
+    """A number that is written in groups is one word, as it is in the index."""
+    together = "".join(text.split())
+    return together.removeprefix("+47") if together.lstrip("+").isdigit() else text
+
+
+def _written(key: tuple[Any, UUID]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key[0].isoformat(), str(key[1])]).encode()).decode().rstrip("=")
+
+
+def _place(after: str | None, day: Day) -> tuple[Any, UUID] | None:
+    if not after:
+        return None
+    try:
+        at, id = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+        return (datetime if day is Day.REGISTERED else date).fromisoformat(at), UUID(id)
+    except (binascii.Error, TypeError, ValueError, AttributeError):
+        raise ValueError("is not the end of a page") from None

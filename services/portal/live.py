@@ -1,0 +1,123 @@
+"""What PostgreSQL tells every instance: which claims have changed and which requests are answered."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from sqlalchemy import make_url
+
+from services.portal.read_model import CHANNEL
+from shared.runtime.logs import log
+from shared.runtime.settings import DatabaseSettings
+
+_AGAIN_S = 1.0
+
+
+_REMEMBERED = 500
+_CLOCKS_DIFFER_S = 1.0
+
+
+class Watch:
+    """What has happened for one company since it was last asked."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self.claims: set[str] = set()
+        """The ids of the claims that have changed."""
+
+    def tell(self, claim: str | None) -> None:
+        """Note that a claim has changed, or that something else has happened."""
+        if claim is not None:
+            self.claims.add(claim)
+        self._news.set()
+
+    async def news(self, timeout_s: float) -> bool:
+        """Wait until something has happened; tell whether it has."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+
+class Live:
+    """Listens to PostgreSQL for as long as the service runs, and passes on to whoever watches."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
+        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._lately: deque[tuple[float, str, str | None]] = deque(maxlen=_REMEMBERED)
+        self._listening: asyncio.Task[None] | None = None
+        self.closing = False
+
+    @contextlib.contextmanager
+    def watch(self, company: str, since: float | None = None) -> Iterator[Watch]:
+        """Watch what happens for a company, and what has happened since a moment (Unix time, in seconds).
+
+        A page is made before it can watch; what happens in between would pass it by.
+        """
+        watch = Watch()
+        if since is not None:
+            for at, affected, claim in self._lately:
+                if affected == company and at >= since - _CLOCKS_DIFFER_S:
+                    watch.tell(claim)
+        self._watches[company].add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[company].discard(watch)
+            if not self._watches[company]:
+                del self._watches[company]
+
+    async def start(self) -> None:
+        """Begin to listen; safe to repeat."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        """Stop listening, and send home whoever watches."""
+        self.closing = True
+        self._tell_all()
+        if self._listening is not None:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("not listening to the database", reason=type(error).__name__, wait_s=_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _listen_once(self) -> None:
+        connection = await asyncpg.connect(self._url.render_as_string(hide_password=False))
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _: closed.set())
+        try:
+            await connection.add_listener(CHANNEL, self._heard)
+            self._tell_all()  # something may have happened while nobody listened
+            await closed.wait()
+        finally:
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        said = json.loads(payload)
+        for company in said.get("companies") or [said["company"]]:
+            self._lately.append((time.time(), company, said.get("claim")))
+            for watch in self._watches.get(company, ()):
+                watch.tell(said.get("claim"))
+
+    def _tell_all(self) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.tell(None)

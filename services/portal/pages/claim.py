@@ -1,0 +1,87 @@
+"""A claim's page: what is known, its tasks and reports, *Historikk*, and a temporary claim's banner (rule 13)."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.portal.claim_view import ClaimView, State, TaskView
+from services.portal.viewer import Viewer
+from services.portal.web import portal_of, render, viewer_from
+from shared.contract import ids
+from shared.contract.events import ClaimEvent, ClaimLinked, ContentImported, LinkFailed, LinkStarted
+
+
+@dataclass(frozen=True)
+class May:
+    """What the viewer can do with a claim; whether it takes effect is decided when it is asked for."""
+
+    handle: bool
+    """Make it normal, or link it."""
+    amend: bool
+    cancel: bool
+    assign: bool
+    unlink: bool
+
+
+async def page(request: Request) -> Response:
+    """Show the claim; what the viewer's company may not see is not found (domain rule 10)."""
+    viewer, store = viewer_from(request), portal_of(request).store
+    id: UUID = request.path_params["claim"]
+    waits_for = request.query_params.get("venter")
+    claim = await store.claim(viewer.company.id, id)
+    if claim is None:
+        if waits_for and id == ids.claim_id(viewer.company.id, waits_for):
+            return render(request, "claim_coming.html", request_id=waits_for, claim_id=id)
+        raise HTTPException(404)
+    events = await store.history(viewer.company.id, id)
+    others = await store.short(viewer.company.id, *_named(claim, events))
+    return render(
+        request,
+        "claim.html",
+        claim=claim,
+        may=may(viewer, claim),
+        events=list(reversed(events)),
+        others=others,
+        waits_for=waits_for,
+        reportable=lambda task: reportable(viewer, claim, task),
+    )
+
+
+async def claim_of(request: Request) -> ClaimView:
+    """Find the claim of the address; raises HTTPException where the viewer's company may not see it."""
+    claim = await portal_of(request).store.claim(viewer_from(request).company.id, request.path_params["claim"])
+    if claim is None:
+        raise HTTPException(404)
+    return claim
+
+
+def may(viewer: Viewer, claim: ClaimView) -> May:
+    """Tell what is offered (domain rules 11, 13 and 14)."""
+    insurer = claim.insurer == viewer.company.id
+    creator = claim.company == viewer.company.id
+    temporary, cancelled = claim.state is State.TEMPORARY, claim.state is State.CANCELLED
+    return May(
+        handle=insurer and temporary and not claim.is_being_linked,
+        amend=not cancelled and (insurer or (creator and temporary)),
+        cancel=insurer and not cancelled and not claim.is_being_linked,
+        assign=not cancelled,
+        unlink=insurer and cancelled and claim.link is not None and not claim.link.being_taken_back,
+    )
+
+
+def reportable(viewer: Viewer, claim: ClaimView, task: TaskView) -> bool:
+    """Whether the viewer's company can report on a task now (domain rule 11)."""
+    return task.company == viewer.company.id and claim.state is not State.CANCELLED and not task.waits_for_budget
+
+
+def _named(claim: ClaimView, events: list[ClaimEvent]) -> set[UUID]:
+    named = {claim.link.target_claim_id} if claim.link else set()
+    for event in events:
+        if isinstance(event, LinkStarted | LinkFailed | ClaimLinked):
+            named.add(event.target_claim_id)
+        elif isinstance(event, ContentImported):
+            named.add(event.source_claim_id)
+    return named

@@ -1,0 +1,91 @@
+"""Saksliste: the claims that the viewer's company may see, with filters that are the page's address."""
+
+from datetime import UTC, date, datetime
+from urllib.parse import urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.portal.claim_view import State
+from services.portal.listing import MOST_COUNTED, Day, Filter
+from services.portal.viewer import Viewer
+from services.portal.web import portal_of, render, viewer_from
+from shared.contract.fields import Cause, CompanyKind
+from shared.directory import Directory, Office
+
+_DAYS = {"registrert": Day.REGISTERED, "skadedato": Day.INCIDENT}
+_OLDEST_FIRST = "eldste"
+_LONGEST_TEXT = 100
+
+
+async def claims(request: Request) -> Response:
+    """Show a page of the list."""
+    viewer, portal = viewer_from(request), portal_of(request)
+    asked = {name: value for name, value in request.query_params.items() if value}
+    if len(asked) < len(request.query_params):  # what a form leaves empty makes no part of an address to keep
+        return RedirectResponse(f"/saker?{urlencode(asked)}".rstrip("?"), 303)
+    wanted = read_filter(asked)
+    try:
+        page = await portal.store.page(viewer.company.id, wanted, viewer.zone, asked.get("etter"))
+    except ValueError:
+        raise HTTPException(404) from None
+    chosen = {name: value for name, value in asked.items() if name != "etter"}
+    return render(
+        request,
+        "claims.html",
+        page=page,
+        filter=wanted,
+        most_counted=MOST_COUNTED,
+        chosen=chosen,
+        waiting=await portal.store.waiting(viewer.company.id) if viewer.is_insurer else 0,
+        offices=offices_in_list(viewer, portal.directory),
+        with_temporary=_address(chosen | {"midlertidig": "1"}, without="status"),
+        by_day={
+            day: _address(chosen | {"dato": name, "rekkefolge": _turned(wanted, day)}) for name, day in _DAYS.items()
+        },
+        next_page=_address(chosen | {"etter": page.after}) if page.after else None,
+        first_page=_address(chosen) if "etter" in asked else None,
+        advanced=bool(wanted.state is State.TEMPORARY),
+    )
+
+
+def read_filter(asked: dict[str, str]) -> Filter:
+    """Read an address; what is not understood is as if it were not there."""
+    state = {"normal": State.NORMAL, "avbrutt": State.CANCELLED}.get(asked.get("status", ""))
+    return Filter(
+        state=State.TEMPORARY if asked.get("midlertidig") else state,
+        cause=next((cause for cause in Cause if cause == asked.get("arsak")), None),
+        office=asked.get("kontor"),
+        day=_DAYS.get(asked.get("dato", ""), Day.REGISTERED),
+        first=_date(asked.get("fra")),
+        last=_date(asked.get("til")),
+        text=asked.get("tekst", "")[:_LONGEST_TEXT],
+        newest_first=asked.get("rekkefolge") != _OLDEST_FIRST,
+    )
+
+
+def offices_in_list(viewer: Viewer, directory: Directory) -> list[Office]:
+    """Tell the offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
+    at = datetime.now(UTC)
+    if not viewer.is_insurer:
+        return directory.offices_of(viewer.company.id, at)
+    partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
+    return [office for partner in partners for office in directory.offices_of(partner.id, at)]
+
+
+def _turned(wanted: Filter, day: Day) -> str:
+    """The other order of the day that the list is sorted by; another day begins with the newest."""
+    return _OLDEST_FIRST if wanted.day is day and wanted.newest_first else ""
+
+
+def _address(chosen: dict[str, str], without: str = "") -> str:
+    kept = {name: value for name, value in chosen.items() if value and name != without}
+    return f"/saker?{urlencode(kept)}".rstrip("?")
+
+
+def _date(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None

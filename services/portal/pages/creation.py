@@ -1,0 +1,96 @@
+"""*+ Ny midlertidig sak*: there for offices that may create right now (domain rules 1–3, 7, 8 and 11)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.portal.forms import read, typed
+from services.portal.pages.acting import send, show
+from services.portal.viewer import Viewer, insurers_open_to, tell_next_page
+from services.portal.web import portal_of, render, translated, viewer_from
+from services.portal.words import said
+from shared.contract.fields import CompanyKind
+from shared.contract.requests import CreateTemporaryClaim
+from shared.creation import rights_in_force
+from shared.directory import Company, Directory, Office
+
+_MOST_TASKS = 20
+_ONE_MORE = "en-til"
+
+
+async def form(request: Request) -> Response:
+    """Show the form, or first the choice of the insurer where there are several."""
+    insurers = _insurers(request)
+    if not insurers:
+        tell_next_page(request, translated(request, said("Kontoret kan ikke opprette midlertidige saker nå.")), "info")
+        return RedirectResponse("/", 303)
+    insurer = _chosen(insurers, request.query_params.get("forsikringsselskap"))
+    if insurer is None:
+        return render(request, "creation_insurer.html", insurers=insurers)
+    return show(request, "creation.html", _first_values(), **_about(request, insurer, 1))
+
+
+async def create(request: Request) -> Response:
+    """Create the claim, or add one more task to the form (*Legg til*)."""
+    values = typed((await request.form()).multi_items())
+    insurer = portal_of(request).directory.company(values.get("insurer", ""), datetime.now(UTC))
+    if insurer is None or insurer.kind is not CompanyKind.INSURER:
+        raise HTTPException(404)
+    tasks = len({name.split(".")[1] for name in values if name.startswith("tasks.")})
+    if values.get("handling") == _ONE_MORE:
+        about = _about(request, insurer, min(tasks + 1, _MOST_TASKS))
+        return show(request, "creation.html", values, **about)
+    return await send(
+        request,
+        "creation.html",
+        lambda typed: read(CreateTemporaryClaim, _without_empty_tasks(typed), office=viewer_from(request).user.office),
+        done=said("Den midlertidige saken er opprettet."),
+        to=lambda claim: f"/saker/{claim}",
+        **_about(request, insurer, max(tasks, 1)),
+    )
+
+
+def _insurers(request: Request) -> list[Company]:
+    return insurers_open_to(viewer_from(request), portal_of(request).directory, datetime.now(UTC))
+
+
+def _chosen(insurers: list[Company], id: str | None) -> Company | None:
+    if len(insurers) == 1:
+        return insurers[0]
+    return next((insurer for insurer in insurers if insurer.id == id), None)
+
+
+def _first_values() -> dict[str, str]:
+    return {"incident.date": datetime.now(UTC).date().isoformat()}
+
+
+def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
+    """A task without a kind is none."""
+    kinds = {name.split(".")[1] for name, value in values.items() if name.endswith(".kind") and value}
+    return {n: v for n, v in values.items() if not n.startswith("tasks.") or n.split(".")[1] in kinds}
+
+
+def _about(request: Request, insurer: Company, tasks: int) -> dict[str, Any]:
+    viewer, directory, at = viewer_from(request), portal_of(request).directory, datetime.now(UTC)
+    rights = rights_in_force(directory, insurer.id, viewer.user.office or "", at)
+    return {
+        "insurer": insurer,
+        "several_insurers": len(_insurers(request)) > 1,
+        "may_define_claim_number": rights.may_define_claim_number,
+        "may_assign_to_others": rights.may_assign_to_others,
+        "offices": offices_to_assign(viewer, directory, others=rights.may_assign_to_others),
+        "tasks": tasks,
+    }
+
+
+def offices_to_assign(viewer: Viewer, directory: Directory, *, others: bool) -> list[tuple[Company, list[Office]]]:
+    """Tell the offices that a task can be given to: the own ones, with the right all partners' (domain rule 7)."""
+    at = datetime.now(UTC)
+    partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
+    wanted = [company for company in partners if others or company.id == viewer.company.id]
+    wanted.sort(key=lambda company: (company.id != viewer.company.id, company.name))
+    return [(company, offices) for company in wanted if (offices := directory.offices_of(company.id, at))]

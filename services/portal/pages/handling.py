@@ -1,0 +1,199 @@
+"""What is done with a claim: *Normal*, correcting, cancelling, tasks, budgets, reports."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.portal.claim_view import ClaimView, TaskView
+from services.portal.forms import WrongForm, read
+from services.portal.pages.acting import send, show
+from services.portal.pages.claim import claim_of, may, reportable
+from services.portal.pages.creation import offices_to_assign
+from services.portal.web import portal_of, viewer_from
+from services.portal.words import said
+from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
+from shared.creation import rights_in_force
+from shared.directory import User
+
+
+def _to(claim: ClaimView) -> str:
+    return f"/saker/{claim.id}"
+
+
+async def normal(request: Request) -> Response:
+    """*Normal*: a claim number and a claims handler (domain rule 14)."""
+    claim = await claim_of(request)
+    offered = may(viewer_from(request), claim).handle
+    about: dict[str, Any] = {"claim": claim, "handlers": [(user.id, user.name) for user in _colleagues(request)]}
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "normal.html", {"handler": viewer_from(request).user.id}, **about)
+    return await send(
+        request,
+        "normal.html",
+        lambda typed: read(ConvertToNormal, typed, claim_id=claim.id),
+        done=said("Saken er nå en normal sak."),
+        to=lambda _: _to(claim),
+        **about,
+    )
+
+
+async def amend(request: Request) -> Response:
+    """Correct what was written (domain rule 14); only what was changed is sent."""
+    claim = await claim_of(request)
+    offered = may(viewer_from(request), claim).amend
+    before = _written(claim)
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "amend.html", before, claim=claim)
+
+    def changed(typed: Mapping[str, str]) -> AmendClaim:
+        parts = {
+            name.split(".")[0]
+            for name, value in typed.items()
+            if name in before and value != before[name] and (value or "." in name)
+        }
+        if not parts:
+            raise WrongForm({"incident.date": said("Ingenting er endret.")})
+        return read(AmendClaim, {n: v for n, v in typed.items() if n.split(".")[0] in parts}, claim_id=claim.id)
+
+    return await send(
+        request, "amend.html", changed, done=said("Rettelsen er lagret."), to=lambda _: _to(claim), claim=claim
+    )
+
+
+async def cancel(request: Request) -> Response:
+    """Take a claim out, with a reason (domain rule 14)."""
+    claim = await claim_of(request)
+    offered = may(viewer_from(request), claim).cancel
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "cancel.html", claim=claim)
+    return await send(
+        request,
+        "cancel.html",
+        lambda typed: read(CancelClaim, typed, claim_id=claim.id),
+        done=said("Saken er avbrutt."),
+        to=lambda _: _to(claim),
+        claim=claim,
+    )
+
+
+async def assign(request: Request) -> Response:
+    """Give an office a task (domain rules 7 and 11)."""
+    claim, viewer, directory = await claim_of(request), viewer_from(request), portal_of(request).directory
+    offered = may(viewer, claim).assign
+    others = viewer.is_insurer or _may_assign_to_others(request, claim)
+    about: dict[str, Any] = {"claim": claim, "offices": offices_to_assign(viewer, directory, others=others)}
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "assign.html", **about)
+    return await send(
+        request,
+        "assign.html",
+        lambda typed: read(AssignTask, typed, claim_id=claim.id),
+        done=said("Oppgaven er tildelt."),
+        to=lambda _: _to(claim),
+        **about,
+    )
+
+
+async def budget(request: Request) -> Response:
+    """Approve a task's budget (domain rule 11)."""
+    claim = await claim_of(request)
+    task = _task(request, claim)
+    offered = claim.insurer == viewer_from(request).company.id and task.waits_for_budget
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "budget.html", {"currency": "NOK"}, claim=claim, task=task)
+    return await send(
+        request,
+        "budget.html",
+        lambda typed: read(ApproveBudget, typed, claim_id=claim.id, task_id=task.task_id),
+        done=said("Budsjettet er godkjent."),
+        to=lambda _: _to(claim),
+        claim=claim,
+        task=task,
+    )
+
+
+async def report(request: Request) -> Response:
+    """Report on a task: text, and whether it is finished (domain rule 11)."""
+    claim = await claim_of(request)
+    task = _task(request, claim)
+    offered = reportable(viewer_from(request), claim, task)
+    if request.method == "GET":
+        _offered(offered)
+        return show(request, "report.html", claim=claim, task=task)
+    return await send(
+        request,
+        "report.html",
+        lambda typed: _report(typed, claim, task),
+        done=said("Rapporten er sendt."),
+        to=lambda _: _to(claim),
+        claim=claim,
+        task=task,
+    )
+
+
+def _report(typed: Mapping[str, str], claim: ClaimView, task: TaskView) -> ReportTask:
+    finished = bool(typed.get("finished"))
+    if not typed.get("text") and not finished and not any(name.startswith("media.") for name in typed):
+        raise WrongForm({"text": said("Skriv noe, legg ved en fil, eller meld oppgaven ferdig.")})
+    return read(
+        ReportTask,
+        {n: v for n, v in typed.items() if n != "finished"},
+        claim_id=claim.id,
+        task_id=task.task_id,
+        finished=finished,
+    )
+
+
+def _offered(yes: bool) -> None:
+    """What is not offered is not found. A form that was open meanwhile is sent, and refused with a reason."""
+    if not yes:
+        raise HTTPException(404)
+
+
+def _task(request: Request, claim: ClaimView) -> TaskView:
+    found = next((task for task in claim.tasks if task.task_id == request.path_params["task"]), None)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _colleagues(request: Request) -> list[User]:
+    company = viewer_from(request).company.id
+    users = [user for user in portal_of(request).directory.users(datetime.now(UTC)) if user.company == company]
+    return sorted(users, key=lambda user: user.name)
+
+
+def _may_assign_to_others(request: Request, claim: ClaimView) -> bool:
+    viewer, directory, at = viewer_from(request), portal_of(request).directory, datetime.now(UTC)
+    return any(
+        rights_in_force(directory, claim.insurer, office.id, at).may_assign_to_others
+        for office in directory.offices_of(viewer.company.id, at)
+    )
+
+
+def _written(claim: ClaimView) -> dict[str, str]:
+    """What the form begins with."""
+    incident, address, who = claim.incident, claim.incident.address, claim.policyholder
+    return {
+        "incident.date": incident.date.isoformat(),
+        "incident.cause": incident.cause,
+        "incident.description": incident.description or "",
+        "incident.address.street": address.street,
+        "incident.address.postal_code": address.postal_code,
+        "incident.address.city": address.city,
+        "incident.address.country": address.country,
+        "policyholder.name": who.name,
+        "policyholder.phone": who.phone,
+        "policyholder.email": who.email or "",
+        "policy_number": claim.policy_number or "",
+        "partner_reference": claim.partner_reference or "",
+    }

@@ -1,0 +1,95 @@
+"""*Tilknytning*: finding the claim that a temporary one belongs to, linking it, and taking that back (rules 15–17)."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.portal.claim_view import ClaimView, State
+from services.portal.forms import read
+from services.portal.listing import Filter
+from services.portal.pages.acting import send, show
+from services.portal.pages.claim import claim_of, may
+from services.portal.web import portal_of, render, viewer_from
+from services.portal.words import said
+from shared.contract.requests import LinkClaim, UnlinkClaim
+
+_MOST_FOUND = 20
+_LONGEST_TEXT = 100
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a link copies."""
+
+    tasks: int
+    reports: int
+    files: int
+
+
+async def search(request: Request) -> Response:
+    """Find the other claim among the insurer's normal ones; beginning with what looks alike."""
+    viewer, claim = viewer_from(request), await claim_of(request)
+    if not may(viewer, claim).handle:
+        raise HTTPException(404)
+    text = request.query_params.get("tekst", "")[:_LONGEST_TEXT].strip()
+    suggested = await portal_of(request).store.suggestions(viewer.company.id, claim.id)
+    known = await portal_of(request).store.short(viewer.company.id, *(each.claim_id for each in suggested))
+    found = await portal_of(request).store.page(viewer.company.id, Filter(state=State.NORMAL, text=text), viewer.zone)
+    return render(
+        request,
+        "link_search.html",
+        claim=claim,
+        text=text,
+        suggested=[(each, known[each.claim_id]) for each in suggested if each.claim_id in known],
+        rows=found.rows[:_MOST_FOUND],
+        more=found.count > _MOST_FOUND,
+    )
+
+
+async def link(request: Request) -> Response:
+    """Say what will be copied, and link when that is confirmed."""
+    viewer, claim = viewer_from(request), await claim_of(request)
+    target_id: UUID = request.path_params["target"]
+    target = await portal_of(request).store.claim(viewer.company.id, target_id)
+    if target is None:
+        raise HTTPException(404)
+    about: dict[str, Any] = {"claim": claim, "target": target, "copied": copied(claim)}
+    if request.method == "GET":
+        if not may(viewer, claim).handle:
+            raise HTTPException(404)
+        return show(request, "link.html", None, **about)
+    return await send(
+        request,
+        "link.html",
+        lambda typed: read(LinkClaim, typed, claim_id=claim.id, target_claim_id=target_id),
+        done=said("Tilknytningen er startet."),
+        to=lambda _: f"/saker/{claim.id}",
+        **about,
+    )
+
+
+async def unlink(request: Request) -> Response:
+    """Take a link back: the claim is temporary again, and the other gives up what it had imported."""
+    claim = await claim_of(request)
+    if request.method == "GET":
+        if not may(viewer_from(request), claim).unlink:
+            raise HTTPException(404)
+        return show(request, "unlink.html", None, claim=claim)
+    return await send(
+        request,
+        "unlink.html",
+        lambda typed: read(UnlinkClaim, typed, claim_id=claim.id),
+        done=said("Opphevingen er startet."),
+        to=lambda _: f"/saker/{claim.id}",
+        claim=claim,
+    )
+
+
+def copied(claim: ClaimView) -> Copied:
+    """Count what a link of the claim copies (domain rule 15)."""
+    reports = [report for task in claim.tasks for report in task.reports]
+    return Copied(len(claim.tasks), len(reports), sum(len(report.media) for report in reports))

@@ -1,0 +1,85 @@
+"""What pages are told while they are open: that a claim or list has changed, and that one may create, or no longer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from services.portal.live import Live
+from services.portal.viewer import Viewer, insurers_open_to, viewer_of
+from services.portal.web import Portal, portal_of, render, viewer_from
+from shared.contract.outcomes import RequestAccepted
+
+_LOOK_EVERY_S = 1.0
+_COMMENT_EVERY_S = 15.0
+_AT_MOST_EVERY_S = 0.5
+
+
+async def stream(request: Request) -> Response:
+    """Server-sent events, which say that something is new and not what.
+
+    `sak-<id>` is about a claim, `endret` about anything of the company, `katalog` about the directory, `ny-sak` about
+    whether the viewer may create.
+    """
+    return StreamingResponse(
+        _events(request, portal_of(request), viewer_from(request)),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def creation_link(request: Request) -> Response:
+    """The link *+ Ny midlertidig sak*, or nothing."""
+    return render(request, "part_creation_link.html", may_create=bool(_open_now(request)))
+
+
+async def pending(request: Request) -> Response:
+    """What has become of a request that was on its way."""
+    viewer = viewer_from(request)
+    outcome = await portal_of(request).store.outcome(viewer.company.id, request.path_params["request_id"])
+    if outcome is None:
+        raise HTTPException(204)
+    return render(request, "part_outcome.html", outcome=outcome, accepted=isinstance(outcome, RequestAccepted))
+
+
+def _open_now(request: Request) -> bool:
+    viewer = viewer_from(request)
+    return bool(insurers_open_to(viewer, portal_of(request).directory, datetime.now(UTC)))
+
+
+def _number(request: Request, name: str) -> int | None:
+    given = request.query_params.get(name, "")
+    return int(given) if given.isdecimal() else None
+
+
+async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
+    may_create: bool | None = None
+    silent_s = 0.0
+    directory = _number(request, "katalog")
+    live: Live = portal.live
+    yield "retry: 2000\n\n"
+    since = _number(request, "fra")
+    with live.watch(viewer.company.id, since and since / 1000) as watch:
+        while not live.closing and viewer_of(request, portal.directory) is not None:
+            now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
+            if may_create is not None and now is not may_create:
+                yield f"event: ny-sak\ndata: {'ja' if now else 'nei'}\n\n"
+            may_create = now
+            if portal.followed.changes != directory:
+                directory = _number(request, "katalog")
+                yield "event: katalog\ndata:\n\n"
+            if await watch.news(_LOOK_EVERY_S):
+                changed, watch.claims = watch.claims, set()
+                silent_s = 0.0
+                for claim in sorted(changed):
+                    yield f"event: sak-{claim}\ndata:\n\n"
+                yield "event: endret\ndata:\n\n"
+                await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is told as one change
+            else:
+                silent_s += _LOOK_EVERY_S
+                if silent_s >= _COMMENT_EVERY_S:
+                    silent_s = 0.0
+                    yield ": still here\n\n"

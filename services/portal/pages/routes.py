@@ -1,0 +1,78 @@
+"""Every address of the pages."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from services.portal.pages import (
+    administration,
+    claim,
+    claims,
+    creation,
+    dashboard,
+    handling,
+    linking,
+    live,
+    log_in,
+    media,
+)
+from services.portal.settings import WebSettings
+from services.portal.web import for_viewers
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+def routes(settings: WebSettings) -> list[BaseRoute]:
+    """Tell the addresses and what answers there."""
+    return [
+        *log_in.routes(settings),
+        _shown("/", dashboard.dashboard),
+        _shown("/saker", claims.claims),
+        _shown("/saker/ny", creation.form),
+        _sent("/saker/ny", creation.create),
+        _shown("/saker/{claim:uuid}", claim.page),
+        _both("/saker/{claim:uuid}/normal", handling.normal),
+        _both("/saker/{claim:uuid}/rett", handling.amend),
+        _both("/saker/{claim:uuid}/avbryt", handling.cancel),
+        _both("/saker/{claim:uuid}/oppgaver/ny", handling.assign),
+        _both("/saker/{claim:uuid}/oppgaver/{task:uuid}/budsjett", handling.budget),
+        _both("/saker/{claim:uuid}/oppgaver/{task:uuid}/rapport", handling.report),
+        _shown("/saker/{claim:uuid}/tilknytning", linking.search),
+        _both("/saker/{claim:uuid}/tilknytning/{target:uuid}", linking.link),
+        _both("/saker/{claim:uuid}/opphev", linking.unlink),
+        _shown("/admin", administration.home),
+        _shown("/admin/kontorer", administration.offices),
+        _both("/admin/kontorer/{office}", administration.office),
+        _shown("/admin/selskap", administration.company),
+        _sent("/admin/selskap/kontortid", administration.office_hours),
+        _sent("/admin/selskap/dager", administration.days),
+        _sent("/admin/selskap/funksjoner", administration.functions),
+        _shown("/media/{media:uuid}", media.file),
+        _shown("/admin", administration.home),
+        _shown("/admin/kontorer", administration.offices),
+        _both("/admin/kontorer/{office}", administration.office),
+        _shown("/admin/selskap", administration.company),
+        _sent("/admin/selskap/kontortid", administration.office_hours),
+        _sent("/admin/selskap/dager", administration.days),
+        _sent("/admin/selskap/funksjoner", administration.functions),
+        _shown("/media/{media:uuid}/miniatyr", media.thumbnail),
+        _sent("/opplasting", media.start_upload),
+        _sent("/opplasting/{id:uuid}/ferdig", media.complete_upload),
+        _shown("/direkte", live.stream),
+        _shown("/del/ny-sak", live.creation_link),
+        _shown("/del/foresporsel/{request_id}", live.pending),
+    ]
+
+
+def _shown(path: str, page: Page) -> Route:
+    return Route(path, for_viewers(page), methods=["GET"])
+
+
+def _sent(path: str, page: Page) -> Route:
+    return Route(path, for_viewers(page), methods=["POST"])
+
+
+def _both(path: str, page: Page) -> Route:
+    return Route(path, for_viewers(page), methods=["GET", "POST"])

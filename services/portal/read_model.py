@@ -1,0 +1,314 @@
+"""Events and outcomes in, rows out: what a batch changes, in one transaction, told to every instance when it is in."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import ARRAY, Table, Text, Uuid, bindparam, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.portal.claim_view import ClaimView, State, apply
+from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
+from shared.contract.envelope import Undecodable, details_of, read_internal_envelope
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent
+from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.suggestions import LinkSuggested
+from shared.runtime.batches import Misconfigured
+from shared.runtime.logs import log
+from shared.runtime.records import Record
+
+CHANNEL = "claimbus_portal"
+"""The channel on which PostgreSQL tells every instance what has changed."""
+ASKED_HERE = "portal:"
+"""How the ids of requests that are made in the portal begin."""
+
+_READER = "portal"
+_ANSWERS_KEPT = timedelta(days=30)
+_NORWEGIAN_PREFIX = "+47"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event, and the request that caused it."""
+
+    event: ClaimEvent
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A message that is not for this read model."""
+
+
+Read = Happened | Outcome | LinkSuggested | PassedOver
+
+
+def read(record: Record) -> Read:
+    """Read an event or outcome. Raises Undecodable, which for what our own services wrote is a fault of ours."""
+    envelope = read_internal_envelope(record.headers, record.value)
+    if envelope.republished_for not in (None, _READER):
+        return PassedOver()
+    try:
+        if envelope.type in OUTCOMES:
+            outcome = OUTCOMES[envelope.type].model_validate_json(envelope.body)
+            return outcome if outcome.request_id.startswith(ASKED_HERE) else PassedOver()
+        if envelope.type == LinkSuggested.type():
+            return LinkSuggested.model_validate_json(envelope.body)
+        if envelope.type in CLAIM_EVENTS:
+            event = CLAIM_EVENTS[envelope.type].model_validate_json(envelope.body)
+            return Happened(event, dict(record.headers).get("ce_causationid", b"").decode())
+    except ValidationError as error:
+        raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
+    raise Undecodable(f"portal does not read {envelope.type}")
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of events does to the claims that it is about. Pure."""
+
+    views: dict[UUID, ClaimView]
+    before: dict[UUID, ClaimView] = field(init=False)
+    happened: list[Happened] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.before = dict(self.views)
+
+    def take_in(self, happened: Happened) -> None:
+        """Apply an event if it is its claim's next one.
+
+        A repeat does nothing. A claim that is met half-way is older than what the topic keeps, or the read model is
+        being rebuilt, which sends it from its first event on. Raises Misconfigured for a gap.
+        """
+        event = happened.event
+        known = self.views.get(event.claim_id)
+        if known is None and event.version > 1:
+            log.info("an event of a claim not met yet is passed over", claim=str(event.claim_id), version=event.version)
+            return
+        if known is not None and event.version <= known.version:
+            return
+        try:
+            self.views[event.claim_id] = apply(known, event)
+        except ValueError:
+            raise Misconfigured(
+                f"there is a gap before event {event.version} of {event.claim_id}: run `claimbus rebuild portal`"
+            ) from None
+        self.happened.append(happened)
+
+    @property
+    def changed(self) -> list[ClaimView]:
+        """The claims that are not what they were, by id, so that two writers can't deadlock."""
+        return [view for id, view in sorted(self.views.items()) if self.before.get(id) != view]
+
+    def waiting(self) -> dict[str, int]:
+        """Tell how many temporary claims each insurer has more than before, or fewer."""
+        more: defaultdict[str, int] = defaultdict(int)
+        for view in self.changed:
+            before = self.before.get(view.id)
+            more[view.insurer] += (view.state is State.TEMPORARY) - (
+                before is not None and before.state is State.TEMPORARY
+            )
+        return {insurer: count for insurer, count in sorted(more.items()) if count}
+
+
+async def save(connection: AsyncConnection, batch: Sequence[Read]) -> None:
+    """Take in a batch; raises Misconfigured for a gap."""
+    happened = [item for item in batch if isinstance(item, Happened)]
+    outcomes = [item for item in batch if isinstance(item, Outcome)]
+    changes = Changes(await _views(connection, {item.event.claim_id for item in happened}))
+    for item in happened:
+        changes.take_in(item)
+    await _save_claims(connection, changes)
+    await _save_answers(connection, outcomes)
+    await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
+    await _tell(connection, changes.changed, outcomes)
+
+
+async def _views(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, ClaimView]:
+    query = select(claims.c.id, claims.c.view).where(claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    rows = await connection.execute(query.order_by(claims.c.id).with_for_update(), {"ids": list(ids)})
+    return {row.id: ClaimView.model_validate_json(row.view) for row in rows}
+
+
+async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
+    changed = changes.changed
+    if not changed:
+        return
+    await connection.execute(
+        _replacing(claims), [{"id": v.id, "version": v.version, "view": v.json_bytes().decode()} for v in changed]
+    )
+    await connection.execute(insert(history), [_history_row(item) for item in changes.happened])
+    await connection.execute(_LISTED, [row for view in changed for row in _listing_rows(view)])
+    gone = [
+        (view.id, company)
+        for view in changed
+        if view.id in changes.before
+        for company in set(changes.before[view.id].audience) - set(view.audience)
+    ]
+    for claim_id, company in sorted(gone):
+        await connection.execute(
+            delete(listing).where((listing.c.claim_id == claim_id) & (listing.c.company == company))
+        )
+    with_tasks = [view for view in changed if view.tasks]
+    if with_tasks:
+        ids = bindparam("ids", [view.id for view in with_tasks], type_=ARRAY(Uuid))
+        await connection.execute(delete(open_tasks).where(open_tasks.c.claim_id == func.any(ids)))
+        rows = [row for view in with_tasks for row in _task_rows(view)]
+        if rows:
+            await connection.execute(insert(open_tasks), rows)
+    await _count(connection, changes.waiting())
+
+
+async def _count(connection: AsyncConnection, more: dict[str, int]) -> None:
+    if not more:
+        return
+    statement = upsert(waiting)
+    statement = statement.on_conflict_do_update(
+        index_elements=[waiting.c.insurer], set_={"claims": waiting.c.claims + statement.excluded.claims}
+    )
+    await connection.execute(statement, [{"insurer": insurer, "claims": count} for insurer, count in more.items()])
+
+
+async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    rows = [
+        {
+            "company": outcome.company,
+            "request_id": outcome.request_id,
+            "type": outcome.type(),
+            "outcome": outcome.json_bytes().decode(),
+        }
+        for outcome in sorted(outcomes, key=lambda o: (o.company, o.request_id))
+    ]
+    await connection.execute(upsert(answers).on_conflict_do_nothing(), rows)
+    await connection.execute(delete(answers).where(answers.c.answered_at < func.now() - _ANSWERS_KEPT))
+
+
+async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[LinkSuggested]) -> None:
+    if not suggested:
+        return
+    newest = {item.claim_id: item for item in sorted(suggested, key=lambda item: item.revision)}
+    rows = [
+        {
+            "claim_id": item.claim_id,
+            "insurer": item.insurer,
+            "revision": item.revision,
+            "suggested": item.json_bytes().decode(),
+        }
+        for _, item in sorted(newest.items())
+    ]
+    statement = upsert(suggestions)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[suggestions.c.claim_id],
+            set_={"revision": statement.excluded.revision, "suggested": statement.excluded.suggested},
+            where=suggestions.c.revision < statement.excluded.revision,
+        ),
+        rows,
+    )
+
+
+async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
+    """Tell every instance which claims have changed and which requests are answered: ids only, when it is committed."""
+    told = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
+    told += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
+    if told:
+        each = func.unnest(bindparam("told", told, type_=ARRAY(Text))).table_valued("said").render_derived(name="each")
+        await connection.execute(select(func.pg_notify(CHANNEL, each.c.said)))
+
+
+def _replacing(table: Table, **values: Any) -> Insert:
+    """Insert rows, or replace those that are there."""
+    statement = upsert(table).values(**values) if values else upsert(table)
+    keys = [column.name for column in table.primary_key]
+    others = [column.name for column in table.c if column.name not in keys]
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in others}
+    )
+
+
+_LISTED = _replacing(
+    listing,
+    **{column.name: bindparam(column.name) for column in listing.c if column.name != "words"},
+    words=func.array_to_tsvector(bindparam("lexemes", type_=ARRAY(Text))),
+)
+
+
+def _history_row(item: Happened) -> dict[str, Any]:
+    return {
+        "claim_id": item.event.claim_id,
+        "version": item.event.version,
+        "request_id": item.request_id,
+        "type": item.event.type(),
+        "event": item.event.json_bytes().decode(),
+    }
+
+
+def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    address = view.incident.address
+    said = words(
+        view.claim_number,
+        view.policyholder.name,
+        view.policyholder.phone,
+        view.policyholder.phone.removeprefix(_NORWEGIAN_PREFIX),
+        address.street,
+        address.postal_code,
+        address.city,
+        view.policy_number or "",
+        view.partner_reference or "",
+    )
+    for company in sorted(view.audience):
+        office = view.office_of(company) or ""
+        yield {
+            "company": company,
+            "claim_id": view.id,
+            "insurer": view.insurer,
+            "state": view.state,
+            "cause": view.incident.cause,
+            "office": office,
+            "registered_at": view.registered_at,
+            "incident_date": view.incident.date,
+            "claim_number": view.claim_number,
+            "policyholder": view.policyholder.name,
+            "place": f"{address.street}, {address.postal_code} {address.city}",
+            "handler": view.handler,
+            "lexemes": sorted(
+                {*said, *facets(company=company, state=view.state, cause=view.incident.cause, office=office)}
+            ),
+        }
+
+
+def words(*texts: str) -> set[str]:
+    """Take texts apart into what can be searched for."""
+    return {word for text in texts for word in re.findall(r"\w+", text.casefold())}
+
+
+def facets(**values: str | None) -> list[str]:
+    """Tell the words that stand for what a list is filtered by; no word of a text has an equals sign."""
+    return [f"{name}={value}" for name, value in values.items() if value]
+
+
+def _task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    if view.state is State.CANCELLED:
+        return
+    for task in view.tasks:
+        if not task.finished:
+            yield {
+                "claim_id": view.id,
+                "task_id": task.task_id,
+                "insurer": view.insurer,
+                "company": task.company,
+                "office": task.office,
+                "kind": task.kind,
+                "claim_number": view.claim_number,
+                "assigned_at": task.assigned_at,
+                "waits_for_budget": task.waits_for_budget,
+            }

@@ -1,0 +1,149 @@
+"""What pages read: every query names the viewer's company, and finds nothing of a claim that it may not see."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.portal import listing as lists
+from services.portal.claim_view import ClaimView
+from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent
+from shared.contract.fields import TaskKind
+from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.suggestions import LinkSuggested, Suggestion
+from shared.runtime.database import transaction
+
+MOST_TASKS = 20
+"""So many tasks the dashboard shows; the others are counted."""
+
+
+@dataclass(frozen=True)
+class OpenTask:
+    """A task that is not finished."""
+
+    claim_id: UUID
+    task_id: UUID
+    insurer: str
+    company: str
+    office: str
+    kind: TaskKind
+    claim_number: str
+    assigned_at: datetime
+
+
+@dataclass(frozen=True)
+class OpenTasks:
+    """The oldest tasks that wait, and how many there are."""
+
+    first: Sequence[OpenTask]
+    count: int
+
+
+@dataclass(frozen=True)
+class ShortClaim:
+    """What a link to a claim says."""
+
+    claim_id: UUID
+    claim_number: str
+    policyholder: str
+    place: str
+
+
+class Store:
+    """Reads on behalf of a company. Raises DatabaseAway."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction."""
+        async with transaction(self._engine) as connection:
+            yield connection
+
+    async def page(self, company: str, chosen: lists.Filter, zone: str, after: str | None = None) -> lists.Page:
+        """Find a part of the company's claims list; raises ValueError for a wrong `after`."""
+        async with self.transaction() as connection:
+            return await lists.page(connection, company, chosen, zone, after)
+
+    async def claim(self, company: str, id: UUID) -> ClaimView | None:
+        """Find a claim that the company may see (domain rule 10)."""
+        query = select(claims.c.view).join(listing, and_(listing.c.claim_id == claims.c.id))
+        async with self.transaction() as connection:
+            view = await connection.scalar(query.where(claims.c.id == id, listing.c.company == company))
+        return ClaimView.model_validate_json(view) if view is not None else None
+
+    async def short(self, company: str, *ids: UUID) -> dict[UUID, ShortClaim]:
+        """Find what links to claims say, of those that the company may see."""
+        async with self.transaction() as connection:
+            rows = await connection.execute(_short().where(listing.c.company == company, listing.c.claim_id.in_(ids)))
+            return {row.claim_id: ShortClaim(**row._mapping) for row in rows}
+
+    async def numbered(self, company: str, claim_number: str) -> ShortClaim | None:
+        """Find a company's claim by its number."""
+        query = _short().where(listing.c.company == company, listing.c.claim_number == claim_number)
+        async with self.transaction() as connection:
+            row = (await connection.execute(query)).first()
+        return ShortClaim(**row._mapping) if row is not None else None
+
+    async def history(self, company: str, id: UUID) -> list[ClaimEvent]:
+        """Tell what happened to a claim, of what the company was told."""
+        query = select(history.c.type, history.c.event).join(listing, listing.c.claim_id == history.c.claim_id)
+        query = query.where(history.c.claim_id == id, listing.c.company == company).order_by(history.c.version)
+        async with self.transaction() as connection:
+            events = [CLAIM_EVENTS[row.type].model_validate_json(row.event) for row in await connection.execute(query)]
+        return [event for event in events if company in event.audience]
+
+    async def waiting(self, insurer: str) -> int:
+        """Tell how many claims of the insurer need to be linked or converted (domain rule 12)."""
+        async with self.transaction() as connection:
+            return await connection.scalar(select(waiting.c.claims).where(waiting.c.insurer == insurer)) or 0
+
+    async def tasks_of(self, company: str) -> OpenTasks:
+        """Tell the tasks that the company's offices can report on."""
+        return await self._tasks(open_tasks.c.company == company, ~open_tasks.c.waits_for_budget)
+
+    async def tasks_without_budget(self, insurer: str) -> OpenTasks:
+        """Tell the tasks that wait for the insurer to approve their budget (domain rule 11)."""
+        return await self._tasks(open_tasks.c.insurer == insurer, open_tasks.c.waits_for_budget)
+
+    async def _tasks(self, *conditions: Any) -> OpenTasks:
+        columns = [column for column in open_tasks.c if column.name != "waits_for_budget"]
+        query = select(*columns).where(*conditions).order_by(open_tasks.c.assigned_at).limit(MOST_TASKS)
+        some = select(open_tasks.c.task_id).where(*conditions).limit(lists.MOST_COUNTED + 1).subquery()
+        async with self.transaction() as connection:
+            rows = [OpenTask(**{**row._mapping, "kind": TaskKind(row.kind)}) for row in await connection.execute(query)]
+            return OpenTasks(rows, await connection.scalar(select(func.count()).select_from(some)) or 0)
+
+    async def suggestions(self, insurer: str, claim_id: UUID) -> Sequence[Suggestion]:
+        """Tell what a temporary claim may belong to, best first; for the insurer alone."""
+        query = select(suggestions.c.suggested).where(
+            suggestions.c.claim_id == claim_id, suggestions.c.insurer == insurer
+        )
+        async with self.transaction() as connection:
+            suggested = await connection.scalar(query)
+        return LinkSuggested.model_validate_json(suggested).suggestions if suggested is not None else []
+
+    async def outcome(self, company: str, request_id: str) -> Outcome | None:
+        """Find the outcome of a request that the company made in the portal."""
+        query = select(answers.c.type, answers.c.outcome)
+        query = query.where(answers.c.company == company, answers.c.request_id == request_id)
+        async with self.transaction() as connection:
+            row = (await connection.execute(query)).first()
+        return OUTCOMES[row.type].model_validate_json(row.outcome) if row is not None else None
+
+    async def shows(self, claim_id: UUID, request_id: str) -> bool:
+        """Whether what a request did to a claim is in the read model."""
+        query = select(history.c.version).where(history.c.claim_id == claim_id, history.c.request_id == request_id)
+        async with self.transaction() as connection:
+            return await connection.scalar(query.limit(1)) is not None
+
+
+def _short() -> Select[Any]:
+    return select(listing.c.claim_id, listing.c.claim_number, listing.c.policyholder, listing.c.place)

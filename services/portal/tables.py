@@ -1,0 +1,89 @@
+"""The portal's tables: claims as pages show them, made from events alone, so that they can be thrown away."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+metadata = MetaData()
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("view", Text, nullable=False),
+)
+"""Each claim as its page shows it."""
+
+history = Table(
+    "history",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("request_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event", Text, nullable=False),
+)
+"""Every event, with the request that caused it."""
+
+listing = Table(
+    "listing",
+    metadata,
+    Column("company", Text, primary_key=True),
+    Column("claim_id", Uuid, primary_key=True),
+    Column("insurer", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("office", Text, nullable=False),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+    Column("incident_date", Date, nullable=False),
+    Column("claim_number", Text, nullable=False),
+    Column("policyholder", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("handler", Text),
+    Column("words", TSVECTOR, nullable=False),
+)
+"""A row for each claim and each company that may see it (domain rule 10): every query names the viewer's company."""
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("insurer", Text, primary_key=True),
+    Column("claims", Integer, nullable=False),
+)
+"""How many temporary claims each insurer has (domain rule 12)."""
+
+open_tasks = Table(
+    "open_tasks",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("task_id", Uuid, primary_key=True),
+    Column("insurer", Text, nullable=False),
+    Column("company", Text, nullable=False),
+    Column("office", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("claim_number", Text, nullable=False),
+    Column("assigned_at", DateTime(timezone=True), nullable=False),
+    Column("waits_for_budget", Boolean, nullable=False),
+)
+"""Tasks that are not finished, of claims that are not cancelled."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("company", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("answered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""The outcomes of requests that were made in the portal, for the pages that wait for them."""
+
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("insurer", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("suggested", Text, nullable=False),
+)
+"""What a temporary claim may belong to: the newest list, for the insurer alone."""

@@ -1,0 +1,98 @@
+"""Who looks at a page: the user of the session, as the directory has it at this moment."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+
+from services.portal.words import DEFAULT, LANGUAGES
+from shared.contract.fields import CompanyKind
+from shared.creation import NotPermitted, decide_creation
+from shared.directory import Company, Directory, User
+
+HIGHEST_LEVEL = 6
+"""Who finds the report (domain rule 18)."""
+
+_PARTNERS_ZONE = "Europe/Oslo"
+_CSRF = "csrf"
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A user who is logged in, with the company and the time zone of what is shown."""
+
+    user: User
+    company: Company
+    zone: str
+
+    @property
+    def is_insurer(self) -> bool:
+        """Whether the user's company is an insurer."""
+        return self.company.kind is CompanyKind.INSURER
+
+    @property
+    def sees_reports(self) -> bool:
+        """Whether the user finds the report of temporary claims (domain rule 18)."""
+        return self.is_insurer and self.user.authorisation_level == HIGHEST_LEVEL
+
+
+def viewer_of(request: Request, directory: Directory) -> Viewer | None:
+    """Tell who looks, or None if nobody is logged in, or the user is no longer in the directory."""
+    at = datetime.now(UTC)
+    user = directory.user(request.session.get("user", ""), at)
+    company = None if user is None else directory.company(user.company, at)
+    if user is None or company is None:
+        return None
+    insurer = company.kind is CompanyKind.INSURER
+    return Viewer(user, company, directory.settings(company.id, at).time_zone if insurer else _PARTNERS_ZONE)
+
+
+def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:
+    """Tell the insurers for which the user's office may create a temporary claim at a moment (domain rules 1–3)."""
+    office = viewer.user.office
+    if viewer.is_insurer or office is None:
+        return []
+    insurers = [c for c in directory.companies(at) if c.kind is CompanyKind.INSURER]
+    return [insurer for insurer in insurers if _may_create(directory, insurer.id, office, at)]
+
+
+def _may_create(directory: Directory, insurer: str, office: str, at: datetime) -> bool:
+    try:
+        decide_creation(directory, insurer, office, at)
+    except NotPermitted:
+        return False
+    return True
+
+
+def log_in(request: Request, user: User) -> None:
+    """Begin a session of a user; whatever was in the cookie before is gone, but for the language."""
+    language = request.session.get("language")
+    request.session.clear()
+    request.session.update({"user": user.id, _CSRF: secrets.token_urlsafe(24)})
+    if language:
+        request.session["language"] = language
+
+
+def csrf_token(request: Request) -> str:
+    """Tell the token that the session's forms carry."""
+    token: str = request.session.setdefault(_CSRF, secrets.token_urlsafe(24))
+    return token
+
+
+def has_token(request: Request, given: object) -> bool:
+    """Whether a form came from a page of this session."""
+    expected = request.session.get(_CSRF)
+    return isinstance(given, str) and bool(expected) and hmac.compare_digest(given.encode(), str(expected).encode())
+
+
+def language_of(request: Request) -> str:
+    """Tell the language of the session; Norwegian unless another one was chosen."""
+    language = request.session.get("language")
+    return language if language in LANGUAGES else DEFAULT
+
+
+def tell_next_page(request: Request, text: str, kind: str = "success") -> None:
+    """Have the next page say something, once."""
+    request.session["said"] = [*request.session.get("said", []), [kind, text]][-3:]

@@ -1,0 +1,321 @@
+"""The pages as an ASGI application: routes, rendering, and what holds for every page."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.portal import words
+from services.portal.asking import Asking
+from services.portal.following import FollowedDirectory
+from services.portal.live import Live
+from services.portal.media_store import MediaTables
+from services.portal.settings import WebSettings
+from services.portal.store import Store
+from services.portal.thumbnails import Thumbnails
+from services.portal.uploads import Uploads
+from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_to, language_of, viewer_of
+from shared.directory import Directory
+from shared.media import MediaStore
+from shared.runtime.batches import where
+from shared.runtime.database import DatabaseAway
+from shared.runtime.logs import log
+
+_HERE = Path(__file__).parent
+_STATIC = _HERE / "static"
+_LARGEST_FORM_BYTES = 512 * 1024
+
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
+        "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=()",
+}
+
+
+@dataclass(frozen=True)
+class Portal:
+    """What the pages work with."""
+
+    settings: WebSettings
+    store: Store
+    live: Live
+    followed: FollowedDirectory
+    asking: Asking
+    uploads: Uploads
+    tables: MediaTables
+    files: MediaStore
+    thumbnails: Thumbnails
+
+    @property
+    def directory(self) -> Directory:
+        """The directory as it is now."""
+        return self.followed.directory
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
+    """Make the application."""
+    app = Starlette(
+        routes=[*routes, Mount("/static", _Static(directory=_STATIC))],
+        middleware=[
+            Middleware(_SafeHeaders, settings=portal.settings),
+            Middleware(GZipMiddleware, minimum_size=1000),
+            Middleware(
+                SessionMiddleware,
+                secret_key=portal.settings.secret.get_secret_value() or _no_secret(),
+                session_cookie="claimbus",
+                max_age=portal.settings.session_hours * 3600,
+                same_site="lax",
+                https_only=portal.settings.secure,
+            ),
+        ],
+        exception_handlers={
+            HTTPException: _told,
+            DatabaseAway: _database_away,
+            Exception: _fault,
+        },
+    )
+    app.state.portal = portal
+    app.state.log_ins = MovingWindowRateLimiter(MemoryStorage())
+    return app
+
+
+def _no_secret() -> str:
+    raise ValueError("CLAIMBUS_PORTAL_SECRET is not set: sessions cannot be signed")
+
+
+def portal_of(request: Request) -> Portal:
+    """Tell what the pages work with."""
+    portal: Portal = request.app.state.portal
+    return portal
+
+
+def viewer_from(request: Request) -> Viewer:
+    """Tell who looks; the route has made sure that somebody does."""
+    viewer: Viewer = request.state.viewer
+    return viewer
+
+
+def for_viewers(handler: Handler) -> Handler:
+    """Answer only to users who are logged in; the others go to the log-in page and come back."""
+
+    async def guarded(request: Request) -> Response:
+        request.state.began = time.time()
+        viewer = viewer_of(request, portal_of(request).directory)
+        if viewer is None:
+            return _to_log_in(request)
+        request.state.viewer = viewer
+        if request.method == "POST":
+            await check_form(request)
+        return await handler(request)
+
+    return guarded
+
+
+def _to_log_in(request: Request) -> Response:
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"hx-refresh": "true"})
+    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    asked_for = urlencode({"til": back}) if request.method == "GET" and back != "/" else ""
+    return RedirectResponse(f"/logg-inn?{asked_for}".rstrip("?"), 303)
+
+
+async def check_form(request: Request) -> None:
+    """Raise HTTPException unless a form came from a page of this session."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise HTTPException(403)
+    if int(request.headers.get("content-length") or 0) > _LARGEST_FORM_BYTES:
+        raise HTTPException(413)
+    given: object = request.headers.get("x-csrf-token")
+    if given is None:
+        given = (await request.form()).get("csrf")
+    if not has_token(request, given):
+        raise HTTPException(403)
+
+
+async def may_log_in(request: Request) -> bool:
+    """Whether the address has not tried too often."""
+    address = request.client.host if request.client else ""
+    limit = RateLimitItemPerMinute(portal_of(request).settings.log_ins_per_minute)
+    allowed: bool = await request.app.state.log_ins.hit(limit, address)
+    return allowed
+
+
+def render(
+    request: Request, template: str, status: int = 200, headers: dict[str, str] | None = None, /, **context: Any
+) -> HTMLResponse:
+    """Make a page in the session's language."""
+    language = language_of(request)
+    viewer: Viewer | None = getattr(request.state, "viewer", None)
+    portal = portal_of(request)
+    zone = viewer.zone if viewer else "Europe/Oslo"
+    page = _environment(language).get_template(template)
+    text = page.render(
+        request=request,
+        language=language,
+        viewer=viewer,
+        csrf=csrf_token(request),
+        said=request.session.pop("said", []),
+        rendered_at=int(getattr(request.state, "began", 0) * 1000),
+        directory_changes=portal.followed.changes,
+        bus_answers=portal.followed.answering,
+        day=lambda day: words.a_day(day, language),
+        moment=lambda at: words.a_moment(at, zone, language),
+        short_day=words.a_short_day,
+        day_and_month=lambda day: words.a_day_of_the_year(day, language),
+        short_moment=lambda at: words.a_short_moment(at, zone),
+        number=lambda count: words.a_number(count, language),
+        office=lambda id: _office(portal.directory, id),
+        company=lambda id: _company(portal.directory, id),
+        person=lambda id: _person(portal.directory, id),
+        may_create_now=lambda: viewer and bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC))),
+        translated_options=lambda options: [(value, translated(request, text)) for value, text in options.items()],
+        **context,
+    )
+    return HTMLResponse(text, status, {"cache-control": "no-store", **(headers or {})})
+
+
+def translated(request: Request, text: str) -> str:
+    """Say a sentence of the catalogue in the session's language."""
+    return words.translations(language_of(request)).gettext(text)
+
+
+def asset(name: str) -> str:
+    """Tell the address of a file that every page loads; it changes with the file."""
+    return _addresses()[name]
+
+
+@cache
+def _addresses() -> dict[str, str]:
+    files = {str(file.relative_to(_STATIC)): file for file in _STATIC.rglob("*") if file.is_file()}
+    return {name: f"/static/{name}?{sha256(file.read_bytes()).hexdigest()[:12]}" for name, file in files.items()}
+
+
+@cache
+def _environment(language: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        extensions=["jinja2.ext.i18n"],
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_translations(words.translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals.update(
+        asset=asset,
+        languages=words.LANGUAGES,
+        states=words.STATES,
+        causes=words.CAUSES,
+        task_kinds=words.TASK_KINDS,
+        creation=words.CREATION,
+        weekdays=words.WEEKDAYS,
+        periods=words.PERIODS,
+    )
+    return environment
+
+
+def _office(directory: Directory, id: str | None) -> str:
+    office = directory.office(id, datetime.now(UTC)) if id else None
+    return f"{_company(directory, office.company)}, {office.name}" if office else id or ""
+
+
+def _company(directory: Directory, id: str | None) -> str:
+    company = directory.company(id, datetime.now(UTC)) if id else None
+    return company.name if company else id or ""
+
+
+def _person(directory: Directory, id: str | None) -> str:
+    user = directory.user(id, datetime.now(UTC)) if id else None
+    return user.name if user else id or ""
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if getattr(request.state, "viewer", None) is None:
+        request.state.viewer = viewer_of(request, portal_of(request).directory)
+    return render(request, "error.html", status, status=status)
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    log.warning("a page cannot be made", path=request.scope["path"], reason=type(error).__name__)
+    return (
+        await keep_what_was_typed(request)
+        if request.method == "POST"
+        else render(request, "error.html", 503, {"retry-after": "5"}, status=503)
+    )
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    log.error("a page fails", path=request.scope["path"], reason=where(error))
+    return render(request, "error.html", 500, status=500)
+
+
+async def keep_what_was_typed(request: Request) -> Response:
+    """Give a form back that could not be sent, to be sent again with the same request id: nothing is done twice."""
+    form = await request.form()
+    typed = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name != "csrf"]
+    return render(request, "kept.html", 503, {"retry-after": "5"}, typed=typed)
+
+
+class _SafeHeaders:
+    """Puts on every answer what keeps others out of the pages."""
+
+    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if settings.secure:
+            self._headers["strict-transport-security"] = "max-age=31536000"
+        if settings.media_origin:
+            policy = self._headers["content-security-policy"]
+            upload_to = f"connect-src 'self' {settings.media_origin}"
+            self._headers["content-security-policy"] = policy.replace("connect-src 'self'", upload_to)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class _Static(StaticFiles):
+    """Files whose address changes with them, so that they can be kept for ever."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response

@@ -1,0 +1,95 @@
+"""The pages' words: Norwegian (bokmål) as they are written in templates and here, English from the catalogue."""
+
+import io
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from babel import dates, numbers
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+
+LANGUAGES = {"nb": "Norsk bokmål", "en": "English"}
+DEFAULT = "nb"
+
+_CATALOGUES = Path(__file__).parent / "locale"
+
+
+def said(text: str) -> str:
+    """Mark a text for the catalogue; it is translated where it is shown."""
+    return text
+
+
+STATES = {"temporary": said("Midlertidig"), "normal": said("Normal"), "cancelled": said("Avbrutt")}
+CAUSES = {
+    "water": said("Vann"),
+    "fire": said("Brann"),
+    "storm": said("Storm"),
+    "flood": said("Flom"),
+    "landslide": said("Skred"),
+    "burglary": said("Innbrudd"),
+    "glass": said("Glass"),
+    "other": said("Annet"),
+}
+TASK_KINDS = {"first_aid": said("Førstehjelpsoppgave"), "inspection": said("Besiktigelsesoppgave")}
+CREATION = {
+    "never": said("Aldri"),
+    "outside_office_hours": said("Utenfor normal arbeidstid"),
+    "always": said("Alltid"),
+}
+WEEKDAYS = {
+    "mon": said("Mandag"),
+    "tue": said("Tirsdag"),
+    "wed": said("Onsdag"),
+    "thu": said("Torsdag"),
+    "fri": said("Fredag"),
+    "sat": said("Lørdag"),
+    "sun": said("Søndag"),
+}
+PERIODS = {"weekly": said("Hver uke"), "monthly": said("Hver måned")}
+
+
+@cache
+def translations(language: str) -> NullTranslations:
+    """Read a language's catalogue; Norwegian needs none."""
+    file = _CATALOGUES / language / "LC_MESSAGES" / "messages.po"
+    if not file.exists():
+        return NullTranslations()
+    compiled = io.BytesIO()
+    with file.open("rb") as source:
+        write_mo(compiled, read_po(source, locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def a_day(day: date, language: str) -> str:
+    """Write a date."""
+    return dates.format_date(day, format="d. MMMM y" if language == DEFAULT else "d MMMM y", locale=language)
+
+
+def a_moment(at: datetime, zone: str, language: str) -> str:
+    """Write a moment in a time zone, to the minute."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{a_day(local.date(), language)} {local:%H:%M}"
+
+
+def a_day_of_the_year(day: date, language: str) -> str:
+    """Write a date without its year."""
+    return dates.format_date(day, format="d. MMM" if language == DEFAULT else "d MMM", locale=language)
+
+
+def a_short_day(day: date) -> str:
+    """Write a date in numbers."""
+    return f"{day:%d.%m.%Y}"
+
+
+def a_short_moment(at: datetime, zone: str) -> str:
+    """Write a moment in a time zone in numbers, to the minute."""
+    return f"{at.astimezone(ZoneInfo(zone)):%d.%m.%Y %H:%M}"
+
+
+def a_number(number: int, language: str) -> str:
+    """Write a whole number."""
+    return numbers.format_decimal(number, locale=language)

@@ -1,0 +1,67 @@
+"""A real browser over the real stack; each person has a browser of their own."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from operations.connection import Connection
+from tests.world import World
+
+Browse = Callable[..., Page]
+
+_PATIENCE_MS = 15_000
+_BLOCKED = "Content Security Policy"
+
+expect.set_options(timeout=_PATIENCE_MS)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium: the system's, or the one that Playwright has installed. Without either the tests fail."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox"] if os.getuid() == 0 else [],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def world(connection: Connection) -> Iterator[World]:
+    """New companies, made in another thread: Playwright has an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        world = thread.submit(World, connection).result()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
+    """Open a browser as a user, on a page. Whatever the page's scripts complain of fails the test."""
+    contexts = []
+    complaints: list[str] = []
+
+    def opened(user: str | None, path: str = "/", **options: object) -> Page:
+        context = browser.new_context(base_url=connection.portal, locale="nb-NO", **options)  # type: ignore[arg-type]
+        context.set_default_timeout(_PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if _BLOCKED in said.text else None)
+        if user is not None:
+            page.goto("/logg-inn")
+            page.locator(f'button[value="{user}"]').click()
+            expect(page.get_by_role("heading", name="Instrumentbord")).to_be_visible()
+        if path != "/" or user is None:
+            page.goto(path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []

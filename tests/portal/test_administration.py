@@ -1,0 +1,115 @@
+"""*Selskapets admin* in a browser (domain rules 1, 2, 7 and 18)."""
+
+from datetime import UTC, datetime, timedelta
+
+from playwright.sync_api import expect
+
+from services.portal.pages.administration import calendar
+from shared.contract.fields import Hours
+from shared.directory import PortalSettings
+from tests.portal.conftest import Browse
+from tests.portal.test_creating import NEW
+from tests.world import World
+
+
+def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(world: World, browse: Browse) -> None:
+    partner = browse(world.other_plumber)
+    expect(partner.get_by_role("link", name=NEW)).to_have_count(0)
+    page = browse(world.handler)
+    page.get_by_role("link", name="Selskapets admin").click()
+    row = page.locator(f"#kontor-{world.other_office}")
+    row.click()
+    dialog = page.get_by_role("dialog", name="Other, Tromsø")
+    permission = dialog.get_by_label("Har tillatelse til å opprette midlertidige saker")
+    expect(permission).to_have_value("never")
+    assert permission.locator("option").all_text_contents() == ["Aldri", "Utenfor normal arbeidstid", "Alltid"]
+    permission.select_option("always")
+    dialog.get_by_role("button", name="Lagre").click()
+    expect(page.get_by_text("Lagret.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.other_office}"))).to_contain_text("Alltid")
+    expect(partner.get_by_role("link", name=NEW)).to_be_visible()
+
+
+def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World, browse: Browse) -> None:
+    page = browse(world.handler, f"/admin/kontorer/{world.office}")
+    right = page.get_by_label("Kan bestemme skadenummer")
+    expect(right).to_have_count(0)
+    page.goto("/admin/selskap")
+    page.get_by_label("Forbedret funksjon").check()
+    page.get_by_role("button", name="Lagre funksjoner").click()
+    expect(page.get_by_text("Lagret.")).to_be_visible()
+    page.goto(f"/admin/kontorer/{world.office}")
+    right.check()
+    page.get_by_role("button", name="Lagre", exact=True).click()
+    row = page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.office}"))
+    expect(row).to_contain_text("bestemme skadenummer")
+    partner = browse(world.plumber, "/saker/ny")
+    expect(partner.get_by_label("Skadenummer")).to_be_visible()
+    world.set_portal(enhanced_function=False)
+    page.goto("/admin/kontorer")
+    expect(row).to_contain_text("hvilende")
+    partner.reload()
+    expect(partner.get_by_label("Skadenummer")).to_have_count(0)
+
+
+def test_office_hours_are_set_day_by_day(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/admin/selskap")
+    expect(page.get_by_label("Mandag, åpner")).to_have_value("08:00")
+    page.get_by_label("Mandag, åpner").fill("9")
+    page.get_by_label("Fredag, stenger").fill("15.30")
+    page.get_by_label("Onsdag, åpner").fill("")
+    page.get_by_label("Onsdag, stenger").fill("")
+    page.get_by_role("button", name="Lagre kontortid").click()
+    expect(page.get_by_text("Lagret.")).to_be_visible()
+    expect(page.get_by_label("Mandag, åpner")).to_have_value("09:00")
+    expect(page.get_by_label("Fredag, stenger")).to_have_value("15:30")
+    expect(page.get_by_label("Onsdag, åpner")).to_have_value("")
+    expect(page.get_by_role("listitem").filter(has_text="09:00–16:00")).not_to_have_count(0)
+
+
+def test_hours_that_close_before_they_open_are_told_and_kept_in_the_form(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/admin/selskap")
+    page.get_by_label("Mandag, åpner").fill("18:00")
+    page.get_by_role("button", name="Lagre kontortid").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("Mandag, åpner")).to_have_value("18:00")
+    expect(page.get_by_label("Tirsdag, åpner")).to_have_value("08:00")
+
+
+def test_closed_days_and_special_hours_show_in_the_calendar(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/admin/selskap")
+    monday = datetime.now(UTC).date() + timedelta(days=7 - datetime.now(UTC).weekday())
+    tuesday = monday + timedelta(days=1)
+    page.get_by_label("Dato 1", exact=True).fill(monday.isoformat())
+    page.get_by_role("button", name="Legg til").click()
+    page.get_by_label("Dato 2", exact=True).fill(tuesday.isoformat())
+    page.get_by_label("Dato 2, åpner").fill("10:15")
+    page.get_by_label("Dato 2, stenger").fill("11:45")
+    page.get_by_role("button", name="Lagre dager").click()
+    expect(page.get_by_text("Lagret.")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Stengt dag")).to_have_count(1)
+    expect(page.get_by_role("listitem").filter(has_text="10:15–11:45")).to_have_count(1)
+    page.get_by_label("Dato 1", exact=True).fill("")
+    page.get_by_role("button", name="Lagre dager").click()
+    expect(page.get_by_role("listitem").filter(has_text="Stengt dag")).to_have_count(0)
+    expect(page.get_by_label("Dato 1", exact=True)).to_have_value(tuesday.isoformat())
+
+
+def test_the_calendar_names_holidays_and_knows_the_day_s_own_hours() -> None:
+    christmas = datetime(2026, 12, 24, tzinfo=UTC).date()
+    settings = PortalSettings(special_hours={christmas: Hours(opens="08:00", closes="12:00")})
+    days = {each.day.isoformat(): each for each in calendar(settings, datetime(2026, 12, 21, tzinfo=UTC).date())}
+    assert days["2026-12-24"].hours == "08:00–12:00"
+    assert days["2026-12-25"].because == "Første juledag"
+    assert days["2026-12-26"].because == "Andre juledag"
+    assert days["2026-12-27"].because == "Stengt"
+    assert days["2026-12-28"].hours == "08:00–16:00"
+
+
+def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:
+    page = browse(world.plumber)
+    expect(page.get_by_role("link", name="Selskapets admin")).to_have_count(0)
+    for path in ("/admin", "/admin/kontorer", "/admin/selskap", f"/admin/kontorer/{world.office}", "/admin/rapporter"):
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.status == 404

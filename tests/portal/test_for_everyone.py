@@ -1,0 +1,193 @@
+"""The pages for everyone: what axe finds, all screens, keyboard only, without JavaScript, and how large they are."""
+
+import gzip
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from operations.bus import NewRequest
+from tests.portal.conftest import Browse
+from tests.portal.test_claims_list import register
+from tests.world import World
+
+AXE = Path(__file__).with_name("axe.js")
+LARGEST_PAGE_BYTES = 150_000
+SIZES = [(320, 640), (768, 1024), (1280, 900), (3840, 2160)]
+
+
+@pytest.fixture
+def addresses(world: World) -> dict[str, list[str]]:
+    """Every page, by who sees it, with something on it."""
+    world.set_portal(inspection_needs_budget=True, enhanced_function=True)
+    target = register(world, "F-1")
+    claim = world.create(tasks=[{"kind": "first_aid"}, {"kind": "inspection"}]).body
+    cancelled = world.create().body["claim_id"]
+    world.insurer.ask(NewRequest("cancel-claim", {"claim_id": cancelled, "reason": "Falsk alarm"}))
+    id, (first_aid, inspection) = claim["claim_id"], claim["task_ids"]
+    return {
+        world.handler: [
+            "/",
+            "/saker",
+            "/saker?midlertidig=1",
+            "/saker?tekst=finnes-ikke",
+            f"/saker/{id}",
+            f"/saker/{target}",
+            f"/saker/{cancelled}",
+            f"/saker/{id}/normal",
+            f"/saker/{id}/rett",
+            f"/saker/{id}/avbryt",
+            f"/saker/{id}/oppgaver/ny",
+            f"/saker/{id}/oppgaver/{inspection}/budsjett",
+            f"/saker/{id}/tilknytning",
+            f"/saker/{id}/tilknytning/{target}",
+            "/admin/kontorer",
+            f"/admin/kontorer/{world.office}",
+            "/admin/selskap",
+            "/finnes-ikke",
+        ],
+        world.plumber: ["/", "/saker", "/saker/ny", f"/saker/{id}", f"/saker/{id}/oppgaver/{first_aid}/rapport"],
+    }
+
+
+def pages(addresses: dict[str, list[str]], browse: Browse, **options: Any) -> Iterator[tuple[str, Page]]:
+    """Visit them all."""
+    for user, paths in addresses.items():
+        page = browse(user, **options)
+        for path in paths:
+            page.goto(path)
+            yield path, page
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(addresses: dict[str, list[str]], browse: Browse, colours: str) -> None:
+    found = {}
+    for path, page in pages(addresses, browse, color_scheme=colours, bypass_csp=True):
+        found[path] = _violations(page)
+    page = browse(None, "/logg-inn", bypass_csp=True)
+    found["/logg-inn"] = _violations(page)
+    assert {path: violations for path, violations in found.items() if violations} == {}
+
+
+def test_axe_would_find_something(browse: Browse) -> None:
+    page = browse(None, "/logg-inn", bypass_csp=True)
+    page.locator("html").evaluate("html => html.removeAttribute('lang')")
+    assert _violations(page) != []
+
+
+def test_a_form_with_errors_and_an_open_dialog_pass_axe_too(world: World, browse: Browse) -> None:
+    page = browse(world.plumber, "/saker/ny", bypass_csp=True)
+    page.locator("form#skjema").evaluate("form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Opprett").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert _violations(page) == []
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}", bypass_csp=True)
+    page.get_by_role("link", name="Normal").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert _violations(page) == []
+
+
+def test_no_page_is_wider_than_its_screen(addresses: dict[str, list[str]], browse: Browse) -> None:
+    wide = []
+    for path, page in pages(addresses, browse):
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                wide.append((path, width))
+    assert wide == []
+
+
+def test_everything_can_be_read_without_javascript(addresses: dict[str, list[str]], browse: Browse) -> None:
+    for path, page in pages(addresses, browse, java_script_enabled=False):
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        if path.startswith("/saker/") and path.count("/") == 2 and path != "/saker/ny":
+            expect(page.get_by_role("region", name="Historikk")).to_be_visible()
+
+
+def test_no_page_is_larger_than_150_kb_compressed_with_all_that_it_loads(
+    addresses: dict[str, list[str]], browse: Browse
+) -> None:
+    sizes = {}
+    for user, paths in addresses.items():
+        page = browse(user)
+        loaded: list[int] = []
+        elsewhere: list[str] = []
+        page.on("response", partial(_weigh, loaded, elsewhere))
+        for path in paths:
+            loaded.clear()
+            page.goto(path, wait_until="load")
+            sizes[path] = sum(loaded)
+        assert elsewhere == []
+    assert {path: size for path, size in sizes.items() if size > LARGEST_PAGE_BYTES} == {}
+    assert all(size > 10_000 for size in sizes.values())
+
+
+def test_a_claim_is_handled_with_the_keyboard_alone(world: World, browse: Browse) -> None:
+    world.create()
+    page = browse(world.handler)
+    _tab_to(page, "sak(er) trenger å være forbundet")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Saksliste")).to_be_visible()
+    _tab_to(page, "Midlertidig 2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
+    _tab_to(page, "Normal")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Normal")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("link", name="Normal")).to_be_focused()
+    page.keyboard.press("Enter")
+    number = dialog.get_by_label("Skadenummer")
+    expect(number).to_be_visible()
+    while not number.evaluate("field => field === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.type("K-1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("K-1")
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/saker")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Hopp til innholdet")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "innhold"
+
+
+def test_the_pages_are_in_english_for_those_who_choose_it(world: World, browse: Browse) -> None:
+    page = browse(world.handler)
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.get_by_role("button", name="Norsk bokmål").click()
+    expect(page.get_by_role("heading", name="Instrumentbord")).to_be_visible()
+
+
+def _violations(page: Page) -> list[str]:
+    """What axe finds against WCAG 2.2 AA and good practice."""
+    page.add_script_tag(path=AXE)
+    result = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [f"{v['id']}: {node['html'][:200]}" for v in result["violations"] for node in v["nodes"]]
+
+
+def _weigh(loaded: list[int], elsewhere: list[str], answer: Response) -> None:
+    if "/direkte" in answer.url:
+        return
+    if not answer.url.startswith("http://127.0.0.1"):
+        elsewhere.append(answer.url)
+    loaded.append(int(answer.headers.get("content-length") or len(gzip.compress(answer.body()))))
+
+
+def _tab_to(page: Page, text: str) -> None:
+    """Press Tab until what has the text has the focus."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if text in (page.evaluate("document.activeElement.textContent") or ""):
+            return
+    raise AssertionError(f"the keyboard does not get to {text}")
