@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -73,11 +74,12 @@ def rebuild(
     out.print(f"{read_model} is made again from {sent.claims} claims{refused}", markup=False)
 
 
+@dataclass
 class Sent:
     """How much was sent again."""
 
-    claims = 0
-    refused = 0
+    claims: int = 0
+    refused: int = 0
 
 
 async def rebuild_reporting(connection: Connection) -> Sent:
