@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint format lock assets
+.PHONY: install demo test lint browser format lock assets
 
 install: $(VENV)/.installed
 
@@ -24,8 +24,12 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/claimbus contract --check
 
-test: lint
+test: lint browser
 	$(BIN)/pytest
+
+# A Chromium for the tests of the portal, if there is none yet.
+browser: install
+	$(BIN)/python -m tests.portal.chromium
 
 format: install
 	$(BIN)/ruff check --fix

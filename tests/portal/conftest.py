@@ -1,7 +1,6 @@
 """A real browser over the real stack; each person has a browser of their own."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from operations.connection import Connection
+from tests.portal.chromium import find
 from tests.world import World
 
 Browse = Callable[..., Page]
@@ -22,9 +22,10 @@ expect.set_options(timeout=_PATIENCE_MS)
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium: the system's, or the one that Playwright has installed. Without either the tests fail."""
+    chromium = find()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
+            executable_path=chromium,
             args=["--no-sandbox"] if os.getuid() == 0 else [],
         )
         yield browser
