@@ -115,10 +115,15 @@ class Progress:
 
     async def _behind(self, group: str, targets: Mapping[TopicPartition, int]) -> Waiting | None:
         committed = await self._committed(group)
-        for partition, target in sorted(targets.items()):
-            at = committed.get(partition)
-            if (at or 0) < target:
-                return Waiting(group, f"{partition.topic}/{partition.partition}", at, target)
+        behind = sorted(partition for partition, target in targets.items() if committed.get(partition, 0) < target)
+        if not behind:
+            return None
+        consumer, _ = await self._connected()
+        first = await consumer.beginning_offsets(behind)  # what was deleted before it was read is not waited for
+        for partition in behind:
+            if first[partition] < targets[partition]:
+                where = f"{partition.topic}/{partition.partition}"
+                return Waiting(group, where, committed.get(partition), targets[partition])
         return None
 
     async def _committed(self, group: str) -> Places:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from pydantic import SecretStr
 
@@ -19,7 +19,7 @@ from operations.stack import Stack
 from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store, Transaction
 from shared.contract.envelope import Outgoing
-from shared.contract.topics import DIRECTORY, OPERATOR
+from shared.contract.topics import DIRECTORY, OPERATOR, Topic
 from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
 
@@ -72,6 +72,13 @@ class Reporting:
                     producer.poll(0.1)
             producer.poll(0)
         assert producer.flush(60) == 0
+
+    def delete_messages(self, topic: Topic) -> None:
+        """Delete all that a topic has now, as its time does."""
+        admin = AdminClient(self.connection.client())
+        everything = [TopicPartition(topic.name, partition, OFFSET_END) for partition in range(topic.partitions)]
+        for done in admin.delete_records(everything).values():
+            done.result(timeout=30)
 
     def operator(self) -> dict[str, Any]:
         """Tell how to reach the brokers as the operator, who may see all."""

@@ -13,13 +13,13 @@ from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period
 from services.reporting.store import Store, Transaction
 from shared.contract.reports import Figures
-from shared.contract.topics import REQUESTS
+from shared.contract.topics import CLAIM_EVENTS, REQUESTS
 from shared.directory import Directory
 from shared.runtime.database import engine_for
 from shared.runtime.publishing import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from tests.reports.conftest import Reporting
-from tests.world import World, wait_until
+from tests.world import World, claimbus, wait_until
 
 BEFORE, AFTER = 40, 25
 LOOKS = 8
@@ -107,6 +107,27 @@ def test_nothing_is_closed_while_claims_can_be_missing(reporting: Reporting, wor
     assert made(reporting, world, period) is None
     assert reporting.in_database(lambda transaction: transaction.end_rebuild("another")) is False
     assert reporting.in_database(lambda transaction: transaction.end_rebuild("a rebuild")) is True
+
+
+def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_back(
+    reporting: Reporting, world: World
+) -> None:
+    (service,) = reporting.stack.of("reporting")
+    period = next(periods_of(directory_from_bus(reporting.connection), world.insurer_id))
+    service.stop()
+    for _ in range(3):
+        world.create()
+    reporting.delete_messages(CLAIM_EVENTS)
+    service.start()
+    reporting.stack.wait_until_ready()
+    wait_until(lambda: bool(reporting.in_database(Transaction.is_incomplete)), what="it to be noticed")
+    world.create()  # goes on meanwhile
+    reporting.all_read()
+    assert counted(reporting, world, period).created.total == 1
+    done = claimbus("rebuild", "reporting", connection_file=reporting.connection_file)
+    assert done.returncode == 0, done.stderr
+    assert reporting.in_database(Transaction.is_incomplete) is False
+    assert counted(reporting, world, period).created.total == 4
 
 
 def counted(reporting: Reporting, world: World, period: Period) -> Figures:

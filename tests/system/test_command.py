@@ -201,6 +201,7 @@ def test_topics_prints_the_table_as_text_json_and_kubernetes_resources() -> None
         "resource": "topic",
         "name": "requests.vest",
         "prefix": False,
+        "allowed": True,
     } in table["acls"]
     resources = claimbus("topics", "--format", "kubernetes", "--company", "vest").stdout
     shared_by_all = [topic for topic in TOPICS if not topic.per_company]
