@@ -16,6 +16,7 @@ import random
 import re
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -141,7 +142,7 @@ async def measured(database_url: str, folder: Path, claims: int, requests: int) 
     await migrate(engine, "services.portal")
     began = time.perf_counter()
     await _fill(engine, claims)
-    print(f"{claims:,} claims were filled in after {time.perf_counter() - began:.0f} s", flush=True)
+    print(f"{claims:,} claims were filled in after {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     app = web_app(_portal(engine, database, folder), routes(_settings()))
     chance = random.Random(20261124)
     times: list[tuple[float, str, str]] = []
