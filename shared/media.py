@@ -1,10 +1,10 @@
 """The object store of media: a folder or S3. Bytes go through in chunks; a file is never whole in memory."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from shared.media_types import FIRST_BYTES
 MAX_MEDIA_BYTES = 100 * 1024 * 1024
 """100 MiB, the largest file that is taken."""
 
+_MARK = "claimbus-media"
 _CHUNK = 1024 * 1024
 _SMALLEST_PART = 5 * 1024 * 1024
 """S3 takes no smaller part of a file that is sent in several."""
@@ -77,13 +78,17 @@ class MediaStore:
 
         S3 is reached as the ordinary variables say: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
         AWS_SECRET_ACCESS_KEY, or what the machine itself provides.
+        A folder that is new or empty is marked as the store: where the mark is missing later, it is not mounted.
         Raises ValueError for another address, and StoreAway if the folder cannot be made.
         """
         parts = urlsplit(address)
         if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
             folder = Path(unquote(parts.path))
             with _away_if_it_fails():
-                return cls(LocalStore(folder, mkdir=True), folder)
+                store = LocalStore(folder, mkdir=True)
+                if not any(folder.iterdir()):
+                    (folder / _MARK).touch()
+                return cls(store, folder)
         if parts.scheme == "s3" and parts.netloc:
             with _away_if_it_fails():
                 return cls(_s3(parts.netloc, parts.path.strip("/") or None), None)
@@ -107,14 +112,14 @@ class MediaStore:
 
     async def head(self, key: str) -> Stored:
         """Tell of a file without reading it. Raises MediaGone."""
-        with _away_if_it_fails():
+        async with self._reached():
             meta = await obstore.head_async(self._store, key)
         return Stored(key, meta["size"], meta["last_modified"])
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read a file's bytes from `start` up to, without, `end`, a chunk at a time. Raises MediaGone."""
         options: obstore.GetOptions = {"range": {"offset": start} if end is None else (start, end)}
-        with _away_if_it_fails():
+        async with self._reached():
             result = await obstore.get_async(self._store, key, options=options if start or end is not None else None)
             async for chunk in result.stream(_CHUNK):
                 yield bytes(chunk)
@@ -138,7 +143,9 @@ class MediaStore:
         """
         on_s3 = isinstance(self._store, S3Store)
         described = {"Content-Type": content_type, "Content-Disposition": name and _disposition(name)} if on_s3 else {}
-        with _away_if_it_fails():
+        if self._folder is not None:
+            await self.answers()  # a folder that is not mounted would take it
+        async with self._reached():
             await obstore.put_async(
                 self._store,
                 key,
@@ -152,38 +159,36 @@ class MediaStore:
     async def copy(self, source: str, target: str, sha256: str) -> None:
         """Copy a file within the store and verify the copy by reading it: afterwards it is there and right.
 
-        Safe to repeat: a copy that is there and right is not made again. The store makes the copy itself: S3 on its
-        servers, a folder as a second name of the same bytes, which nothing overwrites (decision 21).
+        Safe to repeat, also at the same time: a copy that is there and right is left alone. The store makes the copy
+        itself: S3 on its servers, a folder as a second name of the same bytes, which nothing overwrites (decision 21).
         Raises MediaGone, or MediaDiffers if the source is not what it should be; then there is no copy.
         """
-        if await self._is(target, sha256):
+        found = await self._sha256(target)
+        if found == sha256:
             return
+        if found is not None and self._folder is not None:
+            await self.delete(target)  # S3 writes over it
+        async with self._reached():
+            if isinstance(self._store, S3Store):
+                await obstore.copy_async(self._store, source, target)
+            else:
+                await self._name_once(source, target)
+        if await self._sha256(target) == sha256:
+            return
+        if await self._sha256(source) == sha256:
+            raise StoreAway("another replaces a wrong copy at the same time")
         await self.delete(target)
-        try:
-            with _away_if_it_fails():
-                if isinstance(self._store, S3Store):
-                    await obstore.copy_async(self._store, source, target)
-                else:
-                    await self._name_once(source, target)
-        except MediaGone:
-            if self._folder is not None and not (self._folder / source).parent.is_dir():
-                raise StoreAway("the folder of the store is not there; is it mounted?") from None
-            raise
-        if not await self._is(target, sha256):
-            await self.delete(target)
-            raise MediaDiffers(source)
+        raise MediaDiffers(source)
 
     async def delete(self, key: str) -> None:
         """Remove a file; one that is not there is no fault."""
-        with _away_if_it_fails():
-            try:
+        with contextlib.suppress(MediaGone):
+            async with self._reached():
                 await obstore.delete_async(self._store, key)
-            except FileNotFoundError:
-                return
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
         """Tell every file whose key begins with a prefix that ends in a slash."""
-        with _away_if_it_fails():
+        async with self._reached():
             async for batch in obstore.list(self._store, prefix):
                 for meta in batch:
                     yield Stored(meta["path"], meta["size"], meta["last_modified"])
@@ -200,15 +205,30 @@ class MediaStore:
         return len(old) + (await asyncio.to_thread(_remove_remains, self._folder, before) if self._folder else 0)
 
     async def answers(self) -> None:
-        """Raise StoreAway unless the store answers."""
-        with _away_if_it_fails():
-            await obstore.list_with_delimiter_async(self._store, "answers/")
-
-    async def _is(self, key: str, sha256: str) -> bool:
+        """Raise StoreAway unless the store answers, and is the one that was made here."""
+        if self._folder is not None and not (self._folder / _MARK).exists():
+            raise StoreAway("the folder is not the store's; is it mounted?")
         try:
-            return (await self.digest(key)).sha256 == sha256
+            with _away_if_it_fails():
+                await obstore.list_with_delimiter_async(self._store, "answers/")
+        except MediaGone as gone:
+            raise StoreAway("there is no such store") from gone
+
+    @contextlib.asynccontextmanager
+    async def _reached(self) -> AsyncIterator[None]:
+        """Raise StoreAway for what the store's own errors are, and MediaGone only if it is the store that says so."""
+        try:
+            with _away_if_it_fails():
+                yield
         except MediaGone:
-            return False
+            await self.answers()
+            raise
+
+    async def _sha256(self, key: str) -> str | None:
+        try:
+            return (await self.digest(key)).sha256
+        except MediaGone:
+            return None
 
     async def _name_once(self, source: str, target: str) -> None:
         try:
@@ -234,17 +254,20 @@ def _s3(bucket: str, prefix: str | None) -> S3Store:
 def _remove_remains(folder: Path, before: datetime) -> int:
     """Remove obstore's unfinished files, which have a number behind their name and are in no list."""
     with _away_if_it_fails():
-        remains = [file for file in folder.rglob("*#*") if file.stat().st_mtime < before.timestamp()]
-        for file in remains:
-            file.unlink(missing_ok=True)
-        return len(remains)
+        removed = 0
+        for file in folder.rglob("*#*"):
+            with contextlib.suppress(FileNotFoundError):  # it has just got its name
+                if file.stat().st_mtime < before.timestamp():
+                    file.unlink()
+                    removed += 1
+        return removed
 
 
 def _disposition(name: str) -> str:
     return f"attachment; filename*=utf-8''{quote(name)}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _away_if_it_fails() -> Iterator[None]:
     try:
         yield

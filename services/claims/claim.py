@@ -37,7 +37,7 @@ MAX_LINKED_BYTES = 4_000_000
 MAX_CONTENT_BYTES = 3_500_000
 """A claim with more takes no further report; the last one taken still leaves it under the above."""
 _BYTES_AROUND_A_TASK = 400
-_BYTES_AROUND_A_REPORT = 700
+_BYTES_AROUND_A_REPORT = 1600
 _BYTES_AROUND_A_FILE = 150
 
 
@@ -55,6 +55,7 @@ class ClaimTask(Task):
     budget_approved: bool = False
     reports: int = 0
     media: int = 0
+    """Files that were reported on it here."""
     finished: bool = False
     content_bytes: int = 0
     """What its reports add to the messages of a link, estimated from above; what was imported is not counted."""
@@ -107,7 +108,7 @@ class Claim(Message):
 
     @property
     def media(self) -> int:
-        """How many files it has, imported ones too."""
+        """How many files were reported on it; what was imported is not counted."""
         return sum(task.media for task in self.tasks)
 
     @property
@@ -265,6 +266,7 @@ def _with_returned(task: ClaimTask, returned: ImportedTask | None) -> ClaimTask:
     return task.model_copy(
         update={
             **_counted(task, returned.reports),
+            "media": task.media + sum(len(report.media) for report in returned.reports),
             "budget_approved": task.budget_approved or not returned.needs_budget,
             "content_bytes": task.content_bytes + size,
         }
@@ -274,7 +276,6 @@ def _with_returned(task: ClaimTask, returned: ImportedTask | None) -> ClaimTask:
 def _counted(task: ClaimTask, reports: list[ImportedReport]) -> dict[str, Any]:
     return {
         "reports": task.reports + len(reports),
-        "media": task.media + sum(len(report.media) for report in reports),
         "finished": task.finished or any(report.finished for report in reports),
     }
 

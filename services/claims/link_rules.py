@@ -66,6 +66,7 @@ def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim,
     target = _target(claim, request, known)
     started = LinkStarted(
         **asked_of(claim, checked),
+        see_other_claim=_both(claim, target.audience),
         link_id=ids.link_id(checked.company, checked.request_id),
         target_claim_id=target.id,
         target_claim_number=target.claim_number,
@@ -76,6 +77,7 @@ def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim,
         actor=started.actor,
         source_claim_id=claim.id,
         source_claim_number=claim.claim_number,
+        source_audience=claim.audience,
         target_claim_id=target.id,
         tasks=list(_content(claim.tasks, known.history(claim.id))),
     )
@@ -92,10 +94,13 @@ def unlink_claim(claim: Claim | None, checked: CheckedRequest, _: UnlinkClaim, _
         raise Refused(Code.TOO_LATE_TO_UNLINK)
     started = UnlinkStarted(
         **asked_of(claim, checked),
+        see_other_claim=_with_tasks(claim),
         link_id=link.link_id,
         target_claim_id=link.target_claim_id,
     )
-    withdraw = WithdrawContent(link_id=link.link_id, part=1, actor=started.actor, source_claim_id=claim.id)
+    withdraw = WithdrawContent(
+        link_id=link.link_id, part=1, actor=started.actor, source_claim_id=claim.id, source_audience=claim.audience
+    )
     return Accepted((started,), (FollowUp(CLAIM_COMMANDS, link.target_claim_id, withdraw),))
 
 
@@ -133,6 +138,7 @@ def import_content(target: Claim, step: ImportContent, at: datetime, known: Know
     moved = {task.company for task in step.tasks}
     imported = ContentImported(
         **_next(target, step, at) | {"audience": sorted({*target.audience, *moved})},
+        see_other_claim=step.source_audience,
         link_id=step.link_id,
         part=step.part,
         source_claim_id=step.source_claim_id,
@@ -165,6 +171,7 @@ def finish_link(source: Claim, step: FinishLink, at: datetime, known: Known) -> 
         return _NOTHING
     linked = ClaimLinked(
         **_next(source, step, at),
+        see_other_claim=_with_tasks(source),
         link_id=step.link_id,
         target_claim_id=step.target_claim_id,
         target_claim_number=step.target_claim_number,
@@ -185,6 +192,7 @@ def abandon_link(source: Claim, step: AbandonLink, at: datetime, known: Known) -
     media = [ids.copy_id(step.link_id, m.media_id) for task in content for report in task.reports for m in report.media]
     failed = LinkFailed(
         **_next(source, step, at),
+        see_other_claim=[source.insurer],
         link_id=step.link_id,
         target_claim_id=source.link.target_claim_id,
         reason=reason,
@@ -198,8 +206,11 @@ def withdraw_content(target: Claim, step: WithdrawContent, at: datetime, known: 
     """The target gives up what the link had imported; what was reported on it there goes back to the source."""
     tasks = [task for task in target.tasks if task.link_id == step.link_id]
     history = known.history(target.id)
+    left = target.model_copy(update={"tasks": tuple(task for task in target.tasks if task not in tasks)})
     withdrawn = ContentWithdrawn(
         **_next(target, step, at),
+        seen_from_now_on_by=left.audience,
+        see_other_claim=step.source_audience,
         link_id=step.link_id,
         source_claim_id=step.source_claim_id,
         task_ids=[task.task_id for task in tasks],
@@ -227,7 +238,11 @@ def finish_unlink(source: Claim, step: FinishUnlink, at: datetime, _: Known) -> 
     if source.link is None or source.link.link_id != step.link_id:
         return _NOTHING
     unlinked = ClaimUnlinked(
-        **_next(source, step, at), link_id=step.link_id, target_claim_id=step.target_claim_id, tasks=step.tasks
+        **_next(source, step, at),
+        see_other_claim=_with_tasks(source),
+        link_id=step.link_id,
+        target_claim_id=step.target_claim_id,
+        tasks=step.tasks,
     )
     return Accepted((unlinked,))
 
@@ -282,6 +297,7 @@ def _later_part(source: Claim, part: int, reported: Sequence[TaskReported]) -> L
         actor=reported[0].actor,
         source_claim_id=source.id,
         source_claim_number=source.claim_number,
+        source_audience=source.audience,
         target_claim_id=source.link.target_claim_id,
         tasks=[LinkedTask(**_as_it_is(tasks[id]), reports=made) for id, made in reports.items()],
     )
@@ -317,6 +333,15 @@ def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent]) -> Iter
 def _as_it_is(task: ClaimTask) -> dict[str, Any]:
     """Tell a task as another claim gets it: a budget that was approved is needed no more."""
     return {**{name: getattr(task, name) for name in Task.model_fields}, "needs_budget": task.waits_for_budget}
+
+
+def _with_tasks(source: Claim) -> list[str]:
+    """The companies that the link brought to the target: those of the tasks."""
+    return sorted({source.insurer, *(task.company for task in source.tasks)})
+
+
+def _both(source: Claim, target_audience: Iterable[str]) -> list[str]:
+    return sorted({*source.audience} & {*target_audience})
 
 
 def _abandon(step: LinkStep, source_claim_id: UUID, reason: LinkFailure) -> Accepted:

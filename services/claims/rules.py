@@ -138,7 +138,7 @@ def register_claim(claim: Claim | None, checked: CheckedRequest, request: Regist
 def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: Known) -> Accepted:
     """Domain rules 7 and 11: to an own office; with the right, while it is temporary, to others; an insurer to any."""
     claim = unsettled(visible(claim, checked))
-    if claim.is_full or len(claim.tasks) >= MAX_TASKS:
+    if claim.is_full or sum(task.link_id is None for task in claim.tasks) >= MAX_TASKS:
         raise Refused(Code.CLAIM_FULL)
     own = claim.offices_of(checked.company)
     if request.office is None and not own:
@@ -177,7 +177,7 @@ def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTas
         raise Refused(Code.SENDER_NOT_ALLOWED, "task_id", "is another company's task")
     if task.waits_for_budget:
         raise Refused(Code.BUDGET_MISSING)
-    if claim.media + len(request.media) > MAX_MEDIA:
+    if request.media and claim.media + len(request.media) > MAX_MEDIA:
         raise Refused(Code.TOO_MANY_MEDIA)
     if claim.is_full:
         raise Refused(Code.CLAIM_FULL)
@@ -191,8 +191,10 @@ def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTas
 
 
 def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: Known) -> Accepted:
-    """Domain rule 11: reporting on the task may start."""
-    claim = unsettled(visible(claim, checked))
+    """Domain rule 11: reporting on the task may start; also on a linked claim, whose reports go on (rule 17)."""
+    claim = visible(claim, checked)
+    if claim.state is State.CANCELLED and claim.link is None:
+        raise Refused(Code.ALREADY_CANCELLED)
     task = task_of(claim, request.task_id)
     return Accepted(
         (

@@ -48,10 +48,10 @@ def copies(addressed: Addressed, missing: Collection[str]) -> Iterable[Outgoing]
     letter, and nobody else theirs.
     """
     letter = addressed.letter
-    topics = [EVENTS.of(company) for company in letter.recipients]
-    for topic in topics:
+    topics = {EVENTS.of(company): company for company in letter.recipients}
+    for topic, company in topics.items():
         if topic not in missing:
-            yield Outgoing(topic, letter.key, tuple(letter.headers), letter.value)
+            yield Outgoing(topic, letter.key, tuple(letter.headers), letter.value_for(company))
     without = [topic for topic in topics if topic in missing]
     if without:
         yield dead_letter(addressed.record, service=NAME, reason=f"there is no topic {', '.join(without)}")

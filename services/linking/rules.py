@@ -48,6 +48,7 @@ def import_of(request: LinkRequested, lost: Collection[UUID] = ()) -> ImportCont
         actor=request.actor,
         source_claim_id=request.source_claim_id,
         source_claim_number=request.source_claim_number,
+        source_audience=request.source_audience,
         target_claim_id=request.target_claim_id,
         tasks=[
             ImportedTask(

@@ -87,6 +87,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             return RedirectResponse(url, 302, {"cache-control": "no-store"})
         path = files.path(stored(file.stored_as))
         if path is None or not path.exists():
+            await files.answers()
             raise MediaGone(stored(file.stored_as))
         return FileResponse(path, media_type=file.content_type, filename=file.name, headers=AS_IT_IS)
 

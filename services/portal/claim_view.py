@@ -123,7 +123,7 @@ def apply(view: ClaimView | None, event: ClaimEvent) -> ClaimView:
         return _made_by(event)
     if view is None or event.version != view.version + 1:
         raise ValueError(f"event {event.version} does not follow on {view and view.version}")
-    seen = {"version": event.version, "audience": tuple(event.audience)}
+    seen = {"version": event.version, "audience": tuple(event.audience_after)}
     return view.model_copy(update={**seen, **_changes(view, event)})
 
 
@@ -133,7 +133,7 @@ def _made_by(event: TemporaryClaimCreated | ClaimRegistered) -> ClaimView:
         version=event.version,
         state=State.NORMAL,
         insurer=event.insurer,
-        audience=tuple(event.audience),
+        audience=tuple(event.audience_after),
         claim_number=event.claim_number,
         incident=event.incident,
         policyholder=event.policyholder,

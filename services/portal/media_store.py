@@ -213,7 +213,7 @@ class _Changes:
         if event.version <= self._versions[event.claim_id]:
             return
         self._versions[event.claim_id] = event.version
-        self._audiences[event.claim_id] = event.audience
+        self._audiences[event.claim_id] = event.audience_after
         for file in _files_of(event):
             self._files[file["id"], file["claim_id"]] = file
         if isinstance(event, ContentWithdrawn):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from services.portal.media_store import MediaTables
 from services.portal.uploads import SENT_WITHIN, UploadSettings
 from shared.contract.topics import DAY_MS, REQUESTS
-from shared.media import MediaStore, StoreAway
+from shared.media import MediaGone, MediaStore, StoreAway
 from shared.media_keys import INCOMING, stored
 from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
@@ -56,7 +56,7 @@ class Sweeper:
         while True:
             try:
                 removed = await self.sweep(datetime.now(UTC))
-            except (DatabaseAway, StoreAway, OSError) as error:
+            except (DatabaseAway, StoreAway, MediaGone, OSError) as error:
                 log.warning("media were not swept", reason=type(error).__name__)
             else:
                 log.info("media were swept", removed=removed)

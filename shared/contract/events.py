@@ -1,6 +1,6 @@
 """What happened to a claim (contract: Events), each with the claim's next version."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -79,6 +79,11 @@ class ClaimEvent(NamedMessage):
     actor: Actor
     audience: list[Slug]
     """The companies that may see it; removed before it reaches `events.<company>`."""
+
+    @property
+    def audience_after(self) -> list[str]:
+        """The companies that may see the claim from this event on."""
+        return self.audience
 
 
 class TemporaryClaimCreated(ClaimEvent):
@@ -172,20 +177,34 @@ class ClaimCancelled(ClaimEvent):
     reason: str | None = None
 
 
-class LinkStarted(ClaimEvent):
+class TwoClaimsEvent(ClaimEvent):
+    """An event of a claim that tells of another one, which not everybody who sees the first may see (domain rule 10).
+
+    Those who may not get it without the fields `OTHER_CLAIM`.
+    """
+
+    OTHER_CLAIM: ClassVar[tuple[str, ...]]
+
+    see_other_claim: list[Slug] = []
+    """The companies that may see the other claim; removed before it reaches `events.<company>`."""
+
+
+class LinkStarted(TwoClaimsEvent):
     """The temporary claim is being linked to another one (domain rule 15)."""
 
     NAME = "link-started"
+    OTHER_CLAIM = ("target_claim_id", "target_claim_number")
 
     link_id: UUID
     target_claim_id: UUID
     target_claim_number: str | None = None
 
 
-class LinkFailed(ClaimEvent):
+class LinkFailed(TwoClaimsEvent):
     """The link could not finish; the claim is temporary as before (domain rule 16)."""
 
     NAME = "link-failed"
+    OTHER_CLAIM = ("target_claim_id",)
 
     link_id: UUID
     target_claim_id: UUID
@@ -197,10 +216,11 @@ class LinkFailed(ClaimEvent):
     """The copies of files that may have been made for the link, to which nothing refers."""
 
 
-class ClaimLinked(ClaimEvent):
+class ClaimLinked(TwoClaimsEvent):
     """The temporary claim is cancelled; its content is in the target (domain rule 15)."""
 
     NAME = "claim-linked"
+    OTHER_CLAIM = ("target_claim_id", "target_claim_number")
 
     link_id: UUID
     target_claim_id: UUID
@@ -234,13 +254,14 @@ class ImportedTask(Task):
     reports: list[ImportedReport] = []
 
 
-class ContentImported(ClaimEvent):
+class ContentImported(TwoClaimsEvent):
     """A temporary claim's content was imported into this one (domain rule 15).
 
     It tells what the offices of the tasks, which may see this claim from now on, need to know of it.
     """
 
     NAME = "content-imported"
+    OTHER_CLAIM = ("source_claim_id", "source_claim_number")
 
     link_id: UUID
     part: Annotated[int, Field(ge=1)]
@@ -253,20 +274,24 @@ class ContentImported(ClaimEvent):
     policyholder: Policyholder | None = None
 
 
-class UnlinkStarted(ClaimEvent):
+class UnlinkStarted(TwoClaimsEvent):
     """The insurer takes a link back: the imported content is to be withdrawn from the target."""
 
     NAME = "unlink-started"
+    OTHER_CLAIM = ("target_claim_id",)
 
     link_id: UUID
     target_claim_id: UUID
 
 
-class ContentWithdrawn(ClaimEvent):
+class ContentWithdrawn(TwoClaimsEvent):
     """What a link had imported into this claim is withdrawn; the link was taken back."""
 
     NAME = "content-withdrawn"
+    OTHER_CLAIM = ("source_claim_id",)
 
+    seen_from_now_on_by: list[Slug]
+    """Who may still see the claim, where `audience` has who could; removed before it reaches `events.<company>`."""
     link_id: UUID
     source_claim_id: UUID
     task_ids: list[UUID]
@@ -274,11 +299,17 @@ class ContentWithdrawn(ClaimEvent):
     media_ids: list[UUID] = []
     """The copies of files that the link had made, to which nothing refers any more."""
 
+    @property
+    def audience_after(self) -> list[str]:
+        """The companies that may see the claim from this event on: those that only the link brought do not."""
+        return self.seen_from_now_on_by
 
-class ClaimUnlinked(ClaimEvent):
+
+class ClaimUnlinked(TwoClaimsEvent):
     """The cancelled claim is temporary again, with everything reported since, here or on the target."""
 
     NAME = "claim-unlinked"
+    OTHER_CLAIM = ("target_claim_id",)
 
     link_id: UUID
     target_claim_id: UUID

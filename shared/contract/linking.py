@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contract.events import ImportedTask, Report, Task
-from shared.contract.fields import Actor, LocalizedText, Moment, NamedMessage
+from shared.contract.fields import Actor, LocalizedText, Moment, NamedMessage, Slug
 
 REMEMBERED_UNDER = "claimbus"
 """The company under which claims remembers the steps."""
@@ -91,6 +91,8 @@ class LinkRequested(LinkStep):
 
     source_claim_id: UUID
     source_claim_number: str | None = None
+    source_audience: list[Slug] = []
+    """The companies that may see the source; the others at the target do not learn of it (domain rule 10)."""
     target_claim_id: UUID
     tasks: list[LinkedTask]
 
@@ -102,6 +104,7 @@ class ImportContent(LinkStep):
 
     source_claim_id: UUID
     source_claim_number: str | None = None
+    source_audience: list[Slug] = []
     target_claim_id: UUID
     tasks: list[ImportedTask]
 
@@ -140,6 +143,7 @@ class WithdrawContent(LinkStep):
     NAME = "withdraw-content"
 
     source_claim_id: UUID
+    source_audience: list[Slug] = []
 
 
 class FinishUnlink(LinkStep):

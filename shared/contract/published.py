@@ -19,7 +19,7 @@ from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
 from shared.contract.dead_letters import DeadLetter, DeadLetterClosed
 from shared.contract.directory_events import DIRECTORY_EVENTS
-from shared.contract.events import CLAIM_EVENTS, ClaimEvent
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent, TwoClaimsEvent
 from shared.contract.fields import Message, RequestId
 from shared.contract.ids import NAMESPACE
 from shared.contract.linking import (
@@ -133,6 +133,9 @@ def schema(message: type[Any]) -> Json:
             _leave_out_null(part)
     if issubclass(message, ClaimEvent):
         built["required"].remove("audience")
+    if issubclass(message, TwoClaimsEvent):
+        hidden = {"see_other_claim", "seen_from_now_on_by", *message.OTHER_CLAIM}
+        built["required"] = [name for name in built["required"] if name not in hidden]
     if message is RequestRefused:
         definitions["Code"]["x-sentences"] = {code: code.message.model_dump() for code in Code}
     notes: Json = {"x-type": message.type()}

@@ -16,7 +16,7 @@ from shared.contract import ids
 from shared.contract.events import ReportedMedia
 from shared.contract.fields import Actor, TaskKind
 from shared.contract.linking import GiveUpImport, ImportContent, LinkedReport, LinkedTask, LinkRequested
-from shared.media import MediaStore
+from shared.media import MediaStore, StoreAway
 from shared.media_keys import stored
 from tests.s3 import BUCKET, s3_server
 
@@ -61,7 +61,9 @@ async def put(store: MediaStore, content: bytes) -> ReportedMedia:
 
 
 def move(folder: Path, to: Path) -> None:
-    """Take the store away, or bring it back."""
+    """Take the store away, or bring it back in the place of an empty folder."""
+    if to.exists():
+        to.rmdir()
     folder.rename(to)
 
 
@@ -96,6 +98,17 @@ async def test_every_file_is_copied_and_is_what_it_was(store: MediaStore) -> Non
     copies = [copy.media_id for task in answer.tasks for report in task.reports for copy in report.media]
     assert copies == [ids.copy_id(request.link_id, file.media_id) for file in media]
     assert await Copying(store, LinkingSettings()).copied(request) == answer
+
+
+async def test_a_part_that_is_worked_on_several_times_at_once_is_copied_whole(store: MediaStore) -> None:
+    for number in (1, 2):
+        media = [await put(store, os.urandom(1000 + n)) for n in range(40)]
+        request = part(media, number)
+        answers = await asyncio.gather(*(Copying(store, LinkingSettings()).copied(request) for _ in range(4)))
+        for answer in answers:
+            assert isinstance(answer, ImportContent)
+            assert answer == answers[0]
+            assert await digests(store, answer) == [file.sha256 for file in media]
 
 
 async def test_a_copy_that_is_there_but_wrong_is_made_again(store: MediaStore) -> None:
@@ -136,6 +149,37 @@ async def test_a_later_part_goes_without_the_file_that_is_gone_and_names_it(stor
     assert [media.source_media_id for media in report.media] == [there.media_id]
     assert [media.media_id for media in report.lost_media] == [gone.media_id]
     assert report.text == "Pumpet"
+
+
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+async def test_a_folder_that_is_not_mounted_is_no_store_although_it_is_there(store: MediaStore, folder: Path) -> None:
+    file = await put(store, b"a")
+    away = folder.with_name("away")
+    move(folder, away)
+    MediaStore.at(folder.as_uri())  # the mount point is there
+    (folder / "claimbus-media").unlink()
+    with pytest.raises(StoreAway):
+        await put(store, b"b")
+    with pytest.raises(StoreAway):
+        await store.delete(stored(file.stored_as))
+    retries = LinkingSettings(retry_first_s=0.05, retry_longest_s=0.1)
+    copied = asyncio.create_task(Copying(store, retries).copied(part([file], 2)))
+    done, _ = await asyncio.wait({copied}, timeout=0.5)
+    assert not done
+    move(away, folder)
+    answer = await copied
+    assert isinstance(answer, ImportContent)
+    assert await digests(store, answer) == [file.sha256]
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+async def test_a_bucket_that_is_not_there_is_no_missing_file(store: MediaStore) -> None:
+    nowhere = MediaStore.at("s3://another-bucket/prefix")
+    file = (await put(store, b"a")).model_copy()
+    with pytest.raises(StoreAway):
+        await nowhere.copy(stored(file.stored_as), stored(uuid4()), file.sha256)
+    with pytest.raises(StoreAway):
+        await nowhere.delete(stored(file.stored_as))
 
 
 @pytest.mark.parametrize("store", ["folder"], indirect=True)

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -462,6 +462,26 @@ async def is_there(portal: Portal, id: UUID) -> bool:
     return answer.status_code != 404
 
 
+def content_withdrawn(audience: Sequence[str] = (FJORD,), *, afterwards: Sequence[str] = (FJORD,)) -> ContentWithdrawn:
+    """The target gives the copied task up, after which only some may see it still."""
+    return ContentWithdrawn(
+        **about(TARGET, 4, *audience),
+        seen_from_now_on_by=list(afterwards),
+        link_id=LINK,
+        source_claim_id=CLAIM,
+        task_ids=[COPIED_TASK],
+    )
+
+
+async def test_who_saw_the_target_only_through_the_link_sees_its_files_no_more(on_folder: Portal) -> None:
+    id, event = reported(on_folder, await on_folder.upload(photo()), 3, TARGET, VEST)
+    await happened(on_folder, event.model_copy(update={"task_id": uuid4()}))  # on a task that is the target's own
+    assert (await on_folder.call("GET", f"/api/media/{id}", VEST)).status_code == 200
+    await happened(on_folder, content_withdrawn([FJORD, VEST]))
+    refused(await on_folder.call("GET", f"/api/media/{id}", VEST), 404, UploadCode.UNKNOWN_MEDIA)
+    assert await is_there(on_folder, id)
+
+
 async def test_a_link_s_copy_is_the_target_s_until_the_link_is_taken_back(portal: Portal) -> None:
     id, event = reported(portal, await portal.upload(photo()))
     assert isinstance(event, TaskReported)
@@ -471,7 +491,7 @@ async def test_a_link_s_copy_is_the_target_s_until_the_link_is_taken_back(portal
     import_ = imported(media, copy)
     await happened(portal, event, import_)
     assert await is_there(portal, copy)
-    withdrawn = ContentWithdrawn(**about(TARGET, 4), link_id=LINK, source_claim_id=CLAIM, task_ids=[COPIED_TASK])
+    withdrawn = content_withdrawn()
     await happened(portal, withdrawn)
     assert not await is_there(portal, copy)
     assert await is_there(portal, id)
@@ -494,7 +514,7 @@ async def test_a_file_reported_at_the_target_comes_along_when_the_link_is_taken_
         actor=Actor(company=VEST),
     )
     task = imported(media, id).tasks[0].model_copy(update={"task_id": TASK, "reports": [moved]})
-    withdrawn = ContentWithdrawn(**about(TARGET, 4), link_id=LINK, source_claim_id=CLAIM, task_ids=[COPIED_TASK])
+    withdrawn = content_withdrawn()
     unlinked = ClaimUnlinked(**about(CLAIM, 3, VEST), link_id=LINK, target_claim_id=TARGET, tasks=[task])
     at_target: list[ClaimEvent] = [event, withdrawn]
     for events in (at_target, [unlinked]) if target_first else ([unlinked], at_target):

@@ -139,7 +139,14 @@ _about: dict[str, Any] = {
     "request_type": "claimbus.set-portal-settings.v1",
     "requested_at": AT,
 }
-_link: dict[str, Any] = {"link_id": _claim, "part": 1, "source_claim_id": _claim, "target_claim_id": _task}
+_two: dict[str, Any] = {"see_other_claim": ["fjord-forsikring"]}
+_link: dict[str, Any] = {
+    "link_id": _claim,
+    "part": 1,
+    "source_claim_id": _claim,
+    "target_claim_id": _task,
+    "source_audience": ["vest"],
+}
 _numbered: dict[str, Any] = {"claim_number": "2026-17", "incident": _incident, "policyholder": _policyholder}
 _decision = Decision(
     rule=DecisionRule.AFTER_CLOSING,
@@ -182,13 +189,15 @@ SENT: list[Any] = [
         **_event, before=events.ClaimContent(policy_number="1"), after=events.ClaimContent(policy_number="2")
     ),
     events.ClaimCancelled(**_event),
-    events.LinkStarted(**_event, link_id=_claim, target_claim_id=_task),
-    events.LinkFailed(**_event, link_id=_claim, target_claim_id=_task, reason="The target was cancelled."),
-    events.ClaimLinked(**_event, link_id=_claim, target_claim_id=_task),
-    events.ContentImported(**_event, link_id=_claim, part=1, source_claim_id=_task, tasks=[_imported]),
-    events.UnlinkStarted(**_event, link_id=_claim, target_claim_id=_task),
-    events.ContentWithdrawn(**_event, link_id=_claim, source_claim_id=_task, task_ids=[_task]),
-    events.ClaimUnlinked(**_event, link_id=_claim, target_claim_id=_task, tasks=[_imported]),
+    events.LinkStarted(**_event, **_two, link_id=_claim, target_claim_id=_task),
+    events.LinkFailed(**_event, **_two, link_id=_claim, target_claim_id=_task, reason="The target was cancelled."),
+    events.ClaimLinked(**_event, **_two, link_id=_claim, target_claim_id=_task),
+    events.ContentImported(**_event, **_two, link_id=_claim, part=1, source_claim_id=_task, tasks=[_imported]),
+    events.UnlinkStarted(**_event, **_two, link_id=_claim, target_claim_id=_task),
+    events.ContentWithdrawn(
+        **_event, **_two, seen_from_now_on_by=[], link_id=_claim, source_claim_id=_task, task_ids=[_task]
+    ),
+    events.ClaimUnlinked(**_event, **_two, link_id=_claim, target_claim_id=_task, tasks=[_imported]),
     linking.LinkRequested(
         **_link,
         tasks=[linking.LinkedTask(**_assigned, reports=[linking.LinkedReport(report_id=_task, at=AT, actor=_actor)])],

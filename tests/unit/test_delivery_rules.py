@@ -4,15 +4,17 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from services.delivery.rules import addressed
 from shared.contract.codes import Code
 from shared.contract.envelope import Body, Outgoing, Undecodable, outgoing
-from shared.contract.events import CLAIM_EVENTS
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent, ClaimLinked
 from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
@@ -179,6 +181,33 @@ def test_what_is_published_again_has_the_id_that_it_had_and_says_for_whom_it_is(
     headers = dict(addressed(message.key.encode(), message.headers, message.value).headers)
     assert headers["ce_republishedfor"] == SURVEYOR.encode()
     assert headers["ce_id"] == dict(published(event()).headers)["ce_id"]
+
+
+# Events that tell of another claim (rule 10)
+
+
+def test_who_may_not_see_the_other_claim_does_not_learn_of_it() -> None:
+    linked = ClaimLinked(
+        **{name: getattr(event(), name) for name in ClaimEvent.model_fields},
+        see_other_claim=[INSURER, PLUMBER],
+        link_id=uuid4(),
+        target_claim_id=uuid4(),
+        target_claim_number="SK-1",
+    )
+    message = published(linked)
+    letter = addressed(message.key.encode(), message.headers, message.value)
+    told = from_json(letter.value_for(PLUMBER))
+    assert (told["target_claim_id"], told["target_claim_number"]) == (str(linked.target_claim_id), "SK-1")
+    assert from_json(letter.value_for(INSURER)) == told
+    kept_from = told.keys() - from_json(letter.value_for(SURVEYOR)).keys()
+    assert kept_from == {"target_claim_id", "target_claim_number"}
+    assert told.keys().isdisjoint({"audience", "see_other_claim", "seen_from_now_on_by"})
+
+
+def test_an_event_of_one_claim_is_the_same_for_everybody() -> None:
+    message = published(event())
+    letter = addressed(message.key.encode(), message.headers, message.value)
+    assert letter.value_for(SURVEYOR) == letter.value_for(INSURER)
 
 
 # What cannot be understood

@@ -145,7 +145,7 @@ def test_later_parts_of_a_link_add_reports_to_the_same_task_and_withdrawing_take
     later = ContentImported(**about(id, 3), **linked, part=2, tasks=[task.model_copy(update={"reports": [report]})])
     view = after(created(id), first, later).views[id]
     assert [len(task.reports) for task in view.tasks] == [1]
-    withdrawn = ContentWithdrawn(**about(id, 4), **linked, task_ids=[TASK.task_id])
+    withdrawn = ContentWithdrawn(**about(id, 4), **linked, seen_from_now_on_by=["fjord"], task_ids=[TASK.task_id])
     assert after(created(id), first, later, withdrawn).views[id].tasks == ()
 
 
