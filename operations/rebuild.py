@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -19,9 +19,10 @@ from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.report import reporting_database
 from services.claims.store import Recorded, recorded_claims
+from services.portal import store as portal_store
 from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store
-from services.suggestions.store import forget_claims
+from services.suggestions import store as suggestions_store
 from shared.contract.topics import CLAIM_EVENTS, OPERATOR
 from shared.runtime.database import DatabaseAway, engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
@@ -41,12 +42,17 @@ class ReadModel(StrEnum):
 
     REPORTING = "reporting"
     SUGGESTIONS = "suggestions"
+    PORTAL = "portal"
 
     @property
     def until_run_again(self) -> str:
         """What is missing while a rebuild has not come to its end."""
-        missing = "no report is made" if self is ReadModel.REPORTING else "some claims have no suggestions"
-        return f"until it is run again to its end, {missing}"
+        missing = {
+            ReadModel.REPORTING: "no report is made",
+            ReadModel.SUGGESTIONS: "some claims have no suggestions",
+            ReadModel.PORTAL: "some claims are not in the portal",
+        }
+        return f"until it is run again to its end, {missing[self]}"
 
 
 def rebuild(
@@ -57,8 +63,7 @@ def rebuild(
     """Empty a read model and have every claim sent to it again; reports that are made stay as they are."""
     try:
         connection = load_connection(connection_file)
-        again = rebuild_reporting if read_model is ReadModel.REPORTING else rebuild_suggestions
-        sent = asyncio.run(again(connection))
+        sent = asyncio.run(_AGAIN[read_model](connection))
     except Unreachable as error:
         fail(error)
     except (NotRebuilt, NoAnswer) as error:
@@ -104,15 +109,33 @@ async def rebuild_reporting(connection: Connection) -> Sent:
 
 async def rebuild_suggestions(connection: Connection) -> Sent:
     """Make what suggestions knows of claims again. Raises Unreachable, NotRebuilt, NoAnswer, DatabaseAway."""
+    return await _rebuild_claims(connection, ReadModel.SUGGESTIONS, suggestions_store.forget_claims)
+
+
+async def rebuild_portal(connection: Connection) -> Sent:
+    """Make what pages show of claims again. Raises Unreachable, NotRebuilt, NoAnswer, DatabaseAway."""
+    return await _rebuild_claims(connection, ReadModel.PORTAL, portal_store.forget_claims)
+
+
+_AGAIN = {
+    ReadModel.REPORTING: rebuild_reporting,
+    ReadModel.SUGGESTIONS: rebuild_suggestions,
+    ReadModel.PORTAL: rebuild_portal,
+}
+
+
+async def _rebuild_claims(
+    connection: Connection, reader: ReadModel, forget_claims: Callable[[str], Awaitable[None]]
+) -> Sent:
     claims_database = _claims_database(connection)
-    suggestions_database = connection.databases.get("suggestions")
-    if suggestions_database is None:
-        raise Unreachable("the connection does not say where the database of suggestions is (databases.suggestions)")
+    database = connection.databases.get(reader)
+    if database is None:
+        raise Unreachable(f"the connection does not say where the database of {reader} is (databases.{reader})")
     claims_only = ([c for c in some if c.refused is None] async for some in recorded_claims(claims_database))
     with Company(connection, OPERATOR) as operator:
-        await forget_claims(suggestions_database)
-        sent = await _send_all_again(operator, claims_only, str(uuid.uuid4()), ReadModel.SUGGESTIONS)
-    await asyncio.to_thread(_until_suggestions_have_read, connection)
+        await forget_claims(database)
+        sent = await _send_all_again(operator, claims_only, str(uuid.uuid4()), reader)
+    await asyncio.to_thread(_until_events_are_read, connection, reader)
     return sent
 
 
@@ -150,14 +173,14 @@ def _republish(claim: Recorded, id: str, reader: ReadModel) -> NewRequest:
     return NewRequest("republish-claim", body, id=id)
 
 
-def _until_suggestions_have_read(connection: Connection) -> None:
-    """Wait until suggestions has read all events that there are now. Raises NotRebuilt when it stands still."""
-    group = Consumer(connection.client() | {"group.id": ReadModel.SUGGESTIONS, "enable.auto.commit": False})
+def _until_events_are_read(connection: Connection, reader: ReadModel) -> None:
+    """Wait until a service has read all events that there are now. Raises NotRebuilt when it stands still."""
+    group = Consumer(connection.client() | {"group.id": reader, "enable.auto.commit": False})
     try:
         partitions = [TopicPartition(CLAIM_EVENTS.name, number) for number in range(CLAIM_EVENTS.partitions)]
         ends = [group.get_watermark_offsets(partition, timeout=_KAFKA_S)[1] for partition in partitions]
         last, changed = -1, time.monotonic()
-        with err.status("suggestions reads") as status:
+        with err.status(f"{reader} reads") as status:
             while left := sum(
                 max(0, end - max(0, at.offset))
                 for end, at in zip(ends, group.committed(partitions, timeout=_KAFKA_S), strict=True)
@@ -165,8 +188,8 @@ def _until_suggestions_have_read(connection: Connection) -> None:
                 if left != last:
                     last, changed = left, time.monotonic()
                 if time.monotonic() - changed > _STANDSTILL_S:
-                    raise NotRebuilt(f"suggestions does not read: {left} events wait for it")
-                status.update(f"suggestions reads: {left} events left")
+                    raise NotRebuilt(f"{reader} does not read: {left} events wait for it")
+                status.update(f"{reader} reads: {left} events left")
                 time.sleep(_LOOK_EVERY_S)
     finally:
         group.close()

@@ -11,7 +11,7 @@ from services.portal.following import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.pages.routes import routes
-from services.portal.read_model import Happened, Read, read, save
+from services.portal.read_model import Read, read, save
 from services.portal.serving import WebServer, side_by_side
 from services.portal.settings import WebSettings
 from services.portal.store import Store
@@ -20,7 +20,7 @@ from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
 from services.portal.web import Portal, web_app
 from shared.contract.envelope import Outgoing
-from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from shared.media import MediaStore
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
 from shared.runtime.service import Service
@@ -54,12 +54,11 @@ def build() -> Service:
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS)
     @service.published_before_committed(read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
-            await save(connection, batch)
-            await take_in(connection, [item.event for item in batch if isinstance(item, Happened)])
+            await take_in(connection, await save(connection, batch))
         return []
 
     return service

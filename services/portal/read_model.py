@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import ClaimView, State, apply
-from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
+from services.portal.tables import answers, claims, history, listing, open_tasks, reports, suggestions, waiting
 from shared.contract.envelope import Undecodable, details_of, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.runtime.batches import Misconfigured
 from shared.runtime.logs import log
@@ -48,7 +49,7 @@ class PassedOver:
     """A message that is not for this read model."""
 
 
-Read = Happened | Outcome | LinkSuggested | PassedOver
+Read = Happened | Outcome | LinkSuggested | ReportReady | PassedOver
 
 
 def read(record: Record) -> Read:
@@ -62,6 +63,8 @@ def read(record: Record) -> Read:
             return outcome if outcome.request_id.startswith(ASKED_HERE) else PassedOver()
         if envelope.type == LinkSuggested.type():
             return LinkSuggested.model_validate_json(envelope.body)
+        if envelope.type == ReportReady.type():
+            return ReportReady.model_validate_json(envelope.body)
         if envelope.type in CLAIM_EVENTS:
             event = CLAIM_EVENTS[envelope.type].model_validate_json(envelope.body)
             return Happened(event, dict(record.headers).get("ce_causationid", b"").decode())
@@ -118,8 +121,8 @@ class Changes:
         return {insurer: count for insurer, count in sorted(more.items()) if count}
 
 
-async def save(connection: AsyncConnection, batch: Sequence[Read]) -> None:
-    """Take in a batch; raises Misconfigured for a gap."""
+async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[ClaimEvent]:
+    """Take in a batch; tell the events that were their claims' next ones. Raises Misconfigured for a gap."""
     happened = [item for item in batch if isinstance(item, Happened)]
     outcomes = [item for item in batch if isinstance(item, Outcome)]
     changes = Changes(await _views(connection, {item.event.claim_id for item in happened}))
@@ -128,7 +131,9 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> None:
     await _save_claims(connection, changes)
     await _save_answers(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
+    await _save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
     await _tell(connection, changes.changed, outcomes)
+    return [item.event for item in changes.happened]
 
 
 async def _views(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, ClaimView]:
@@ -214,6 +219,21 @@ async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[Lin
         ),
         rows,
     )
+
+
+async def _save_reports(connection: AsyncConnection, made: Sequence[ReportReady]) -> None:
+    """Keep reports; the first of a period is the one that stays (domain rule 20)."""
+    rows = [
+        {
+            "insurer": ready.insurer,
+            "period": ready.period,
+            "begins_at": ready.report.from_,
+            "ready": ready.json_bytes().decode(),
+        }
+        for ready in made
+    ]
+    if rows:
+        await connection.execute(upsert(reports).on_conflict_do_nothing(), rows)
 
 
 async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:

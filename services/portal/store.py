@@ -7,17 +7,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, select
+from pydantic import SecretStr
+from sqlalchemy import Select, and_, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
-from services.portal.tables import answers, claims, history, listing, open_tasks, suggestions, waiting
+from services.portal.tables import answers, claims, history, listing, open_tasks, reports, suggestions, waiting
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.fields import TaskKind
 from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested, Suggestion
-from shared.runtime.database import transaction
+from shared.runtime.database import engine_for, transaction
+from shared.runtime.settings import DatabaseSettings
 
 MOST_TASKS = 20
 """So many tasks the dashboard shows; the others are counted."""
@@ -130,6 +133,19 @@ class Store:
             suggested = await connection.scalar(query)
         return LinkSuggested.model_validate_json(suggested).suggestions if suggested is not None else []
 
+    async def reports(self, insurer: str) -> list[ReportReady]:
+        """Tell the reports that are made, newest first."""
+        query = select(reports.c.ready).where(reports.c.insurer == insurer).order_by(reports.c.begins_at.desc())
+        async with self.transaction() as connection:
+            return [ReportReady.model_validate_json(ready) for ready in await connection.scalars(query)]
+
+    async def report(self, insurer: str, period: str) -> ReportReady | None:
+        """Find a period's report."""
+        query = select(reports.c.ready).where(reports.c.insurer == insurer, reports.c.period == period)
+        async with self.transaction() as connection:
+            ready = await connection.scalar(query)
+        return ReportReady.model_validate_json(ready) if ready is not None else None
+
     async def outcome(self, company: str, request_id: str) -> Outcome | None:
         """Find the outcome of a request that the company made in the portal."""
         query = select(answers.c.type, answers.c.outcome)
@@ -147,3 +163,15 @@ class Store:
 
 def _short() -> Select[Any]:
     return select(listing.c.claim_id, listing.c.claim_number, listing.c.policyholder, listing.c.place)
+
+
+async def forget_claims(database_url: str) -> None:
+    """Forget what pages show of claims, for a rebuild; uploads, answers, suggestions and reports stay."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
+    try:
+        async with transaction(engine) as connection:
+            await connection.execute(
+                text("truncate claims, history, listing, waiting, open_tasks, media, media_claims")
+            )
+    finally:
+        await engine.dispose()

@@ -87,3 +87,13 @@ suggestions = Table(
     Column("suggested", Text, nullable=False),
 )
 """What a temporary claim may belong to: the newest list, for the insurer alone."""
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("insurer", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("begins_at", DateTime(timezone=True), nullable=False),
+    Column("ready", Text, nullable=False),
+)
+"""Reports as they were made; their topic is kept for ever."""

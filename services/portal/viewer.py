@@ -11,9 +11,7 @@ from services.portal.words import DEFAULT, LANGUAGES
 from shared.contract.fields import CompanyKind
 from shared.creation import NotPermitted, decide_creation
 from shared.directory import Company, Directory, User
-
-HIGHEST_LEVEL = 6
-"""Who finds the report (domain rule 18)."""
+from shared.reports.access import may_see_reports
 
 _PARTNERS_ZONE = "Europe/Oslo"
 _CSRF = "csrf"
@@ -35,7 +33,7 @@ class Viewer:
     @property
     def sees_reports(self) -> bool:
         """Whether the user finds the report of temporary claims (domain rule 18)."""
-        return self.is_insurer and self.user.authorisation_level == HIGHEST_LEVEL
+        return self.is_insurer and may_see_reports(self.user, self.company.id)
 
 
 def viewer_of(request: Request, directory: Directory) -> Viewer | None:

@@ -37,7 +37,7 @@ from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads
 from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_to, language_of, viewer_of
 from shared.directory import Directory
-from shared.media import MediaStore
+from shared.media import MediaStore, StoreAway
 from shared.runtime.batches import where
 from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
@@ -101,7 +101,9 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
         ],
         exception_handlers={
             HTTPException: _told,
-            DatabaseAway: _database_away,
+            DatabaseAway: _away,
+            StoreAway: _away,
+            OSError: _away,
             Exception: _fault,
         },
     )
@@ -267,7 +269,7 @@ async def _told(request: Request, error: Exception) -> Response:
     return render(request, "error.html", status, status=status)
 
 
-async def _database_away(request: Request, error: Exception) -> Response:
+async def _away(request: Request, error: Exception) -> Response:
     log.warning("a page cannot be made", path=request.scope["path"], reason=type(error).__name__)
     return (
         await keep_what_was_typed(request)

@@ -2,14 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
+from confluent_kafka import Producer
 from playwright.sync_api import expect
 
 from services.portal.pages.administration import calendar
-from shared.contract.fields import Hours
+from shared.contract.envelope import outgoing
+from shared.contract.fields import Cause, Hours
+from shared.contract.reports import Created, PeriodReport, ReportReady
+from shared.contract.topics import REPORTS
 from shared.directory import PortalSettings
 from tests.portal.conftest import Browse
 from tests.portal.test_creating import NEW
-from tests.world import World
+from tests.world import World, wait_until
 
 
 def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(world: World, browse: Browse) -> None:
@@ -113,3 +117,45 @@ def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:
         answer = page.goto(path)
         assert answer is not None
         assert answer.status == 404
+
+
+def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, browse: Browse) -> None:
+    week = _publish_report(world)
+    page = browse(world.handler, "/admin")
+    page.get_by_role("link", name="Rapporter").click()
+    link = page.get_by_role("link", name="Uke 47, 2026")
+    wait_until(lambda: bool(page.reload()) and link.count() == 1, what="the report")
+    link.click()
+    expect(page.get_by_role("heading", name="Midlertidige saker")).not_to_have_count(0)
+    expect(page.get_by_text("7", exact=True)).not_to_have_count(0)
+    address = f"/admin/rapporter/{week}"
+    spreadsheet = page.request.get(f"{address}/regneark")
+    assert spreadsheet.body().startswith(b"PK")
+    assert "created" in page.request.get(f"{address}/csv").text()
+    for user in (world.adjuster, world.plumber):
+        other = browse(user)
+        expect(other.get_by_role("link", name="Rapporter")).to_have_count(0)
+        for path in ("/admin/rapporter", address, f"{address}/regneark", f"{address}/csv"):
+            assert other.request.get(path).status == 404
+
+
+def _publish_report(world: World) -> str:
+    """Publish a report as the service reporting does; waiting for a week to end would take a while."""
+    begins = datetime(2026, 11, 15, 23, tzinfo=UTC)
+    report = PeriodReport(
+        insurer=world.insurer_id,
+        period="2026-W47",
+        from_=begins,
+        to=begins + timedelta(days=7),
+        preliminary=False,
+        closed_at=begins + timedelta(days=7),
+        created=Created(total=7, outside_office_hours=7, by_office={world.office: 7}, by_cause={Cause.WATER: 7}),
+    )
+    ready = ReportReady(
+        insurer=world.insurer_id, period=report.period, time_zone="Europe/Oslo", read_up_to={}, report=report
+    )
+    message = outgoing(REPORTS.name, world.insurer_id, ready, id="1", source="reporting", cause="1")
+    producer = Producer(world.connection.client())
+    producer.produce(message.topic, message.value, message.key, headers=list(message.headers))
+    assert producer.flush(30) == 0
+    return report.period

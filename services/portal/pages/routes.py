@@ -17,6 +17,7 @@ from services.portal.pages import (
     live,
     log_in,
     media,
+    reports,
 )
 from services.portal.settings import WebSettings
 from services.portal.web import for_viewers
@@ -49,6 +50,10 @@ def routes(settings: WebSettings) -> list[BaseRoute]:
         _sent("/admin/selskap/kontortid", administration.office_hours),
         _sent("/admin/selskap/dager", administration.days),
         _sent("/admin/selskap/funksjoner", administration.functions),
+        _shown("/admin/rapporter", reports.reports),
+        _shown("/admin/rapporter/{period}", reports.report),
+        _shown("/admin/rapporter/{period}/regneark", reports.as_spreadsheet),
+        _shown("/admin/rapporter/{period}/csv", reports.as_csv),
         _shown("/media/{media:uuid}", media.file),
         _shown("/admin", administration.home),
         _shown("/admin/kontorer", administration.offices),

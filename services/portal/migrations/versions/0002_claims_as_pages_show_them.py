@@ -85,9 +85,16 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("suggested", sa.Text, nullable=False),
     )
+    op.create_table(
+        "reports",
+        sa.Column("insurer", sa.Text, primary_key=True),
+        sa.Column("period", sa.Text, primary_key=True),
+        sa.Column("begins_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ready", sa.Text, nullable=False),
+    )
 
 
 def downgrade() -> None:
     """Go back."""
-    for table in ("suggestions", "answers", "open_tasks", "waiting", "listing", "history", "claims"):
+    for table in ("reports", "suggestions", "answers", "open_tasks", "waiting", "listing", "history", "claims"):
         op.drop_table(table)

@@ -1,0 +1,72 @@
+"""*Rapporter*: the report of temporary claims, for the insurer's users of level 6 and nobody else (rules 18–20)."""
+
+from datetime import UTC, datetime
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.portal.viewer import language_of
+from services.portal.web import portal_of, render, viewer_from
+from shared.contract.reports import ReportReady
+from shared.reports.comma_separated import CONTENT_TYPE as CSV
+from shared.reports.comma_separated import csv_of
+from shared.reports.labels import Language, period_name
+from shared.reports.page import page
+from shared.reports.spreadsheet import CONTENT_TYPE as XLSX
+from shared.reports.spreadsheet import spreadsheet
+from shared.reports.tables import Tables, tables_of
+
+
+async def reports(request: Request) -> Response:
+    """List the periods whose report is made, newest first."""
+    insurer = _insurer(request)
+    made = await portal_of(request).store.reports(insurer)
+    language = Language(language_of(request))
+    named = [(ready.period, period_name(ready.report, language), ready.report) for ready in made]
+    return render(request, "reports.html", reports=named)
+
+
+async def report(request: Request) -> Response:
+    """Show a period's report: tables and charts."""
+    ready = await _ready(request)
+    tables = _tables(request, ready)
+    return render(request, "report_page.html", title=tables.title, period=ready.period, report=page(tables, heading=2))
+
+
+async def as_spreadsheet(request: Request) -> Response:
+    """Give a period's report as a spreadsheet."""
+    ready = await _ready(request)
+    return _file(spreadsheet(ready.report, _tables(request, ready), ready.time_zone), XLSX, f"{ready.period}.xlsx")
+
+
+async def as_csv(request: Request) -> Response:
+    """Give a period's report as CSV."""
+    ready = await _ready(request)
+    return _file(csv_of(ready.report, _tables(request, ready)), CSV, f"{ready.period}.csv")
+
+
+def _insurer(request: Request) -> str:
+    """For everybody else the pages do not exist."""
+    viewer = viewer_from(request)
+    if not viewer.sees_reports:
+        raise HTTPException(404)
+    return viewer.company.id
+
+
+async def _ready(request: Request) -> ReportReady:
+    ready = await portal_of(request).store.report(_insurer(request), request.path_params["period"])
+    if ready is None:
+        raise HTTPException(404)
+    return ready
+
+
+def _tables(request: Request, ready: ReportReady) -> Tables:
+    directory, at = portal_of(request).directory, datetime.now(UTC)
+    offices = {office.id: office.name for c in directory.companies(at) for office in directory.offices_of(c.id, at)}
+    return tables_of(ready.report, time_zone=ready.time_zone, language=Language(language_of(request)), offices=offices)
+
+
+def _file(content: bytes, type: str, name: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private, no-store"}
+    return Response(content, media_type=type, headers=headers)

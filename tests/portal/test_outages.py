@@ -1,0 +1,112 @@
+"""What people see while Kafka or the database is away, and that nothing they typed is lost."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+from playwright.sync_api import expect
+
+from operations.stack import Stack
+from shared.contract.topics import OPERATOR, REQUESTS
+from tests.portal.conftest import Browse
+from tests.portal.test_creating import fill
+from tests.world import World, as_json, claimbus, wait_until
+
+
+@contextlib.contextmanager
+def away(stack: Stack, name: str) -> Iterator[None]:
+    """Take a server away for a while."""
+    server = getattr(stack, name)
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+        stack.wait_until_ready()
+
+
+@pytest.mark.parametrize("server", ["kafka", "postgres"])
+def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
+    stack: Stack, world: World, browse: Browse, server: str
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/avbryt")
+    page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
+    with away(stack, server):
+        page.get_by_role("button", name="Avbryt saken").click()
+        expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
+        expect(page.locator('[value="Falsk alarm fra naboen"]')).to_be_visible()
+    page.get_by_role("button", name="Send på nytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
+    page.goto(f"/saker/{claim}")
+    expect(page.get_by_text("Saken avbrutt: Falsk alarm fra naboen")).to_have_count(1)
+
+
+def test_pages_can_be_read_and_say_so_while_kafka_is_away(stack: Stack, world: World, browse: Browse) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler)
+    with away(stack, "kafka"):
+        page.goto(f"/saker/{claim}")
+        expect(page.get_by_role("region", name="Historikk")).to_be_visible()
+        wait_until(
+            lambda: page.reload() is not None and page.get_by_text("Meldingsbussen svarer ikke.").count() == 1,
+            what="the warning",
+        )
+
+
+def test_pages_say_so_while_the_database_is_away(stack: Stack, world: World, browse: Browse) -> None:
+    page = browse(world.handler)
+    with away(stack, "postgres"):
+        answer = page.goto("/saker")
+        assert answer is not None
+        assert answer.status == 503
+        expect(page.get_by_role("heading", name="Svarer ikke akkurat nå")).to_be_visible()
+
+
+def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    page = browse(world.plumber, "/saker/ny")
+    fill(page)
+    (claims,) = stack.of("claims")
+    claims.stop()
+    try:
+        page.get_by_role("button", name="Opprett").click()
+        expect(page.get_by_role("heading", name="Saken er på vei")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Forespørselen er på vei.")).to_be_visible()
+    finally:
+        claims.start()
+    expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name="Se etter på nytt").click()
+    expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
+
+
+def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
+    claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}")
+    before = page.locator("#sak").inner_text()
+    file = tmp_path / "connection.json"
+    world.connection.model_copy(update={"companies_file": None}).save(file)
+    assert as_json(claimbus("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
+    page.goto(f"/saker/{claim}")
+    assert page.locator("#sak").inner_text() == before
+    page.goto("/saker")
+    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()
+
+
+def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:
+    mine = {"sasl.username": "portal", "sasl.password": stack._passwords["portal"]}
+    producer = Producer(world.connection.client() | mine)
+    problems: dict[str | None, KafkaError | None] = {}
+    for company in (world.partner_id, OPERATOR):
+        producer.produce(
+            REQUESTS.of(company), b"{}", on_delivery=lambda error, message: problems.update({message.topic(): error})
+        )
+    assert producer.flush(30) == 0
+    assert problems[REQUESTS.of(world.partner_id)] is None
+    refused = problems[REQUESTS.of(OPERATOR)]
+    assert refused is not None
+    assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED

@@ -1,0 +1,176 @@
+"""What the portal makes of events: in order, each once, for those who may see them."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.portal.claim_view import ClaimView, State
+from services.portal.listing import Day, Filter
+from services.portal.read_model import Changes, Happened, words
+from shared.contract.events import (
+    ClaimConverted,
+    ClaimLinked,
+    ClaimUnlinked,
+    ContentImported,
+    ContentWithdrawn,
+    ImportedReport,
+    ImportedTask,
+    LinkFailed,
+    LinkStarted,
+    Task,
+    TemporaryClaimCreated,
+    UnlinkStarted,
+)
+from shared.contract.fields import Actor, Address, Cause, Incident, LocalizedText, Policyholder, TaskKind
+from shared.runtime.batches import Misconfigured
+
+AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
+TASK = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="bergen", company="vest", needs_budget=False)
+
+
+def about(id: UUID, version: int, *audience: str) -> dict[str, Any]:
+    """What every event says."""
+    return {
+        "claim_id": id,
+        "version": version,
+        "insurer": "fjord",
+        "at": AT,
+        "actor": Actor(company="vest"),
+        "audience": list(audience or ("fjord", "vest")),
+    }
+
+
+def created(id: UUID) -> TemporaryClaimCreated:
+    """A temporary claim."""
+    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
+    return TemporaryClaimCreated(
+        **about(id, 1),
+        claim_number="Midlertidig 1",
+        company="vest",
+        office="bergen",
+        incident=Incident(date=date(2026, 11, 23), cause=Cause.WATER, address=address),
+        policyholder=Policyholder(name="Anne Berg", phone="+4791234567"),
+        tasks=[TASK],
+        inside_office_hours=False,
+        time_zone="Europe/Oslo",
+    )
+
+
+def converted(id: UUID, version: int = 2) -> ClaimConverted:
+    """It becomes a normal one."""
+    return ClaimConverted(
+        **about(id, version), claim_number="F-1", previous_claim_number="Midlertidig 1", handler="kari"
+    )
+
+
+def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
+    """Take in events."""
+    changes = Changes(dict(known or {}))
+    for event in events:
+        changes.take_in(Happened(event, "request"))
+    return changes
+
+
+def test_a_created_claim_waits_until_it_is_converted() -> None:
+    id = uuid4()
+    changes = after(created(id))
+    assert changes.waiting() == {"fjord": 1}
+    changes = after(converted(id), known=changes.views)
+    assert changes.views[id].state is State.NORMAL
+    assert changes.waiting() == {"fjord": -1}
+
+
+def test_an_event_that_comes_again_changes_nothing() -> None:
+    id = uuid4()
+    known = after(created(id), converted(id)).views
+    again = after(created(id), converted(id), known=known)
+    assert again.changed == []
+    assert again.happened == []
+
+
+def test_a_gap_stops_the_service_and_says_what_to_do() -> None:
+    id = uuid4()
+    with pytest.raises(Misconfigured, match="rebuild portal"):
+        after(created(id), converted(id, version=3))
+
+
+def test_a_claim_that_is_met_half_way_is_passed_over() -> None:
+    assert after(converted(uuid4())).changed == []
+
+
+def test_a_link_comes_and_goes_with_its_tasks() -> None:
+    source, target, link = uuid4(), uuid4(), uuid4()
+    linked = about(source, 2) | {"link_id": link, "target_claim_id": target}
+    events = [
+        created(source),
+        LinkStarted(**linked),
+        ClaimLinked(**linked | {"version": 3}),
+        UnlinkStarted(**linked | {"version": 4}),
+    ]
+    view = after(*events[:2]).views[source]
+    assert view.is_being_linked
+    view = after(*events).views[source]
+    assert view.state is State.CANCELLED
+    assert view.link is not None
+    assert view.link.being_taken_back
+    report = ImportedReport(
+        report_id=uuid4(), source_report_id=uuid4(), text="Tørt nå.", finished=True, at=AT, actor=Actor(company="vest")
+    )
+    back = ImportedTask(**dict(TASK), source_task_id=uuid4(), reports=[report])
+    view = after(*events, ClaimUnlinked(**linked | {"version": 5}, tasks=[back])).views[source]
+    assert view.state is State.TEMPORARY
+    assert view.tasks[0].finished
+
+
+def test_a_link_that_failed_leaves_the_claim_temporary_with_the_reason() -> None:
+    id = uuid4()
+    linked = about(id, 2) | {"link_id": uuid4(), "target_claim_id": uuid4()}
+    reason = LocalizedText(nb="Filen er borte.", en="The file is gone.")
+    failed = LinkFailed(**linked | {"version": 3}, reason="media_missing", message=reason)
+    view = after(created(id), LinkStarted(**linked), failed).views[id]
+    assert view.state is State.TEMPORARY
+    assert not view.is_being_linked
+    assert view.link is not None
+    assert view.link.failed == reason
+
+
+def test_later_parts_of_a_link_add_reports_to_the_same_task_and_withdrawing_takes_it_away() -> None:
+    id, source = uuid4(), uuid4()
+    task = ImportedTask(**dict(TASK), source_task_id=uuid4())
+    report = ImportedReport(report_id=uuid4(), source_report_id=uuid4(), text="Mer", at=AT, actor=Actor(company="vest"))
+    linked: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": source}
+    first = ContentImported(**about(id, 2), **linked, part=1, tasks=[task])
+    later = ContentImported(**about(id, 3), **linked, part=2, tasks=[task.model_copy(update={"reports": [report]})])
+    view = after(created(id), first, later).views[id]
+    assert [len(task.reports) for task in view.tasks] == [1]
+    withdrawn = ContentWithdrawn(**about(id, 4), **linked, task_ids=[TASK.task_id])
+    assert after(created(id), first, later, withdrawn).views[id].tasks == ()
+
+
+def test_each_company_sees_its_own_office_and_the_insurer_the_creating_one() -> None:
+    view = after(created(uuid4())).views.popitem()[1]
+    assert view.office_of("vest") == "bergen"
+    assert view.office_of("fjord") == "bergen"
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Berg", "'berg':*"),
+        ("anne BERG", "'anne':* & 'berg':*"),
+        ("912 34 567", "'91234567':*"),
+        ("+47 912 34 567", "'91234567':*"),
+        ("St 1", "'1' & 'st'"),
+        ("' | !x", "'x'"),
+        ("  ", None),
+    ],
+)
+def test_a_text_is_looked_for_by_its_words(text: str, query: str | None) -> None:
+    assert Filter(text=text).tsquery == query
+    assert all("'" not in word for word in words(text))
+
+
+def test_a_list_begins_with_what_was_registered_last() -> None:
+    assert (Filter().day, Filter().newest_first, Filter().state) == (Day.REGISTERED, True, None)
