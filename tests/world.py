@@ -158,7 +158,9 @@ def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 6
         time.sleep(0.02)
 
 
-def claimbus(*words: str | Path, connection_file: Path | None = None) -> subprocess.CompletedProcess[str]:
+def claimbus(
+    *words: str | Path, connection_file: Path | None = None, timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Run the command as a user would."""
     environment = {**os.environ}
     if connection_file is not None:
@@ -167,7 +169,7 @@ def claimbus(*words: str | Path, connection_file: Path | None = None) -> subproc
         [str(Path(sys.executable).with_name("claimbus")), *(str(word) for word in words)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
         env=environment,
     )

@@ -87,12 +87,15 @@ async def notice_what_is_missing(store: Store, progress: Progress) -> None:
 
     Nothing is closed then until `claimbus rebuild reporting` has made it whole.
     """
-    lost, has_read = await progress.lost(NAME, (CLAIM_EVENTS, REQUEST_OUTCOMES)), await progress.has_read(NAME)
+    deleted = await progress.deleted_unread(NAME, (CLAIM_EVENTS, REQUEST_OUTCOMES))
+    has_read = await progress.has_read(NAME)
     async with store.transaction() as transaction:
-        known = await transaction.is_incomplete()
-        missing = known or lost or (known is None and has_read)
-        if missing != known:
-            await transaction.set_incomplete(missing)
+        is_new = await transaction.is_incomplete() is None
+        if is_new:
+            await transaction.set_incomplete(False)
+        if await transaction.notice(deleted) or (is_new and has_read):
+            await transaction.set_incomplete(True)
+        missing = await transaction.is_incomplete()
     if missing:
         log.error("claims can be missing, and no period is closed: run `claimbus rebuild reporting`")
 

@@ -86,11 +86,11 @@ class Progress:
             await self.stop()
             raise
 
-    async def lost(self, group: str, topics: Sequence[Topic]) -> bool:
-        """Whether a group has missed messages: they were deleted before it read them."""
+    async def deleted_unread(self, group: str, topics: Sequence[Topic]) -> Places:
+        """Tell where messages were deleted before a group read them, with the first offset that is left."""
         first = await self._ends(topics, beginning=True)
         committed = await self._committed(group)
-        return any(committed.get(partition, 0) < offset for partition, offset in first.items())
+        return {partition: offset for partition, offset in first.items() if committed.get(partition, 0) < offset}
 
     async def has_read(self, group: str) -> bool:
         """Whether a group has committed anything."""

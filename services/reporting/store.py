@@ -3,13 +3,15 @@
 `Transaction.figures` counts; what each number counts is said in words in `shared/contract/reports.py`.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable
+import json
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from aiokafka import TopicPartition
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -118,8 +120,13 @@ projection = Table(
     Column("one", Boolean, primary_key=True, server_default=text("true")),
     Column("incomplete", Boolean, nullable=False),
     Column("rebuild", Text),
+    Column("noticed", Text, nullable=False, server_default=text("'{}'")),
 )
-"""One row: whether what is counted here can lack claims, and which rebuild is under way to mend it."""
+"""One row: whether what is counted here can lack claims, and which rebuild is under way to mend it.
+
+`noticed` has the places up to which it is known that messages were deleted unread: a group that reads nothing from a
+partition commits nothing there, so the same is found at each start.
+"""
 
 reports = Table(
     "reports",
@@ -251,6 +258,16 @@ class Transaction:
                 index_elements=[projection.c.one], set_={"incomplete": statement.excluded.incomplete}
             )
         )
+
+    async def notice(self, deleted: Mapping[TopicPartition, int]) -> bool:
+        """Remember up to where messages were deleted unread; tell whether that is more than was known."""
+        row = (await self._connection.execute(select(projection.c.noticed).with_for_update())).scalar_one()
+        known: dict[str, int] = json.loads(row)
+        found = {f"{partition.topic}/{partition.partition}": offset for partition, offset in deleted.items()}
+        more = {where: offset for where, offset in found.items() if offset > known.get(where, 0)}
+        if more:
+            await self._connection.execute(update(projection).values(noticed=json.dumps(known | more)))
+        return bool(more)
 
     async def begin_rebuild(self, rebuild: str) -> None:
         """Throw away what the stream has made; until `end_rebuild` claims are missing, and no period is closed."""

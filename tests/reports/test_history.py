@@ -7,6 +7,7 @@ topic `directory` keep the times that it is written with. Reporting, permissions
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
@@ -95,7 +96,7 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     service.start()
     reporting.stack.wait_until_ready()
     assert reporting.in_database(Transaction.is_incomplete)
-    done = claimbus("rebuild", "reporting", "--json", connection_file=reporting.connection_file)
+    done = claimbus("rebuild", "reporting", "--json", connection_file=reporting.connection_file, timeout_s=400)
     assert done.returncode == 0, done.stderr
     counted = sum(r.insurer is not None for r in history[1])
     assert as_json(done) == {"read_model": "reporting", "claims": CLAIMS, "refused_requests": counted}
@@ -157,6 +158,7 @@ def all_made(reporting: Reporting) -> dict[str, dict[str, Json]]:
     made: dict[str, dict[str, Json]] = {}
 
     def all_are() -> bool:
+        time.sleep(0.5)  # looking takes what making needs
         for insurer in ZONES:
             made[insurer] = reporting.in_database(partial(_of, insurer))
         return all(made[insurer].keys() >= set(periods_of(insurer)) for insurer in ZONES)

@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.text("true")),
         sa.Column("incomplete", sa.Boolean, nullable=False),
         sa.Column("rebuild", sa.Text),
+        sa.Column("noticed", sa.Text, nullable=False, server_default=sa.text("'{}'")),
         sa.CheckConstraint("one"),
     )
     op.create_table(
