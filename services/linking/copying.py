@@ -51,9 +51,14 @@ class Copying:
             wait_s = min(wait_s * 2, self._settings.retry_longest_s)
 
     async def remove(self, keys: Iterable[str]) -> None:
-        """Remove copies that nothing refers to. Raises StoreAway."""
-        for key in keys:
-            await self._store.delete(key)
+        """Remove copies that nothing refers to, several at once. Raises StoreAway."""
+        remaining = iter(keys)
+
+        async def work() -> None:
+            for key in remaining:
+                await self._store.delete(key)
+
+        await asyncio.gather(*(work() for _ in range(self._settings.files_at_once)))
 
     async def _copy_all(self, files: Iterable[Copy]) -> list[tuple[Copy, LinkFailure]]:
         failures: list[tuple[Copy, LinkFailure]] = []

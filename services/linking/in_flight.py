@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 from faststream.kafka.annotations import KafkaMessage
 
 from services.linking.settings import LinkingSettings
@@ -94,7 +94,10 @@ class InFlight(Generic[T]):
     async def _finish(self, record: Record, consumer: AIOKafkaConsumer) -> None:
         partition = TopicPartition(record.topic, record.partition)
         with metrics.IN_FLIGHT.track_inprogress():
-            await self._publish(await self._answered(record))
+            try:
+                await self._publish(await self._answered(record))
+            except MessageSizeTooLargeError:
+                await self._publish([self._put_aside(record, "what it leads to is larger than its topic takes")])
         progress = self._progress[partition]
         progress.unfinished.discard(record.offset)
         self._bytes -= len(record.value or b"")
@@ -108,16 +111,17 @@ class InFlight(Generic[T]):
         try:
             message = self._decode(record)
         except Undecodable as problem:
-            metrics.DEAD_LETTERS.labels(record.topic).inc()
-            return [dead_letter(record, service=name, reason=str(problem))]
+            return [self._put_aside(record, str(problem))]
         for _ in range(_TRIES):
             try:
                 return list(await self._answer(message))
             except Exception:  # noqa: BLE001 - a fault of ours that this message brings out
                 log.exception("message fails", topic=record.topic, partition=record.partition, offset=record.offset)
+        return [*self._give_up(message), self._put_aside(record, f"the service {name} fails on it; see its log")]
+
+    def _put_aside(self, record: Record, reason: str) -> Outgoing:
         metrics.DEAD_LETTERS.labels(record.topic).inc()
-        reason = f"the service {name} fails on it; see its log"
-        return [*self._give_up(message), dead_letter(record, service=name, reason=reason)]
+        return dead_letter(record, service=self._service.name, reason=reason)
 
     async def _publish(self, messages: list[Outgoing]) -> None:
         """Publish for as long as it takes."""
@@ -126,6 +130,8 @@ class InFlight(Generic[T]):
             try:
                 async with self._publishing:
                     await self._service.publisher.publish(messages)
+            except MessageSizeTooLargeError:
+                raise
             except (KafkaError, OSError, TimeoutError) as error:
                 metrics.RETRIES.labels(type(error).__name__).inc()
                 log.warning("steps are published again", reason=type(error).__name__, wait_s=wait_s)
