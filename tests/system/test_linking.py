@@ -209,8 +209,8 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
     reports = [report(claim, f"rapport {n}") for n, claim in enumerate(claims)]
     for n in range(0, number, 10):  # on two topics, at nearly the same time, now the one first and now the other
         sending = [
-            lambda n=n: world.insurer.send(link(claim, target) for claim in claims[n : n + 10]),  # type: ignore[misc]
-            lambda n=n: world.partner.send(reports[n : n + 10]),  # type: ignore[misc]
+            lambda n=n: world.insurer.send(link(claim, target) for claim in claims[n : n + 10]),
+            lambda n=n: world.partner.send(reports[n : n + 10]),
         ]
         for send in sending if n % 20 else reversed(sending):
             send()
