@@ -56,9 +56,9 @@ FILL = """
     insert into listing
     select company, id, cast(:insurer as text), state, cause, office, at, (at - (n % 5) * interval '1 day')::date,
         number, first || ' ' || family, street || ', ' || postal_code || ' ' || city, null,
-        array_to_tsvector(array(select distinct word from unnest(array[
+        array_to_tsvector(array(select distinct company || '/' || word from unnest(array[
             lower(number), lower(first), lower(family), phone, '47' || phone, lower(street), house, postal_code,
-            lower(city), 'company=' || company, 'state=' || state, 'cause=' || cause, 'office=' || office]) word))
+            lower(city), 'state=' || state, 'cause=' || cause, 'office=' || office]) word))
     from (
         select n, md5('claim' || n)::uuid as id,
             cast(:newest as timestamptz) - (n::float8 / cast(:claims as float8)) * interval '1095 days' as at,
