@@ -25,6 +25,7 @@ from tests.portal.test_linking import picture
 
 INSURER, PARTNER = "fjord-forsikring", "vest-skadeservice"
 HANDLER, PLUMBER = "kari-holm", "ola-vik"
+_LOADED = "Promise.all(Array.from(document.images, i => { i.loading = 'eager'; return i.decode(); }))"
 PEOPLE = [
     ("Anne Berg", "+4791234567", "Strandgaten 12", "5013", "Bergen", "water"),
     ("Jonas Haugland", "+4741234567", "Nygårdsgaten 4B", "5015", "Bergen", "storm"),
@@ -68,6 +69,7 @@ def _take(folder: Path, pages: dict[str, Page], claims: dict[str, str]) -> None:
         page.goto(path)
         if before is not None:
             before(page)
+        page.evaluate(_LOADED)
         page.screenshot(path=folder / f"{name}.png", full_page=True)
 
     pages[HANDLER].goto("/logg-inn")
