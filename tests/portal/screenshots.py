@@ -21,6 +21,7 @@ from shared.contract.envelope import outgoing
 from shared.contract.fields import Cause
 from shared.contract.reports import Created, Durations, Figures, PeriodReport, RefusedRequests, ReportReady, Tasks
 from shared.contract.topics import REPORTS
+from tests.portal import chromium
 from tests.portal.test_linking import picture
 
 INSURER, PARTNER = "fjord-forsikring", "vest-skadeservice"
@@ -41,6 +42,7 @@ def main(folder: Path) -> None:
     data = Path(tempfile.mkdtemp(prefix="claimbus-screenshots-"))
     data.chmod(0o711)
     os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
+    found = chromium.find()
     try:
         with running(data) as stack:
             demo = Path(operations.demo.__file__).with_name("directory.yaml")
@@ -48,7 +50,7 @@ def main(folder: Path) -> None:
             claims = _fill(stack.connection)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.getuid() == 0 else []
+                    executable_path=found, args=["--no-sandbox"] if os.getuid() == 0 else []
                 )
                 size = {"width": 1280, "height": 800}
                 address = stack.connection.portal
