@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint browser format lock assets
+.PHONY: install demo test lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/claimbus contract --check
+
+# Each page's picture, in docs/screenshots.
+screenshots: browser
+	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
 test: lint browser
 	$(BIN)/pytest

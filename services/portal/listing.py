@@ -2,7 +2,7 @@
 
 Every filter is an exact part of an index: one walk for each combination of the states, causes and offices that are
 wanted, in the order of the chosen day, merged. A page is found by its first row, and counting stops at `MOST_COUNTED`.
-A text is looked up in an inverted index while few claims have it, and looked for along the list where many do.
+A text is looked for at the list's beginning, where common words are met soon, and then in an inverted index.
 """
 
 import base64
@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import State
-from services.portal.read_model import facets, words
+from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing
 from shared.contract.fields import Cause
 
@@ -43,6 +43,8 @@ PAGE = 50
 MOST_COUNTED = 1000
 """More than so many are told as "more than"."""
 
+_BEGINNING = 1000
+"""So many of the first claims of a list are looked at before an index is asked."""
 _FEW = 2000
 """So many matches of a text are taken out of the inverted index and sorted."""
 _SHORTEST_BEGINNING = 3
@@ -71,10 +73,9 @@ class Filter:
     newest_first: bool = True
 
     @property
-    def tsquery(self) -> str | None:
-        """Write the text as PostgreSQL looks for it: every word, longer ones as a beginning."""
-        found = sorted(words(_without_gaps(self.text)))
-        return " & ".join(f"'{word}'{':*' if len(word) >= _SHORTEST_BEGINNING else ''}" for word in found) or None
+    def words(self) -> list[str]:
+        """The words of the text; all of them are looked for."""
+        return sorted(words(_without_gaps(self.text)))
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Count:
+    """How many match: just so many, or more."""
+
+    number: int
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Page:
     """A part of the list; `after` is where the next one begins, if there is one."""
 
     rows: Sequence[Row]
-    count: int
-    """All that match, but at most one more than `MOST_COUNTED`."""
+    count: Count
     after: str | None = None
-
-    @property
-    def counted(self) -> bool:
-        """Whether the count is exact."""
-        return self.count <= MOST_COUNTED
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,16 @@ class _Wanted:
     @property
     def key(self) -> tuple[Column[Any], Column[Any]]:
         return self.day, listing.c.claim_id
+
+    def query(self) -> ColumnElement[Any]:
+        """Write the text and the facets as PostgreSQL looks for them: longer words as a beginning."""
+        chosen = self.chosen
+        exact = facets(state=chosen.state, cause=chosen.cause, office=chosen.office)
+        beginnings = [word for word in chosen.words if len(word) >= _SHORTEST_BEGINNING]
+        whole = [word for word in [*chosen.words, *exact] if word not in beginnings]
+        terms = [f"'{lexeme}':*" for lexeme in lexemes(self.company, beginnings)]
+        terms += [f"'{lexeme}'" for lexeme in lexemes(self.company, whole)]
+        return cast(bindparam(None, " & ".join(terms), type_=Text), TSQUERY)
 
     def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [column.desc() if self.chosen.newest_first else column.asc() for column in columns]
@@ -156,7 +169,7 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
     Raises ValueError for an `after` that is not the end of a page of this list.
     """
     wanted = _Wanted(company, chosen, ZoneInfo(zone), _place(after, chosen.day))
-    keys, count = await (_with_text if chosen.tsquery else _without_text)(connection, wanted)
+    keys, count = await (_with_text if chosen.words else _without_text)(connection, wanted)
     more = len(keys) > PAGE
     keys = keys[:PAGE]
     return Page(
@@ -166,30 +179,45 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
     )
 
 
-async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], int]:
+async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
     keys = await connection.execute(_walk(wanted, [*wanted.bounds(), *wanted.beyond()], PAGE + 1))
     counted = _walk(replace(wanted, after=None), wanted.bounds(), MOST_COUNTED + 1).subquery()
-    count = await connection.scalar(select(func.count()).select_from(counted))
-    return [(day, id) for day, id in keys], count or 0
+    count = await connection.scalar(select(func.count()).select_from(counted)) or 0
+    return [(day, id) for day, id in keys], Count(min(count, MOST_COUNTED), exact=count <= MOST_COUNTED)
 
 
-async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], int]:
-    """Take what few claims have out of the inverted index; where many have it, they are met soon along the list."""
-    chosen = wanted.chosen
-    exact = facets(company=wanted.company, state=chosen.state, cause=chosen.cause, office=chosen.office)
-    wording = " & ".join([chosen.tsquery or "", *(f"'{word}'" for word in exact)])
-    query = cast(bindparam("wording", wording, type_=Text), TSQUERY)
-    few = select(*wanted.key).where(*wanted.bounds(), listing.c.words.bool_op("@@")(query)).limit(_FEW + 1)
+async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
+    """Find what has a text where it is soonest met.
+
+    What many have is met at the beginning of the list. What few have is taken out of the inverted index and sorted.
+    What is too rare for the one and too common for the other is met along the list after a while.
+    """
+    keys = await _at_the_beginning(connection, wanted)
+    if len(keys) > PAGE:
+        return keys, Count(PAGE, exact=False)
+    few = select(*wanted.key).where(*wanted.bounds(), listing.c.words.bool_op("@@")(wanted.query())).limit(_FEW + 1)
     found = [(day, id) for day, id in await connection.execute(few)]
     if len(found) <= _FEW:
-        after, newest_first = wanted.after, chosen.newest_first
+        after, newest_first = wanted.after, wanted.chosen.newest_first
         left = [k for k in found if after is None or (k < after if newest_first else k > after)]
-        return sorted(left, reverse=newest_first)[: PAGE + 1], min(len(found), MOST_COUNTED + 1)
-    # As a function, so that no index is used for it: the list's order is.
-    has_it = func.ts_match_vq(listing.c.words, query)
-    conditions = [*wanted.bounds(), *wanted.beyond(), has_it]
+        count = Count(min(len(found), MOST_COUNTED), exact=len(found) <= MOST_COUNTED)
+        return sorted(left, reverse=newest_first)[: PAGE + 1], count
+    conditions = [*wanted.bounds(), *wanted.beyond(), _has(wanted.query())]
     along = select(*wanted.key).where(*conditions).order_by(*wanted.order(*wanted.key)).limit(PAGE + 1)
-    return [(day, id) for day, id in await connection.execute(along)], MOST_COUNTED + 1
+    return [(day, id) for day, id in await connection.execute(along)], Count(MOST_COUNTED, exact=False)
+
+
+async def _at_the_beginning(connection: AsyncConnection, wanted: _Wanted) -> list[Any]:
+    beginning = _walk(wanted, [*wanted.bounds(), *wanted.beyond()], _BEGINNING).cte("beginning")
+    same = and_(listing.c.company == wanted.company, listing.c.claim_id == beginning.c.claim_id)
+    met = select(*beginning.c).join(listing, same).where(_has(wanted.query()))
+    ordered = met.order_by(*wanted.order(*beginning.c)).limit(PAGE + 1)
+    return [(day, id) for day, id in await connection.execute(ordered)]
+
+
+def _has(query: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Look at each row: as a function, so that no index is used for it."""
+    return func.ts_match_vq(listing.c.words, query)
 
 
 def _walk(wanted: _Wanted, conditions: Sequence[ColumnElement[bool]], most: int) -> Select[Any]:

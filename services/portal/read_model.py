@@ -300,9 +300,7 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
             "policyholder": view.policyholder.name,
             "place": f"{address.street}, {address.postal_code} {address.city}",
             "handler": view.handler,
-            "lexemes": sorted(
-                {*said, *facets(company=company, state=view.state, cause=view.incident.cause, office=office)}
-            ),
+            "lexemes": lexemes(company, {*said, *facets(state=view.state, cause=view.incident.cause, office=office)}),
         }
 
 
@@ -314,6 +312,11 @@ def words(*texts: str) -> set[str]:
 def facets(**values: str | None) -> list[str]:
     """Tell the words that stand for what a list is filtered by; no word of a text has an equals sign."""
     return [f"{name}={value}" for name, value in values.items() if value]
+
+
+def lexemes(company: str, found: Iterable[str]) -> list[str]:
+    """Make words a company's own, so that no list of the index has other companies' claims."""
+    return sorted(f"{company}/{word}" for word in found)
 
 
 def _task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:

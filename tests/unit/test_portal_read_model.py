@@ -8,7 +8,7 @@ import pytest
 
 from services.portal.claim_view import ClaimView, State
 from services.portal.listing import Day, Filter
-from services.portal.read_model import Changes, Happened, words
+from services.portal.read_model import Changes, Happened
 from shared.contract.events import (
     ClaimConverted,
     ClaimLinked,
@@ -156,20 +156,18 @@ def test_each_company_sees_its_own_office_and_the_insurer_the_creating_one() -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "query"),
+    ("text", "found"),
     [
-        ("Berg", "'berg':*"),
-        ("anne BERG", "'anne':* & 'berg':*"),
-        ("912 34 567", "'91234567':*"),
-        ("+47 912 34 567", "'91234567':*"),
-        ("St 1", "'1' & 'st'"),
-        ("' | !x", "'x'"),
-        ("  ", None),
+        ("anne BERG", ["anne", "berg"]),
+        ("912 34 567", ["91234567"]),
+        ("+47 912 34 567", ["91234567"]),
+        ("F-2026/17", ["17", "2026", "f"]),
+        ("' | !x:*", ["x"]),
+        ("  ", []),
     ],
 )
-def test_a_text_is_looked_for_by_its_words(text: str, query: str | None) -> None:
-    assert Filter(text=text).tsquery == query
-    assert all("'" not in word for word in words(text))
+def test_a_text_is_looked_for_by_its_words(text: str, found: list[str]) -> None:
+    assert Filter(text=text).words == found
 
 
 def test_a_list_begins_with_what_was_registered_last() -> None:

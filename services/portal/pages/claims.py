@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.claim_view import State
-from services.portal.listing import MOST_COUNTED, Day, Filter
+from services.portal.listing import Day, Filter
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract.fields import Cause, CompanyKind
@@ -36,7 +36,6 @@ async def claims(request: Request) -> Response:
         "claims.html",
         page=page,
         filter=wanted,
-        most_counted=MOST_COUNTED,
         chosen=chosen,
         waiting=await portal.store.waiting(viewer.company.id) if viewer.is_insurer else 0,
         offices=offices_in_list(viewer, portal.directory),

@@ -46,7 +46,7 @@ async def search(request: Request) -> Response:
         text=text,
         suggested=[(each, known[each.claim_id]) for each in suggested if each.claim_id in known],
         rows=found.rows[:_MOST_FOUND],
-        more=found.count > _MOST_FOUND,
+        more=len(found.rows) > _MOST_FOUND,
     )
 
 

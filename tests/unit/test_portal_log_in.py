@@ -1,0 +1,138 @@
+"""Logging in: not too often, only to where we are, and only from forms of the own session."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from services.portal.asking import Asking
+from services.portal.following import FollowedDirectory
+from services.portal.live import Live
+from services.portal.media_store import MediaTables
+from services.portal.pages.routes import routes
+from services.portal.settings import WebSettings
+from services.portal.store import Store
+from services.portal.thumbnails import Thumbnails
+from services.portal.uploads import Uploads, UploadSettings
+from services.portal.web import Portal, web_app
+from shared.contract.directory_events import CompanyRegistered, UserRegistered
+from shared.contract.fields import CompanyKind
+from shared.contract.requests import RegisterCompany, RegisterUser
+from shared.media import MediaStore
+from shared.runtime.database import engine_for
+from shared.runtime.publishing import Publisher
+from shared.runtime.settings import DatabaseSettings, ServiceSettings
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def application(folder: Path, **settings: object) -> httpx2.ASGITransport:
+    """The pages over a directory with one user, with no database and no Kafka behind them."""
+    web = WebSettings.model_validate(
+        {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 10, **settings}
+    )
+    service = ServiceSettings()
+    database = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"))
+    engine = engine_for(database)
+    followed, store, live = FollowedDirectory(lambda: service), Store(engine), Live(database)
+    asked = {"company": "operator", "request_type": "x", "requested_at": AT}
+    company = RegisterCompany(id="fjord", name="Fjord", kind=CompanyKind.INSURER)
+    user = RegisterUser(id="kari", company="fjord", name="Kari Holm", authorisation_level=6)
+    followed.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
+    followed.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
+    files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
+    uploads = Uploads(tables, files, ["test"], UploadSettings())
+    asking = Asking(Publisher(service), store, live, followed)
+    portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+    return httpx2.ASGITransport(web_app(portal, routes(web)))
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser before anybody has logged in."""
+    async with httpx2.AsyncClient(transport=application(tmp_path), base_url="http://127.0.0.1") as browser:
+        yield browser
+
+
+async def log_in(browser: httpx2.AsyncClient, back: str = "/") -> httpx2.Response:
+    """Log in as the user."""
+    page = await browser.get("/logg-inn", params={"til": back})
+    token = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert token is not None
+    return await browser.post("/logg-inn", params={"til": back}, data={"csrf": token[1], "bruker": "kari"})
+
+
+async def test_after_some_attempts_in_a_minute_nobody_at_the_address_can_try_again(browser: httpx2.AsyncClient) -> None:
+    statuses = [(await log_in(browser)).status_code for _ in range(12)]
+    assert statuses == [303] * 10 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "goes"),
+    [
+        ("/saker?arsak=fire", "/saker?arsak=fire"),
+        ("https://example.org/", "/"),
+        ("//example.org", "/"),
+        ("/\\example.org", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+async def test_a_log_in_goes_on_to_pages_of_ours_only(browser: httpx2.AsyncClient, asked: str, goes: str) -> None:
+    assert (await log_in(browser, asked)).headers["location"] == goes
+
+
+async def test_a_page_that_needs_a_user_sends_to_the_log_in_and_back(browser: httpx2.AsyncClient) -> None:
+    answer = await browser.get("/saker?arsak=fire")
+    assert answer.headers["location"] == "/logg-inn?til=%2Fsaker%3Farsak%3Dfire"
+
+
+async def test_a_log_in_without_the_session_s_token_is_not_taken(browser: httpx2.AsyncClient) -> None:
+    await browser.get("/logg-inn")
+    assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 403
+
+
+async def test_a_form_from_another_site_is_not_taken(browser: httpx2.AsyncClient) -> None:
+    await log_in(browser)
+    answer = await browser.post("/logg-ut", data={}, headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 403
+
+
+async def test_the_cookie_is_for_no_script_and_over_https_for_https_alone(tmp_path: Path) -> None:
+    for url, secure in (("http://127.0.0.1", False), ("https://portal.example.org", True)):
+        async with httpx2.AsyncClient(transport=application(tmp_path, url=url), base_url=url) as browser:
+            cookie = (await browser.get("/logg-inn")).headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=lax" in cookie
+        assert ("secure" in cookie) is secure
+
+
+async def test_no_page_runs_what_is_in_it(browser: httpx2.AsyncClient) -> None:
+    answer = await browser.get("/logg-inn")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]*src=)|\sstyle=|\son[a-z]+=", answer.text)
+
+
+async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: Path) -> None:
+    transport = application(tmp_path, log_in_from_directory=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
+        page = await browser.get("/logg-inn")
+        assert "Kari Holm" not in page.text
+        assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 405
+
+
+async def test_without_a_secret_the_portal_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="CLAIMBUS_PORTAL_SECRET"):
+        application(tmp_path, secret=SecretStr(""))
+
+
+async def test_a_page_says_so_when_the_database_does_not_answer(browser: httpx2.AsyncClient) -> None:
+    await log_in(browser)
+    answer = await browser.get("/saker")
+    assert answer.status_code == 503
+    assert "Ingenting er tapt" in answer.text
