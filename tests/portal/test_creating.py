@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from shared.office_hours import holiday_name
 from tests.portal.conftest import Browse
-from tests.world import World
+from tests.world import World, wait_until
 
 NEW = "+ Ny midlertidig sak"
 ALL_DAY = {day: {"opens": "00:00", "closes": "24:00"} for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
@@ -123,8 +123,9 @@ def test_the_claim_number_is_there_only_with_the_right(world: World, browse: Bro
     expect(page.get_by_label("Skadenummer")).to_have_count(0)
     world.set_portal(enhanced_function=True)
     world.permit(world.office, "always", may_define_claim_number=True, may_assign_to_others=True)
-    page.reload()
-    page.get_by_label("Skadenummer").fill("77-1")
+    number = page.get_by_label("Skadenummer")
+    wait_until(lambda: page.reload() is not None and number.count() == 1, what="the portal to know of the right")
+    number.fill("77-1")
     fill(page)
     page.get_by_label("Tildel saken til kontor").select_option(world.other_office)
     page.get_by_role("button", name="Opprett").click()
