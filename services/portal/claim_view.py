@@ -73,8 +73,6 @@ class LinkView(Message):
     """A link that is under way, has failed, or is done (domain rules 15 and 16)."""
 
     target_claim_id: UUID
-    target_claim_number: str | None = None
-    linked_at: Moment | None = None
     failed: LocalizedText | None = None
     """The reason."""
     being_taken_back: bool = False
@@ -180,12 +178,12 @@ def _changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
 
 def _link_changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
     if isinstance(event, LinkStarted):
-        return {"link": _link_to(event)}
+        return {"link": LinkView(target_claim_id=event.target_claim_id)}
     if isinstance(event, LinkFailed):
         reason = event.message or LocalizedText(nb=event.reason, en=event.reason)
         return {"link": LinkView(target_claim_id=event.target_claim_id, failed=reason)}
     if isinstance(event, ClaimLinked):
-        return {"state": State.CANCELLED, "link": _link_to(event).model_copy(update={"linked_at": event.at})}
+        return {"state": State.CANCELLED, "link": LinkView(target_claim_id=event.target_claim_id)}
     if isinstance(event, ContentImported):
         return {"tasks": _with_imported(view.tasks, event)}
     if isinstance(event, UnlinkStarted):
@@ -195,10 +193,6 @@ def _link_changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
     if isinstance(event, ClaimUnlinked):
         return {"state": State.TEMPORARY, "link": None, "tasks": _with_returned(view.tasks, event)}
     raise TypeError(f"{event.NAME} is not shown yet")
-
-
-def _link_to(event: LinkStarted | ClaimLinked) -> LinkView:
-    return LinkView(target_claim_id=event.target_claim_id, target_claim_number=event.target_claim_number)
 
 
 def _with_returned(tasks: tuple[TaskView, ...], event: ClaimUnlinked) -> tuple[TaskView, ...]:

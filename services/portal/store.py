@@ -88,13 +88,6 @@ class Store:
             rows = await connection.execute(_short().where(listing.c.company == company, listing.c.claim_id.in_(ids)))
             return {row.claim_id: ShortClaim(**row._mapping) for row in rows}
 
-    async def numbered(self, company: str, claim_number: str) -> ShortClaim | None:
-        """Find a company's claim by its number."""
-        query = _short().where(listing.c.company == company, listing.c.claim_number == claim_number)
-        async with self.transaction() as connection:
-            row = (await connection.execute(query)).first()
-        return ShortClaim(**row._mapping) if row is not None else None
-
     async def history(self, company: str, id: UUID) -> list[ClaimEvent]:
         """Tell what happened to a claim, of what the company was told."""
         query = select(history.c.type, history.c.event).join(listing, listing.c.claim_id == history.c.claim_id)

@@ -14,9 +14,10 @@ from shared.media_keys import stored
 _EDGE = 320
 """Pixels of the longer edge."""
 _KEPT = 500
-_AT_ONCE = 2
+_AT_ONCE = 1
+"""Each can take some 300 MB while it is unpacked."""
 _LARGEST_BYTES = 40 * 1024 * 1024
-_MOST_PIXELS = 100_000_000
+_MOST_PIXELS = 50_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 
 pillow_heif.register_heif_opener()
@@ -27,7 +28,7 @@ class Unreadable(Exception):
 
 
 class Thumbnails:
-    """Makes a few at a time, so that neither memory nor the pages' other work suffers."""
+    """Makes one at a time, so that neither memory nor the pages' other work suffers."""
 
     def __init__(self, files: MediaStore) -> None:
         self._files = files

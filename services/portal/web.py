@@ -156,7 +156,10 @@ async def check_form(request: Request) -> None:
     """Raise HTTPException unless a form came from a page of this session."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise HTTPException(403)
-    if int(request.headers.get("content-length") or 0) > _LARGEST_FORM_BYTES:
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():
+        raise HTTPException(411)
+    if int(length) > _LARGEST_FORM_BYTES:
         raise HTTPException(413)
     given: object = request.headers.get("x-csrf-token")
     if given is None:

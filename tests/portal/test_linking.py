@@ -99,6 +99,19 @@ def test_a_linked_claim_is_cancelled_and_its_content_is_in_the_other_with_histor
     expect(partner.get_by_text("Her er bildene.")).to_be_visible()
 
 
+def test_who_may_not_see_the_other_claim_does_not_learn_its_number(world: World, browse: Browse) -> None:
+    target = register(world, "F-2026-7")
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
+    page.get_by_role("button", name="Tilknytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("F-2026-7")
+    partner = browse(world.plumber, f"/saker/{claim}")
+    banner = partner.get_by_role("region", name="Saken er avbrutt")
+    expect(banner).to_contain_text("en sak som du ikke har tilgang til")
+    assert "F-2026-7" not in partner.content()
+    assert partner.request.get(f"/saker/{target}").status == 404
+
+
 def test_a_link_is_taken_back_and_the_claim_is_temporary_again(world: World, browse: Browse) -> None:
     target = register(world, "F-2026-2")
     claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]

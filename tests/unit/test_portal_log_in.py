@@ -101,6 +101,16 @@ async def test_a_form_from_another_site_is_not_taken(browser: httpx2.AsyncClient
     assert answer.status_code == 403
 
 
+async def test_a_form_that_does_not_say_how_long_it_is_or_is_too_long_is_not_read(browser: httpx2.AsyncClient) -> None:
+    await log_in(browser)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"x=" * 10
+
+    assert (await browser.post("/logg-ut", content=endless())).status_code == 411
+    assert (await browser.post("/logg-ut", content=b"x" * 600_000)).status_code == 413
+
+
 async def test_the_cookie_is_for_no_script_and_over_https_for_https_alone(tmp_path: Path) -> None:
     for url, secure in (("http://127.0.0.1", False), ("https://portal.example.org", True)):
         async with httpx2.AsyncClient(transport=application(tmp_path, url=url), base_url=url) as browser:
