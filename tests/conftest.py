@@ -12,7 +12,7 @@ from operations.connection import Connection
 from operations.stack import Stack
 from tests.containers.engine import missing
 from tests.containers.servers import ContainerKafka, ContainerPostgres
-from tests.world import World
+from tests.world import World, Worlds
 
 # A test waits for each new company's topic to be seen.
 os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
@@ -62,9 +62,15 @@ def connection(stack: Stack) -> Connection:
     return stack.connection
 
 
+@pytest.fixture(scope="session")
+def worlds() -> Worlds:
+    """Companies for all tests."""
+    return Worlds()
+
+
 @pytest.fixture
-def world(connection: Connection) -> Iterator[World]:
+def world(connection: Connection, worlds: Worlds) -> Iterator[World]:
     """New companies: an insurer, a partner with two offices, another partner."""
-    world = World(connection)
+    world = worlds.next(connection)
     yield world
     world.close()

@@ -19,11 +19,10 @@ from operations.directory_file import DirectoryFile
 _NUMBERS = itertools.count(1)
 
 
-class World:
-    """What a test's companies are called, and their connections to the bus."""
+class Names:
+    """What a test's companies, offices and users are called."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self) -> None:
         number = next(_NUMBERS)
         self.insurer_id = f"insurer-{number}"
         self.partner_id = f"partner-{number}"
@@ -43,15 +42,6 @@ class World:
         self.night_plumber = f"night-{number}"
         """The partner's user at its second office."""
         self.other_plumber = f"other-plumber-{number}"
-        apply_directory(connection, DirectoryFile.model_validate(self.directory()), None)
-        self.insurer = Company(connection, self.insurer_id)
-        self.partner = Company(connection, self.partner_id)
-        self.other = Company(connection, self.other_id)
-
-    def close(self) -> None:
-        """Close the connections."""
-        for company in (self.insurer, self.partner, self.other):
-            company.close()
 
     def directory(self) -> dict[str, Any]:
         """The directory file's content."""
@@ -102,6 +92,27 @@ class World:
             ]
         }
 
+
+class World(Names):
+    """A test's companies, registered, and their connections to the bus."""
+
+    def __init__(self, connection: Connection, registered: Names | None = None) -> None:
+        """`registered` are the names of companies that are registered already; else it is done now."""
+        super().__init__()
+        self.connection = connection
+        if registered is None:
+            register(connection, [self])
+        else:
+            vars(self).update(vars(registered))
+        self.insurer = Company(connection, self.insurer_id)
+        self.partner = Company(connection, self.partner_id)
+        self.other = Company(connection, self.other_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for company in (self.insurer, self.partner, self.other):
+            company.close()
+
     def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:
         """Make a request for a temporary claim; changes replace parts of its body."""
         body = {
@@ -147,6 +158,28 @@ class World:
 
         company.wait_until(has_come, what=f"{name} of {claim_id}")
         return found[0]
+
+
+class Worlds:
+    """Registers the companies of several tests at once, which takes no longer than those of one."""
+
+    def __init__(self, at_once: int = 8) -> None:
+        self._at_once = at_once
+        self._registered: list[Names] = []
+
+    def next(self, connection: Connection) -> World:
+        """Tell the next test's companies."""
+        if not self._registered:
+            names = [Names() for _ in range(self._at_once)]
+            register(connection, names)
+            self._registered = names
+        return World(connection, self._registered.pop(0))
+
+
+def register(connection: Connection, names: Sequence[Names]) -> None:
+    """Register companies, with what they need on the bus."""
+    companies = [company for each in names for company in each.directory()["companies"]]
+    apply_directory(connection, DirectoryFile.model_validate({"companies": companies}), None)
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 60.0) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from operations.connection import Connection
 from tests.portal.chromium import find
-from tests.world import World
+from tests.world import World, Worlds
 
 Browse = Callable[..., Page]
 
@@ -33,10 +33,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def world(connection: Connection) -> Iterator[World]:
+def world(connection: Connection, worlds: Worlds) -> Iterator[World]:
     """New companies, made in another thread: Playwright has an event loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
-        world = thread.submit(World, connection).result()
+        world = thread.submit(worlds.next, connection).result()
     yield world
     world.close()
 
