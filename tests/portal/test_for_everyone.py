@@ -18,6 +18,13 @@ AXE = Path(__file__).with_name("axe.js")
 LARGEST_PAGE_BYTES = 150_000
 SIZES = [(320, 640), (768, 1024), (1280, 900), (3840, 2160)]
 
+_AT_REST = """() => Promise.all(
+    document.getAnimations()
+        .filter(animation => animation.effect.getComputedTiming().iterations !== Infinity)
+        .map(animation => animation.finished.catch(() => null))
+).then(() => null)"""
+"""Waits until nothing fades in any more: what is half transparent has too little contrast."""
+
 
 @pytest.fixture
 def addresses(world: World) -> dict[str, list[str]]:
@@ -171,6 +178,7 @@ def test_the_pages_are_in_english_for_those_who_choose_it(world: World, browse: 
 
 def _violations(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 AA and good practice."""
+    page.evaluate(_AT_REST)
     page.add_script_tag(path=AXE)
     result = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [f"{v['id']}: {node['html'][:200]}" for v in result["violations"] for node in v["nodes"]]
