@@ -149,7 +149,9 @@ class Instance:
         return True
 
     def is_ready(self) -> bool:
-        """Ask the service itself."""
+        """Ask the service itself; one that has ended is not ready, whoever answers in its place."""
+        if self.pid is None:
+            return False
         try:
             with urllib.request.urlopen(f"{self.health}/health/ready", timeout=5) as answer:  # noqa: S310
                 return bool(answer.status == 200)

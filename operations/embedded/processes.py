@@ -17,6 +17,9 @@ _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY_S = 0.02
 
 
+_given_ports: set[int] = set()
+
+
 class NotStarted(Exception):
     """A child process would not start; the message says why, with the end of its log."""
 
@@ -152,11 +155,17 @@ def sole_use_of(folder: Path, timeout_s: float) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Find a port on 127.0.0.1 that nobody listens on. Nothing keeps it free until the caller takes it."""
-    with socket.socket() as attempt:
-        attempt.bind(("127.0.0.1", 0))
-        port: int = attempt.getsockname()[1]
-        return port
+    """Find a port on 127.0.0.1 that nobody listens on. Nothing keeps it free until the caller takes it.
+
+    None is given twice: of two services that start together on one port, one would end and the other answer for both.
+    """
+    while True:
+        with socket.socket() as attempt:
+            attempt.bind(("127.0.0.1", 0))
+            port: int = attempt.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def answers(port: int) -> bool:
