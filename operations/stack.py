@@ -23,6 +23,9 @@ from shared.contract.topics import OPERATOR, SERVICES
 WITH_DATABASE = ("claims", "reporting", "suggestions", "portal")
 _PORTS = ("kafka", "postgres", "portal")
 _WITH_MEDIA = ("linking", "portal")
+_READS_ALONG = ("reporting", "suggestions", "portal")
+"""What follows the stream. In a storm it gives way to the services that a partner's outcome passes through."""
+_GIVES_WAY = 10
 _WITH_MEDIA_SECRET = ("claims", "portal")
 
 _READY_S = 60.0
@@ -123,7 +126,12 @@ class Instance:
     def start(self) -> None:
         """Start the process, and have it started again whenever it dies."""
         self.wanted = True
-        self._process = ChildProcess(self._command, log=self._log, env=os.environ | self._environment)
+        self._process = ChildProcess(
+            self._command,
+            log=self._log,
+            env=os.environ | self._environment,
+            niceness=_GIVES_WAY if self.service in _READS_ALONG else 0,
+        )
         self._process.start()
         self._backoff.started()
 

@@ -25,7 +25,7 @@ class NotStarted(Exception):
 
 
 class ChildProcess:
-    """One command with a log file, in a session of its own, so that a terminal's Ctrl-C reaches only the supervisor.
+    """One command with a log file, in a process group of its own: a terminal's Ctrl-C reaches the supervisor alone.
 
     On Linux the kernel kills it (SIGKILL) when the supervisor is gone, however that went. "Gone" means the *thread*
     that called `start`: call it from one that lives as long as the child should, such as the main thread. Elsewhere
@@ -42,8 +42,12 @@ class ChildProcess:
         user: int | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         inherits: Sequence[int] = (),
+        niceness: int = 0,
     ) -> None:
-        """Describe a command. `user` is the uid (and gid) that it runs as; `inherits` are open file descriptors."""
+        """Describe a command. `user` is the uid (and gid) that it runs as; `inherits` are open file descriptors.
+
+        One of a higher `niceness` (0 to 19) gives way to the others where the processors do not suffice for all.
+        """
         self._command = [str(part) for part in command]
         self._log = log
         self._env = env
@@ -51,6 +55,7 @@ class ChildProcess:
         self._user = user
         self._stop_signal = stop_signal
         self._inherits = tuple(inherits)
+        self._niceness = niceness
         self._log_starts_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,10 +73,11 @@ class ChildProcess:
                 stderr=log,
                 env=self._env,
                 cwd=self._cwd,
-                start_new_session=True,
+                # Not a session of its own: Linux shares processors out by session, and niceness counts only within one.
+                process_group=0,
                 pass_fds=self._inherits,
                 # The kernel forgets the death signal when the user changes; Popen runs preexec_fn after that.
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
+                preexec_fn=_prepare(os.getpid(), self._niceness),  # noqa: PLW1509
                 user=self._user,
                 group=self._user,
                 extra_groups=None if self._user is None else [],
@@ -183,15 +189,16 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """Prepare what a child does between fork and exec, where little is safe: two system calls."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
+def _prepare(parent: int, niceness: int) -> Callable[[], None]:
+    """Prepare what a child does between fork and exec, where little is safe: system calls."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-    def die_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before it could be told
-            os._exit(1)
+    def prepare() -> None:
+        if niceness:
+            os.nice(niceness)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # it died before it could be told
+                os._exit(1)
 
-    return die_with_parent
+    return prepare

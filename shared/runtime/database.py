@@ -1,11 +1,14 @@
 """A service's own PostgreSQL: its pool, its transactions, and its migrations, run before the first message is read."""
 
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -13,17 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.runtime.batches import Conflict
 from shared.runtime.settings import DatabaseSettings
 
-_MIGRATING = 0x636C_6169_6D62_7573
-"""The advisory lock of whoever migrates: instances start together."""
 _THE_MESSAGE = ("22", "54")
 """Classes of SQLSTATE that say that what was sent cannot be kept. All others are about the server or our tables."""
-_SESSION = {
+SESSION = {
     # An instance that hangs or is cut off in the middle of a transaction holds the keys that it has written, and
     # whoever takes over its partitions writes the same ones: the server ends it, and the other goes on.
     "idle_in_transaction_session_timeout": "5s",
     "transaction_timeout": "15s",  # it may hang between the messages of a statement, and then is not idle
     "lock_timeout": "20s",
 }
+AWAY = 75
+"""The exit status of a migration that did not reach the database (EX_TEMPFAIL)."""
 _SAME_KEY = "23505"
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
@@ -31,6 +34,10 @@ _LOST_A_RACE = "40"
 
 class DatabaseAway(Exception):
     """The database cannot be reached, is full, is being stopped, or is not the one we need: try again."""
+
+
+class MigrationFailed(Exception):
+    """The database could not be brought to the newest version."""
 
 
 def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngine:
@@ -42,7 +49,7 @@ def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngi
         max_overflow=connections - 2,
         pool_pre_ping=True,
         pool_timeout=10,
-        connect_args={"server_settings": _SESSION},
+        connect_args={"server_settings": SESSION},
     )
 
 
@@ -78,16 +85,34 @@ async def answers(engine: AsyncEngine) -> None:
 
 
 async def migrate(engine: AsyncEngine, package: str) -> None:
-    """Bring the database to the newest version of the package's migrations, one instance at a time."""
+    """Bring the database to the newest version of the package's migrations, one instance at a time.
+
+    Raises DatabaseAway, and MigrationFailed with what Alembic said.
+    """
     async with transaction(engine) as connection:
-        for limit in _SESSION:  # a migration takes as long as it takes
-            await connection.execute(text(f"set local {limit} = 0"))
-        await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
-        await connection.run_sync(_upgrade, package)
+        versioned = await connection.scalar(text("select to_regclass('alembic_version')"))
+        version = versioned and await connection.scalar(text("select version_num from alembic_version"))
+    if version == _newest(package):
+        return
+    url = engine.url.render_as_string(hide_password=False)
+    migration = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shared.runtime.migrations", package),
+        env=os.environ | {"CLAIMBUS_DATABASE_URL": url},
+        stderr=PIPE,
+    )
+    try:
+        _, said = await migration.communicate()
+    finally:
+        if migration.returncode is None:
+            migration.kill()
+            await migration.wait()
+    if migration.returncode == AWAY:
+        raise DatabaseAway
+    if migration.returncode:
+        raise MigrationFailed(said.decode(errors="replace").strip().rpartition("\n")[-1])
 
 
-def _upgrade(connection: Connection, package: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", f"{package}:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _newest(package: str) -> str:
+    """The newest version, from the names of the migrations' files: 0002_links.py."""
+    versions = files(package) / "migrations" / "versions"
+    return max(file.name.partition("_")[0] for file in versions.iterdir() if file.name[0].isdigit())

@@ -2,9 +2,16 @@
 
 import logging
 import sys
+from typing import Any, cast
 
-import structlog
-from structlog.typing import Processor
+_modules = cast("dict[str, Any]", sys.modules)
+_rich = {name: _modules[name] for name in ("rich",) if name in _modules}
+_modules["rich"] = None  # structlog loads it where it is installed, for colours that a service has no use for: 4 MiB
+import structlog  # noqa: E402
+from structlog.typing import Processor  # noqa: E402
+
+del _modules["rich"]
+_modules |= _rich
 
 
 def configure_logs(service: str, level: str) -> None:

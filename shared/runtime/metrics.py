@@ -18,7 +18,7 @@ BATCH_SECONDS = Histogram(
     "Time from a batch's arrival to its commit.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
-BATCH_MESSAGES = Histogram("claimbus_batch_messages", "Messages in a batch.", buckets=(1, 5, 20, 50, 100, 250, 500))
+BATCH_MESSAGES = Histogram("claimbus_batch_messages", "Messages in a batch.", buckets=(1, 5, 10, 20, 50, 100, 200, 500))
 BEHIND_SECONDS = Gauge(
     "claimbus_behind_seconds", "Age of the newest message of the last batch when it was committed, by append time."
 )

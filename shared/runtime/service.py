@@ -35,6 +35,9 @@ Consume = Callable[[KafkaMessage], Awaitable[None]]
 Hook = Callable[[], Awaitable[None]]
 
 _CHECK_TIMEOUT_S = 3.0
+_FETCHED_OF_A_PARTITION = 64 * 1024
+_FETCHED_AT_ONCE = 1024 * 1024
+"""What is read ahead and held in memory, in bytes; a larger message is fetched all the same."""
 
 
 class Service:
@@ -86,6 +89,8 @@ class Service:
             batch=True,
             max_records=self.settings.batch_max_records,
             batch_timeout_ms=self.settings.batch_timeout_ms,
+            max_partition_fetch_bytes=_FETCHED_OF_A_PARTITION,
+            fetch_max_bytes=_FETCHED_AT_ONCE,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             session_timeout_ms=self.settings.session_timeout_ms,

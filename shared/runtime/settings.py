@@ -36,7 +36,7 @@ class KafkaSettings(BaseSettings):
 class ServiceSettings(KafkaSettings):
     """What every service can be told; times are in the unit of the name."""
 
-    batch_max_records: int = Field(default=500, ge=1)
+    batch_max_records: int = Field(default=150, ge=1)
     """At most so many messages are decided in one transaction."""
     batch_timeout_ms: int = Field(default=20, ge=1)
     """How long a poll without messages waits, and FastStream sleeps after it."""

@@ -1,0 +1,61 @@
+"""Logging in with an OpenID Connect provider. Loaded only where there is one: Authlib and what it loads take 12 MiB."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.starlette_client import OAuth
+from httpx2 import HTTPError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.portal.pages.log_in import show, way_back
+from services.portal.settings import WebSettings
+from services.portal.viewer import log_in
+from services.portal.web import may_log_in, portal_of
+from shared.runtime.logs import log
+
+
+class Provider:
+    """An OpenID Connect provider: who it says somebody is, is looked up in the directory."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._settings = settings
+        oauth = OAuth()
+        oauth.register(
+            "provider",
+            server_metadata_url=f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret.get_secret_value(),
+            client_kwargs={"scope": "openid profile", "code_challenge_method": "S256"},
+        )
+        self._client: Any = oauth.create_client("provider")  # type: ignore[no-untyped-call]
+
+    async def leave(self, request: Request) -> Response:
+        """Send somebody to the provider."""
+        if not await may_log_in(request):
+            return show(request, 429)
+        request.session["til"] = way_back(request)
+        try:
+            back_to = f"{self._settings.address}/oidc/tilbake"
+            response: Response = await self._client.authorize_redirect(request, back_to)
+        except (HTTPError, OAuthError) as error:
+            log.warning("the log-in provider does not answer", reason=type(error).__name__)
+            raise HTTPException(503) from error
+        return response
+
+    async def come_back(self, request: Request) -> Response:
+        """Take in who the provider says it is; nobody who is not in the directory comes in."""
+        back = str(request.session.get("til", "/"))
+        try:
+            token = await self._client.authorize_access_token(request)
+        except (HTTPError, OAuthError) as error:
+            log.warning("somebody was not logged in", reason=type(error).__name__)
+            return show(request, 403)
+        id = str((token.get("userinfo") or {}).get(self._settings.oidc_user_claim, ""))
+        user = portal_of(request).directory.user(id, datetime.now(UTC))
+        if user is None:
+            return show(request, 403)
+        log_in(request, user)
+        return RedirectResponse(back, 303)
