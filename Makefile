@@ -28,8 +28,9 @@ lint: install
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
+# In two processes, each with a stack of its own: tests wait more than they work.
 test: lint browser
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

@@ -1,4 +1,7 @@
-"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test."""
+"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test.
+
+`make test` runs in two processes, since tests wait more than they work: each has its own of all of these.
+"""
 
 import os
 import shutil
@@ -16,6 +19,8 @@ from tests.world import World, Worlds
 
 # A test waits for each new company's topic to be seen.
 os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
+# Tests kill services, and wait until what they had is given to others.
+os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
 # All tests come from one address.
 os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 
@@ -43,6 +48,13 @@ def stack(folder: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all tests of reports, which share one more stack."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "reports" else item.path)))
 
 
 @pytest.hookimpl(wrapper=True)

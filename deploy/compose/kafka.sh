@@ -49,6 +49,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=5
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 # After a kill it is let in again when its session before that is over: by default 9 s.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500

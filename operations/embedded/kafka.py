@@ -180,6 +180,7 @@ class EmbeddedKafka:
             "broker.heartbeat.interval.ms": "500",
             "min.insync.replicas": "1",
             "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
             "num.io.threads": "4",
             "num.network.threads": "2",
         }

@@ -159,6 +159,18 @@ def test_a_claim_is_handled_with_the_keyboard_alone(world: World, browse: Browse
     expect(page.get_by_role("heading", level=1)).to_have_text("K-1")
 
 
+def test_a_user_logs_in_from_the_list_gets_where_they_wanted_and_logs_out(world: World, browse: Browse) -> None:
+    page = browse(None, "/saker?status=normal")
+    expect(page.get_by_role("heading", name="Logg inn")).to_be_visible()
+    page.locator(f'button[value="{world.handler}"]').click()
+    expect(page.get_by_role("heading", name="Saksliste")).to_be_visible()
+    assert page.url.endswith("/saker?status=normal")
+    page.get_by_role("button", name="Logg ut").click()
+    expect(page.get_by_role("heading", name="Logg inn")).to_be_visible()
+    page.goto("/saker")
+    expect(page.get_by_role("heading", name="Logg inn")).to_be_visible()
+
+
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(world: World, browse: Browse) -> None:
     page = browse(world.handler, "/saker")
     page.keyboard.press("Tab")
