@@ -1,7 +1,7 @@
 """A key says what was uploaded, and only we can have said it."""
 
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_a_key_that_was_changed_anywhere_is_forged(at: int, other: str) -> None:
     assert changed == key or KEYS.verify(changed) in ((PHOTO, None) if at == len(key) - 1 else (None,))
 
 
-@pytest.mark.parametrize("key", ["", ".", "a.b", "x" * 1000, "æøå", str(uuid4()), "bnVsbA.x"])
+@pytest.mark.parametrize("key", ["", ".", "a.b", "x" * 1000, "æøå", str(UUID(int=7)), "bnVsbA.x"])
 def test_what_is_no_key_is_forged(key: str) -> None:
     assert KEYS.verify(key) is None
 
