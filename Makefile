@@ -28,9 +28,8 @@ lint: install
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
-# In two processes, each with a stack of its own: tests wait more than they work.
 test: lint browser
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

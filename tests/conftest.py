@@ -1,7 +1,4 @@
-"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test.
-
-`make test` runs in two processes, since tests wait more than they work: each has its own of all of these.
-"""
+"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test."""
 
 import os
 import shutil
@@ -48,13 +45,6 @@ def stack(folder: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all tests of reports, which share one more stack."""
-    for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "reports" else item.path)))
 
 
 @pytest.hookimpl(wrapper=True)

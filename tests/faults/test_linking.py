@@ -13,7 +13,7 @@ import pytest
 
 from operations.bus import Delivered
 from operations.stack import Instance, Stack
-from operations.uploads import fetch, upload
+from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.media_keys import stored
 from tests.system.test_linking import FIRST_AID, link, of, register, report
@@ -100,7 +100,7 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     media = imported(world, target)
     assert len(media) == len({file["media_id"] for file in media}) == 200
     for file in media[::20]:
-        content = fetch(world.connection, world.insurer_id, file["media_id"])
+        content = fetch_when_there(world.connection, world.insurer_id, file["media_id"])
         assert hashlib.sha256(content).hexdigest() == file["sha256"]
     assert not list(of(world.insurer, "link-failed", source))
 
