@@ -67,13 +67,17 @@ class PatientConsumer(AIOKafkaConsumer):
 
         aiokafka moves on in every partition that it takes records from, and where it then meets an error in another
         one, those records are gone. So this is done after any error, before anything is read again.
+
+        For all partitions at once: each look for a beginning waits until the fetch under way has ended, half a second,
+        and every company has partitions that nothing was ever committed on.
         """
-        for partition in self.assignment():
-            committed = await self.committed(partition)
-            if committed is None:
-                await self.seek_to_beginning(partition)
-            else:
-                self.seek(partition, committed)
+        partitions = tuple(self.assignment())
+        committed = dict(zip(partitions, await asyncio.gather(*map(self.committed, partitions)), strict=True))
+        if unread := [partition for partition, offset in committed.items() if offset is None]:
+            await self.seek_to_beginning(*unread)
+        for partition, offset in committed.items():
+            if offset is not None:
+                self.seek(partition, offset)
         self._must_go_back = False
 
     async def _one_at_a_time(

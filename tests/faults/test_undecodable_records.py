@@ -1,6 +1,8 @@
 """A record that Kafka's own client cannot decode stops nobody (domain rule 22)."""
 
 import struct
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +12,20 @@ from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 
 from operations.bus import NewRequest
+from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
-from shared.contract.topics import REQUESTS
-from tests.world import World, wait_until
+from shared.contract.topics import OPERATOR, REQUESTS
+from shared.runtime.reader import PatientConsumer
+from tests.world import World, Worlds, wait_until
+
+
+@pytest.fixture
+def several(connection: Connection, worlds: Worlds) -> Iterator[list[World]]:
+    several = [worlds.next(connection) for _ in range(8)]
+    yield several
+    for world in several:
+        world.close()
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
@@ -57,6 +69,30 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
     world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
 
 
+async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_read_from(
+    connection: Connection, several: list[World]
+) -> None:
+    """It did: half a second for each, in which nobody's requests were read."""
+    took = []
+    for companies in (several[:1], several):
+        consumer = PatientConsumer(
+            *(REQUESTS.of(world.other_id) for world in companies),
+            **_as_operator(connection),
+            group_id=f"reads-{len(companies)}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        await consumer.getmany(timeout_ms=1000)
+        assert len(consumer.assignment()) == REQUESTS.partitions * len(companies)
+        consumer._must_go_back = True  # as after an error
+        begin = time.monotonic()
+        await consumer.getmany()
+        took.append(time.monotonic() - begin)
+        await consumer.stop()
+    assert took[1] < 4 * took[0]
+
+
 def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:
     producer = Producer(
         world.connection.client(world.partner_id) | {"compression.type": "gzip", "message.max.bytes": 10**7}
@@ -80,6 +116,16 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
         return any(m.is_outcome and m.body["request_id"] == request.id for m in world.partner.received)
 
     world.partner.wait_until(answered, what=f"the outcome of a request compressed with {codec}")
+
+
+def _as_operator(connection: Connection) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": connection.bootstrap_servers,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": OPERATOR,
+        "sasl_plain_password": connection.companies[OPERATOR].password,
+    }
 
 
 async def _send_bad_batch(world: World, *requests: NewRequest | None) -> str:
