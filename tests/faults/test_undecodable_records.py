@@ -85,10 +85,7 @@ async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_r
         await consumer.start()
         await consumer.getmany(timeout_ms=1000)
         assert len(consumer.assignment()) == REQUESTS.partitions * len(companies)
-        consumer._must_go_back = True  # as after an error
-        begin = time.monotonic()
-        await consumer.getmany()
-        took.append(time.monotonic() - begin)
+        took.append(max([await _go_back(consumer) for _ in range(3)]))  # the first may be between two fetches
         await consumer.stop()
     assert took[1] < 4 * took[0]
 
@@ -116,6 +113,14 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
         return any(m.is_outcome and m.body["request_id"] == request.id for m in world.partner.received)
 
     world.partner.wait_until(answered, what=f"the outcome of a request compressed with {codec}")
+
+
+async def _go_back(consumer: PatientConsumer) -> float:
+    """Have it go back, as after an error; tell how many seconds that took."""
+    consumer._must_go_back = True
+    begin = time.monotonic()
+    await consumer.getmany()
+    return time.monotonic() - begin
 
 
 def _as_operator(connection: Connection) -> dict[str, Any]:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from operations.connection import Connection
+from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
 from tests.portal.chromium import find
 from tests.world import World, Worlds, wait_until
 
@@ -57,6 +60,7 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
         page.on("console", lambda said: complaints.append(said.text) if _BLOCKED in said.text else None)
         if user is not None:
             log_in(context, user)
+            wait_until(lambda: has_read_all(connection), what="the portal to have read what there is")
         page.goto(path)
         return page
 
@@ -64,6 +68,17 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def has_read_all(connection: Connection) -> bool:
+    """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
+    admin = AdminClient(connection.client())
+    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES)
+    latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
+    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
+    (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()
+    read = {(p.topic, p.partition): p.offset for p in group.result().topic_partitions}
+    return all(end <= max(0, read.get(partition, 0)) for partition, end in ends.items())
 
 
 def log_in(context: BrowserContext, user: str) -> None:
