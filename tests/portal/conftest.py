@@ -50,6 +50,7 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
     """Open a browser as a user, on a page. Whatever the page's scripts complain of fails the test."""
     contexts = []
     complaints: list[str] = []
+    admin = AdminClient(connection.client())
 
     def opened(user: str | None, path: str = "/", **options: object) -> Page:
         context = browser.new_context(base_url=connection.portal, locale="nb-NO", **options)  # type: ignore[arg-type]
@@ -60,7 +61,7 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
         page.on("console", lambda said: complaints.append(said.text) if _BLOCKED in said.text else None)
         if user is not None:
             log_in(context, user)
-            wait_until(lambda: has_read_all(connection), what="the portal to have read what there is")
+            wait_until(lambda: has_read_all(admin), what="the portal to have read what there is")
         page.goto(path)
         return page
 
@@ -70,9 +71,8 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
     assert complaints == []
 
 
-def has_read_all(connection: Connection) -> bool:
+def has_read_all(admin: AdminClient) -> bool:
     """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
-    admin = AdminClient(connection.client())
     topics = (CLAIM_EVENTS, REQUEST_OUTCOMES)
     latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
     ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
