@@ -23,10 +23,11 @@ from shared.contract.topics import OPERATOR, SERVICES
 WITH_DATABASE = ("claims", "reporting", "suggestions", "portal")
 _PORTS = ("kafka", "postgres", "portal")
 _WITH_MEDIA = ("linking", "portal")
+_WITH_MEDIA_SECRET = ("claims", "portal")
 _READS_ALONG = ("reporting", "suggestions", "portal")
 """What follows the stream. In a storm it gives way to the services that a partner's outcome passes through."""
 _GIVES_WAY = 10
-_WITH_MEDIA_SECRET = ("claims", "portal")
+"""Its niceness."""
 
 _READY_S = 60.0
 _STOP_S = 20.0

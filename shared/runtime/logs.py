@@ -2,16 +2,16 @@
 
 import logging
 import sys
-from typing import Any, cast
 
-_modules = cast("dict[str, Any]", sys.modules)
-_rich = {name: _modules[name] for name in ("rich",) if name in _modules}
-_modules["rich"] = None  # structlog loads it where it is installed, for colours that a service has no use for: 4 MiB
+_rich = sys.modules.get("rich")
+# structlog loads it where it is installed, for colours that a service has no use for: 4 MiB.
+sys.modules["rich"] = None  # type: ignore[assignment]
 import structlog  # noqa: E402
 from structlog.typing import Processor  # noqa: E402
 
-del _modules["rich"]
-_modules |= _rich
+del sys.modules["rich"]
+if _rich is not None:
+    sys.modules["rich"] = _rich
 
 
 def configure_logs(service: str, level: str) -> None:

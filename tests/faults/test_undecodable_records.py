@@ -77,7 +77,7 @@ async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_r
     for companies in (several[:1], several):
         consumer = PatientConsumer(
             *(REQUESTS.of(world.other_id) for world in companies),
-            **_as_operator(connection),
+            **_as(connection, OPERATOR),
             group_id=f"reads-{len(companies)}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -123,26 +123,21 @@ async def _go_back(consumer: PatientConsumer) -> float:
     return time.monotonic() - begin
 
 
-def _as_operator(connection: Connection) -> dict[str, Any]:
+def _as(connection: Connection, company: str) -> dict[str, Any]:
+    """Tell aiokafka how to reach the brokers as a company."""
     return {
         "bootstrap_servers": connection.bootstrap_servers,
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": OPERATOR,
-        "sasl_plain_password": connection.companies[OPERATOR].password,
+        "sasl_plain_username": company,
+        "sasl_plain_password": connection.companies[company].password,
     }
 
 
 async def _send_bad_batch(world: World, *requests: NewRequest | None) -> str:
     """Send one batch on one partition, as a producer would; None is a record with a header name that is not UTF-8."""
     topic = REQUESTS.of(world.partner_id)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=world.connection.bootstrap_servers,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism="SCRAM-SHA-512",
-        sasl_plain_username=world.partner_id,
-        sasl_plain_password=world.connection.companies[world.partner_id].password,
-    )
+    producer = AIOKafkaProducer(**_as(world.connection, world.partner_id))
     await producer.start()
     try:
         batch = producer.create_batch()
