@@ -1,6 +1,7 @@
 """`claimbus apply`: make the directory file true, with requests that the companies themselves could have sent."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from shared.directory import Company as KnownCompany
 from shared.directory import Directory, Office, User
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
+_AT_ONCE = 8
+"""So many companies send their requests at the same time."""
 
 
 class NotApplied(Exception):
@@ -97,8 +100,13 @@ def apply_directory(
     steps = list(needed(known, wanted, tokens))
     for sender in {step.sender for step in steps} - set(connection.companies):
         raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
-    for sender in dict.fromkeys(step.sender for step in steps):
-        _send(connection, sender, [step for step in steps if step.sender == sender])
+    if registrations := [step for step in steps if step.sender == OPERATOR]:
+        _send(connection, OPERATOR, registrations)  # first: the companies' own requests are about what it registers
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        companies = [sender for sender in dict.fromkeys(step.sender for step in steps) if sender != OPERATOR]
+        sent = [threads.submit(_send, connection, c, [s for s in steps if s.sender == c]) for c in companies]
+        for each in sent:
+            each.result()
     return provisioned, steps
 
 

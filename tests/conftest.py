@@ -15,7 +15,7 @@ from tests.containers.servers import ContainerKafka, ContainerPostgres
 from tests.world import World, Worlds
 
 # A test waits for each new company's topic to be seen.
-os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "300"
+os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "1000"
 # Tests kill services, and wait until what they had is given to others.
 os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
 # All tests come from one address.

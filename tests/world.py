@@ -163,7 +163,7 @@ class World(Names):
 class Worlds:
     """Registers the companies of several tests at once, which takes no longer than those of one."""
 
-    def __init__(self, at_once: int = 8) -> None:
+    def __init__(self, at_once: int = 16) -> None:
         self._at_once = at_once
         self._registered: list[Names] = []
 

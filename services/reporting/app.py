@@ -17,7 +17,6 @@ from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
 from shared.runtime.logs import log
-from shared.runtime.publishing import Publisher
 from shared.runtime.reading import TopicReader, take_in
 from shared.runtime.records import Record
 from shared.runtime.service import Service
@@ -51,7 +50,7 @@ def build() -> Service:
         store,
         directory,
         progress,
-        Publisher(service.settings),
+        service.publisher,
         catch_up=reader.catch_up,
         give_up=service.give_up,
         clocks_differ_s=settings.clocks_differ_s,

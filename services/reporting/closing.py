@@ -66,7 +66,6 @@ class Closing:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         await self._progress.stop()
-        await self._publisher.stop()
 
     async def _run(self) -> None:
         while True:

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 _rich = sys.modules.get("rich")
 # structlog loads it where it is installed, for colours that a service has no use for: 4 MiB.
@@ -12,6 +14,27 @@ from structlog.typing import Processor  # noqa: E402
 del sys.modules["rich"]
 if _rich is not None:
     sys.modules["rich"] = _rich
+
+
+class SaidLately(logging.Filter):
+    """Lets a library say a sentence only once in some seconds: it says it at each of its tries, ten times a second."""
+
+    def __init__(self, library: str, every_s: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._library = library
+        self._every_s = every_s
+        self._now = now
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to say it."""
+        if record.name.partition(".")[0] != self._library:
+            return True
+        sentence, now = (record.name, str(record.msg)), self._now()
+        if now - self._said.get(sentence, -self._every_s) < self._every_s:
+            return False
+        self._said[sentence] = now
+        return True
 
 
 def configure_logs(service: str, level: str) -> None:
@@ -30,6 +53,7 @@ def configure_logs(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(SaidLately("aiokafka"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

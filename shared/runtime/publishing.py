@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import RecordMetadata
 
 from shared.contract.envelope import Outgoing
@@ -27,6 +28,7 @@ class Publisher:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._known_topics: set[str] = set()
         self._farewells: set[asyncio.Task[None]] = set()
 
@@ -58,6 +60,15 @@ class Publisher:
             self._known_topics = set((await producer.client.fetch_all_metadata()).topics())
         return topics - self._known_topics
 
+    async def answers(self) -> None:
+        """Raise KafkaError or OSError if the brokers do not answer the producer.
+
+        It has a connection of its own: on a consumer's an answer waits for the fetch before it, half a second.
+        """
+        producer = await self._started()
+        if not await producer.client.force_metadata_update():
+            raise KafkaConnectionError("no broker answers")
+
     async def stop(self) -> None:
         """Close the connection; what was not acknowledged is published again after the next start."""
         self._discard()
@@ -65,24 +76,28 @@ class Publisher:
             await asyncio.wait(self._farewells, timeout=_GOODBYE_S)
 
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                **self._settings.client(),
-                client_id=self._settings.username,
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=_BATCH_BYTES,
-                max_request_size=_LARGEST_REQUEST_BYTES,
-                metadata_max_age_ms=self._settings.metadata_max_age_ms,
-                request_timeout_ms=int(self._settings.publish_timeout_s * 1000),
-            )
-            try:
-                await producer.start()
-            except BaseException:
-                await _stop(producer)
-                raise
-            self._producer = producer
-        return self._producer
+        async with self._starting:
+            if self._producer is None:
+                self._producer = await self._new()
+            return self._producer
+
+    async def _new(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._settings.client(),
+            client_id=self._settings.username,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_LARGEST_REQUEST_BYTES,
+            metadata_max_age_ms=self._settings.metadata_max_age_ms,
+            request_timeout_ms=int(self._settings.publish_timeout_s * 1000),
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await _stop(producer)
+            raise
+        return producer
 
     def _discard(self) -> None:
         producer, self._producer = self._producer, None

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 _CAREFUL_S = 5.0
+_PATIENCE_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,17 @@ class PatientConsumer(AIOKafkaConsumer):
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[Any]]:
-        """Fetch records, as AIOKafkaConsumer does."""
+        """Fetch records, as AIOKafkaConsumer does, but wait for a second at least if there are none.
+
+        FastStream sleeps after an empty fetch for as long as it has the fetch wait: with short ones a service without
+        work would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
+        """
         if self._must_go_back:
             await self._go_back()
         try:
             if time.monotonic() >= self._careful_until:
                 fetched: dict[TopicPartition, list[Any]] = await super().getmany(
-                    *partitions, timeout_ms=timeout_ms, max_records=max_records
+                    *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
                 )
                 return fetched
             fetched = await self._one_at_a_time(partitions or tuple(self.assignment()), max_records or 500)

@@ -35,6 +35,8 @@ Consume = Callable[[KafkaMessage], Awaitable[None]]
 Hook = Callable[[], Awaitable[None]]
 
 _CHECK_TIMEOUT_S = 3.0
+_SLEEP_MS = 20
+"""How long FastStream sleeps when the reader has waited in vain."""
 _FETCHED_OF_A_PARTITION = 64 * 1024
 _FETCHED_AT_ONCE = 1024 * 1024
 """What is read ahead and held in memory, in bytes; a larger message is fetched all the same."""
@@ -57,7 +59,7 @@ class Service:
         self.on_start: list[Hook] = []
         """Run once before the first message is read, and again if it fails: migrations, connections."""
         self.on_stop: list[Hook] = []
-        self.checks: dict[str, Check] = {"kafka": self._kafka_answers}
+        self.checks: dict[str, Check] = {"kafka": self.publisher.answers}
         self.fault: str | None = None
         self.health_url = ""
         self._started = False
@@ -72,7 +74,6 @@ class Service:
             logger=logging.getLogger("claimbus.faststream"),
             log_level=logging.DEBUG,
         )
-        self._subscribers: list[Any] = []
 
     def subscriber(self, *topics: Topic) -> Callable[[Consume], Consume]:
         """Read topics, or every company's, in the consumer group of the service's name: FastStream's subscriber."""
@@ -88,7 +89,7 @@ class Service:
             group_id=self.name,
             batch=True,
             max_records=self.settings.batch_max_records,
-            batch_timeout_ms=self.settings.batch_timeout_ms,
+            batch_timeout_ms=_SLEEP_MS,
             max_partition_fetch_bytes=_FETCHED_OF_A_PARTITION,
             fetch_max_bytes=_FETCHED_AT_ONCE,
             auto_offset_reset="earliest",
@@ -98,7 +99,6 @@ class Service:
             parser=unparsed,
             decoder=_undecoded,
         )
-        self._subscribers.append(subscriber)
         return cast("Callable[[Consume], Consume]", subscriber)
 
     def published_before_committed(self, decode: Decode[T]) -> Callable[[Handler[T]], Consume]:
@@ -182,10 +182,6 @@ class Service:
         log.critical("the service stops", reason=fault)
         self.fault = fault
         self.stop()
-
-    async def _kafka_answers(self) -> None:
-        for subscriber in self._subscribers:
-            await subscriber.consumer.topics()
 
     async def _problems(self) -> dict[str, str]:
         if not self._started or self.loop.stopping.is_set():

@@ -38,8 +38,6 @@ class ServiceSettings(KafkaSettings):
 
     batch_max_records: int = Field(default=150, ge=1)
     """At most so many messages are decided in one transaction."""
-    batch_timeout_ms: int = Field(default=20, ge=1)
-    """How long a poll without messages waits, and FastStream sleeps after it."""
     session_timeout_ms: int = Field(default=6_000, ge=1_000)
     """How long until a killed instance's partitions go to another one; brokers set bounds to it, by default 6 s."""
     metadata_max_age_ms: int = Field(default=2_000, ge=100)

