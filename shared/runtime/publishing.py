@@ -11,6 +11,7 @@ from shared.contract.envelope import Outgoing
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
+from shared.runtime.unhurried import unhurried
 
 _LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
 _BATCH_BYTES = 128 * 1024
@@ -92,6 +93,7 @@ class Publisher:
             metadata_max_age_ms=self._settings.metadata_max_age_ms,
             request_timeout_ms=int(self._settings.publish_timeout_s * 1000),
         )
+        unhurried(producer.client)
         try:
             await producer.start()
         except BaseException:

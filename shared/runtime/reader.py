@@ -8,6 +8,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.runtime.unhurried import unhurried
+
 _CAREFUL_S = 5.0
 _PATIENCE_MS = 1000
 
@@ -36,8 +38,12 @@ class PatientConsumer(AIOKafkaConsumer):
     producer sent in the same batch behind it cannot be decoded either, and is passed in the same way.
     """
 
-    _careful_until = 0.0
-    _must_go_back = False
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Connect as AIOKafkaConsumer does."""
+        super().__init__(*args, **options)
+        self._careful_until = 0.0
+        self._must_go_back = False
+        unhurried(self._client)
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None

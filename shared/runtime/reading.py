@@ -12,6 +12,7 @@ from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
+from shared.runtime.unhurried import unhurried
 
 _LONGEST_POLL_MS = 10
 
@@ -68,6 +69,7 @@ class TopicReader:
                 enable_auto_commit=False,
                 fetch_max_wait_ms=_LONGEST_POLL_MS,
             )
+            unhurried(consumer._client)
             await consumer.start()
             consumer.assign([self._partition])
             consumer.seek(self._partition, 0)

@@ -81,8 +81,8 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     assert_equal(made, expected)
     assert_chained(made)
     assert delivered(reporting, WEEKLY) >= set(expected[WEEKLY])
-    for service in ("linking", "delivery"):  # no part of what follows; they would read all of it again and again
-        (instance,) = reporting.stack.of(service)
+    for reader in ("linking", "delivery"):  # no part of what follows; they would read all of it again and again
+        (instance,) = reporting.stack.of(reader)
         instance.stop()
 
     # After replaying every message twice: nothing has changed, and reports made now are the same.
