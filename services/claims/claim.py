@@ -246,7 +246,10 @@ def content_bytes(report: Report) -> int:
 
 
 def _imported(tasks: tuple[ClaimTask, ...], event: ContentImported) -> list[ClaimTask]:
-    """The tasks with an imported part: new ones, or further reports on those of an earlier part."""
+    """The tasks with an imported part: new ones, or further reports on those of an earlier part.
+
+    A budget that was approved on the linked claim is needed no more here, as its later parts say.
+    """
     found = {task.task_id: task for task in tasks}
     for part in event.tasks:
         task = found.get(part.task_id) or ClaimTask(
@@ -254,7 +257,8 @@ def _imported(tasks: tuple[ClaimTask, ...], event: ContentImported) -> list[Clai
             link_id=event.link_id,
             source_task_id=part.source_task_id,
         )
-        found[part.task_id] = task.model_copy(update=_counted(task, part.reports))
+        approved = task.budget_approved or (task.needs_budget and not part.needs_budget)
+        found[part.task_id] = task.model_copy(update=_counted(task, part.reports) | {"budget_approved": approved})
     return list(found.values())
 
 

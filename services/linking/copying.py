@@ -1,7 +1,6 @@
 """Copying a part's files: bounded, verified, and resumed where a crash left it."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -25,11 +24,21 @@ class Copying:
     async def copied(self, request: LinkRequested) -> ImportContent | GiveUpImport:
         """Copy all files of a part, and tell what the target is to take in.
 
-        A link whose files are gone, or wrong, or cannot be copied within the configured time, is given up. A later
-        part is never given up, since its claim is cancelled already: it is tried for as long as it takes, and a file
-        that is gone or wrong is named in the report, which goes without it.
+        A link whose files are gone, or wrong, or not copied within the configured time, is given up, also if the store
+        is only slow. The time begins anew when the part does, after a crash. A later part is never given up, since its
+        claim is cancelled already: it is tried for as long as it takes, and a file that is gone or wrong is named in
+        the report, which goes without it.
         """
-        began = time.monotonic()
+        limit = asyncio.timeout(self._settings.give_up_after_s if request.part == 1 else None)
+        try:
+            async with limit:
+                return await self._copied(request)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return self._given_up(request, LinkFailure.STORE_AWAY)
+
+    async def _copied(self, request: LinkRequested) -> ImportContent | GiveUpImport:
         left = list(copies(request))
         lost: set[UUID] = set()
         wait_s = self._settings.retry_first_s
@@ -44,8 +53,6 @@ class Copying:
             lost |= hopeless.keys()
             if not left:
                 return import_of(request, lost)
-            if request.part == 1 and time.monotonic() - began > self._settings.give_up_after_s:
-                return self._given_up(request, LinkFailure.STORE_AWAY)
             log.warning("store is away", link=str(request.link_id), part=request.part, files=len(left), wait_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, self._settings.retry_longest_s)

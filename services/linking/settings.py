@@ -12,7 +12,8 @@ class LinkingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CLAIMBUS_LINK_", extra="ignore")
 
     give_up_after_s: float = Field(default=900.0, gt=0)
-    """How long a link is tried while the store is away before the claim is temporary again (domain rule 16)."""
+    """How long copying a link's files may take, the store being slow or away, before the claim is temporary again
+    (domain rule 16)."""
     files_at_once: int = Field(default=16, ge=1)
     """How many files are copied at the same time."""
     files_at_once_of_a_link: int = Field(default=4, ge=1)

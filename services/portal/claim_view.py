@@ -196,9 +196,9 @@ def _link_changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
 
 
 def _with_returned(tasks: tuple[TaskView, ...], event: ClaimUnlinked) -> tuple[TaskView, ...]:
-    """Add what was reported on the copies of tasks while the claim was linked."""
-    brought = {task.task_id: tuple(_report_of(report) for report in task.reports) for task in event.tasks}
-    return tuple(task.model_copy(update={"reports": (*task.reports, *brought.get(task.task_id, ()))}) for task in tasks)
+    """Add what was reported and approved on the copies of tasks while the claim was linked."""
+    returned = {task.task_id: task for task in event.tasks}
+    return tuple(_with_brought(task, returned[task.task_id]) if task.task_id in returned else task for task in tasks)
 
 
 def _with_imported(tasks: tuple[TaskView, ...], event: ContentImported) -> tuple[TaskView, ...]:
@@ -206,9 +206,15 @@ def _with_imported(tasks: tuple[TaskView, ...], event: ContentImported) -> tuple
     found = {task.task_id: task for task in tasks}
     for task in event.tasks:
         brought = found.get(task.task_id) or _imported(task, event)
-        reports = tuple(_report_of(report, event.source_claim_id) for report in task.reports)
-        found[task.task_id] = brought.model_copy(update={"reports": (*brought.reports, *reports)})
+        found[task.task_id] = _with_brought(brought, task, event.source_claim_id)
     return tuple(found.values())
+
+
+def _with_brought(view: TaskView, task: ImportedTask, source_claim_id: UUID | None = None) -> TaskView:
+    """Add a task's reports from another claim; a budget that was approved there is needed no more here."""
+    reports = tuple(_report_of(report, source_claim_id) for report in task.reports)
+    needed = view.needs_budget and task.needs_budget
+    return view.model_copy(update={"reports": (*view.reports, *reports), "needs_budget": needed})
 
 
 def _imported(task: ImportedTask, event: ContentImported) -> TaskView:

@@ -192,6 +192,20 @@ async def test_a_link_is_given_up_when_the_store_is_away_for_too_long(store: Med
 
 
 @pytest.mark.parametrize("store", ["folder"], indirect=True)
+async def test_a_link_is_given_up_when_the_store_hangs(store: MediaStore, folder: Path) -> None:
+    file = await put(store, b"a")
+    name = folder / stored(file.stored_as)
+    name.unlink()
+    os.mkfifo(name)  # whoever opens it to read waits until somebody opens it to write
+    try:
+        answer = await Copying(store, LinkingSettings(give_up_after_s=0.5)).copied(part([file]))
+        assert isinstance(answer, GiveUpImport)
+        assert answer.reason == "store_away"
+    finally:
+        os.close(os.open(name, os.O_WRONLY | os.O_NONBLOCK))
+
+
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
 @pytest.mark.parametrize("number", [1, 2])
 async def test_a_link_goes_on_when_the_store_is_back(store: MediaStore, folder: Path, number: int) -> None:
     file = await put(store, b"a")

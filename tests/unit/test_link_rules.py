@@ -1,7 +1,7 @@
 """Linking (domain rules 15–17): the whole chain of steps between two claims, in any order that the bus allows."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from services.claims.batch import Batch, Decided, Step
 from services.claims.claim import MAX_TASKS, Claim, State, apply
 from services.linking import rules as linking
+from services.portal import claim_view
+from services.portal.claim_view import ClaimView
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import Facts
@@ -147,6 +149,15 @@ def bus() -> Bus:
     return Bus()
 
 
+def shown(events: Sequence[ClaimEvent]) -> ClaimView:
+    """What the portal shows of a claim."""
+    view: ClaimView | None = None
+    for event in events:
+        view = claim_view.apply(view, event)
+    assert view is not None
+    return view
+
+
 def texts_on(claim: Claim, events: list[ClaimEvent]) -> list[str]:
     """The texts of the reports that a claim has now, each as often as it has it."""
     texts: list[tuple[UUID | None, str]] = []
@@ -217,6 +228,31 @@ def test_a_budget_that_was_approved_is_needed_no_more_on_the_copy(bus: Bus) -> N
     bus.link(source, target)
     bus.settle()
     assert not bus.now(target).tasks[0].waits_for_budget
+
+
+def test_a_budget_that_is_approved_while_the_link_is_under_way_comes_with_the_next_report(bus: Bus) -> None:
+    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    bus.link(source, target)
+    bus.settle()
+    assert bus.now(target).tasks[0].waits_for_budget
+    bus.ask(source, "approve-budget", INSURER, task_id=str(source.tasks[0].task_id), amount="1", currency="NOK")
+    assert accepted(bus.report(source, "late"))
+    bus.settle()
+    assert not bus.now(target).tasks[0].waits_for_budget
+    assert not shown(bus.of(target)).tasks[0].waits_for_budget
+    assert accepted(bus.report(target, "at the target"))
+
+
+def test_a_budget_that_was_approved_at_the_target_comes_back_with_the_task(bus: Bus) -> None:
+    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    bus.link(source, target)
+    bus.settle()
+    copy = str(bus.now(target).tasks[0].task_id)
+    assert accepted(bus.ask(target, "approve-budget", INSURER, task_id=copy, amount="1", currency="NOK"))
+    assert accepted(bus.unlink(source))
+    bus.settle()
+    assert not bus.now(source).tasks[0].waits_for_budget
+    assert not shown(bus.of(source)).tasks[0].waits_for_budget
 
 
 @pytest.mark.parametrize("target", ["unknown", "another insurer's", "temporary", "cancelled", "itself"])
