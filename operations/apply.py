@@ -14,7 +14,7 @@ from operations.bus import Company, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, find_connection_file, load_connection
 from operations.directory_file import CompanyEntry, DirectoryFile, WrongFile, read_directory_file
 from operations.directory_view import directory_from_bus
-from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
 from shared.contract.requests import (
     DirectoryRequest,
@@ -54,9 +54,14 @@ def apply(
     try:
         wanted = read_directory_file(file)
         connection = load_connection(connection_file)
-        provisioned, steps = apply_directory(
-            connection, wanted, find_connection_file(connection_file), replicas=replicas, new_passwords=new_passwords
-        )
+        with err.status(f"applying {file.name}"):
+            provisioned, steps = apply_directory(
+                connection,
+                wanted,
+                find_connection_file(connection_file),
+                replicas=replicas,
+                new_passwords=new_passwords,
+            )
     except (WrongFile, Unreachable, NotProvisioned, NotApplied, NoAnswer, KafkaException) as error:
         fail(error)
     if as_json:
@@ -148,7 +153,10 @@ def _settings_needed(known: Directory, entry: CompanyEntry) -> Iterator[Step]:
 
 
 def _send(connection: Connection, sender: str, steps: list[Step]) -> None:
-    requests = [NewRequest(step.request.NAME, step.request.json_bytes()) for step in steps]
+    # What the file says, null too, which takes a subdivision away; what it does not say stays.
+    requests = [
+        NewRequest(step.request.NAME, step.request.model_dump_json(exclude_unset=True).encode()) for step in steps
+    ]
     with Company(connection, sender) as company:
         outcomes = company.ask(*requests, timeout_s=30 + len(requests) / 20)
     for step, outcome in zip(steps, outcomes, strict=True):

@@ -18,6 +18,9 @@ from shared.contract.outcomes import Decision
 from shared.creation import NotPermitted, decide_creation, rights_in_force
 from shared.directory import Directory
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+"""Appended at or after the first; in every time zone a year that Python knows."""
+
 
 class Right(StrEnum):
     """A right of the enhanced function (domain rule 7)."""
@@ -105,4 +108,6 @@ def _moment(directory: Directory, insurer: str, given: str | None) -> datetime:
     if moment.tzinfo is None:
         latest = datetime.max.replace(tzinfo=UTC)
         moment = moment.replace(tzinfo=ZoneInfo(directory.settings(insurer, latest).time_zone))
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise typer.BadParameter(f"{given!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}", param_hint="--at")
     return moment

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aiokafka.errors import KafkaError as AIOKafkaError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
@@ -19,7 +20,7 @@ from confluent_kafka.admin import (
 )
 
 from operations.connection import Connection
-from operations.quotas import set_quotas
+from operations.quotas import QuotaRefused, set_quotas
 from shared.contract.topics import (
     OPERATOR,
     SERVICES,
@@ -63,7 +64,10 @@ def provision_companies(connection: Connection, companies: Iterable[str], *, rep
     _create_topics(admin, [topic for company in companies for topic in _topics_of(company)], replication)
     _set_passwords(admin, connection, {company: connection.access_for(company).password for company in companies})
     _create_acls(admin, [acl for company in companies for acl in acls_of_company(company)])
-    set_quotas(connection, companies)
+    try:
+        set_quotas(connection, companies)
+    except (QuotaRefused, AIOKafkaError) as error:
+        raise NotProvisioned(f"the companies' quotas: {error or type(error).__name__}") from error
 
 
 def missing_topics(connection: Connection, companies: Iterable[str]) -> list[str]:

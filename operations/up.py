@@ -43,6 +43,7 @@ def up(
     file = local_connection_file(connection_file)
     try:
         wanted = None if directory is None else read_directory_file(directory)
+        err.print("starting Kafka, PostgreSQL and the services …")
         with until_told(), running(data, instances, portal_port=portal_port) as stack:
             if wanted is not None:
                 apply_directory(stack.connection, wanted, None)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from rich.console import Console
+from rich.progress import track
 
 from operations.embedded.processes import NotStarted
 
@@ -54,7 +56,9 @@ def kafka_class_path() -> list[Path]:
         with (repository / "lock").open("w") as other_processes:
             fcntl.flock(other_processes, fcntl.LOCK_EX)
             with ThreadPoolExecutor(_AT_ONCE) as executor:
-                list(executor.map(lambda jar: _fetch(jar, repository), jars))
+                fetched = executor.map(lambda jar: _fetch(jar, repository), jars)
+                for _ in track(fetched, "fetching Kafka, once", len(jars), console=Console(stderr=True)):
+                    pass
             checked.touch()
     return paths
 

@@ -6,6 +6,7 @@ long as it takes. A message on which the service itself fails is found by taking
 """
 
 import asyncio
+import contextlib
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+from pydantic_core import from_json
 
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.runtime import metrics
@@ -222,11 +224,17 @@ def _span(decoded: Sequence[tuple[Record, Any]]) -> dict[str, Any]:
     about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(decoded)}
     if len(decoded) > 1:
         return about | {"last": f"{last.topic}/{last.partition}/{last.offset}"}
-    request = next((value for name, value in first.headers if name.lower() == "ce_id"), b"")
-    return about | {
-        "claim": (first.key or b"")[:100].decode(errors="replace"),
-        "request": (request or b"")[:100].decode(errors="replace"),
-    }
+    return about | {"claim": (first.key or b"")[:100].decode(errors="replace"), "request": _id_of(first)[:100]}
+
+
+def _id_of(record: Record) -> str:
+    """Tell a message's CloudEvents id: of a header in binary mode, of the body in structured mode."""
+    for name, value in record.headers:
+        if name.lower() == "ce_id":
+            return (value or b"").decode(errors="replace")
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(from_json(record.value or b"").get("id", ""))
+    return ""
 
 
 def where(error: Exception) -> str:

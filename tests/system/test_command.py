@@ -69,6 +69,10 @@ def test_explain_says_what_is_wrong_with_a_time() -> None:
     done = claimbus("explain", "--insurer", "i", "--office", "o", "--at", "noon", "--directory", DIRECTORY)
     assert done.returncode == 2
     assert "noon" in done.stderr
+    for year in ("9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z"):
+        done = claimbus("explain", "--insurer", "i", "--office", "o", "--at", year, "--directory", DIRECTORY)
+        assert done.returncode == 2
+        assert "is not in the years 1970 to 9998" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_explain_answers_from_the_bus_like_the_service(world: World, file: Path) -> None:
@@ -91,6 +95,19 @@ def test_apply_does_what_is_missing_and_the_second_time_nothing(file: Path, tmp_
     changed = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
     assert changed["done"] == ["permitted nord-tromso to create for fjord-forsikring: always"]
     assert "nord-ror" in Connection.model_validate_json(file.read_text()).companies
+
+
+def test_what_is_null_in_the_file_is_taken_away(world: World, file: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "directory.yaml"
+    content = world.directory()
+    for subdivision in ("BY", None):
+        content["companies"][0]["settings"] = {"country": "DE", "subdivision": subdivision}
+        directory.write_text(json.dumps(content))
+        assert as_json(claimbus("apply", directory, "--json", "--connection-file", file))["done"] == [
+            f"set the settings of {world.insurer_id}: country, subdivision"
+        ]
+    again = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
+    assert again == {"provisioned": [], "done": []}
 
 
 def test_apply_leaves_a_password_that_it_does_not_know_in_use(world: World, file: Path, tmp_path: Path) -> None:
