@@ -34,6 +34,35 @@ def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(
     expect(partner.get_by_role("link", name=NEW)).to_be_visible()
 
 
+def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/admin/kontorer")
+    page.evaluate("""() => {
+        window.told = {katalog: 0, endret: 0};
+        const stream = new EventSource(document.body.getAttribute("sse-connect"));
+        for (const name in told) stream.addEventListener(name, () => { told[name] += 1; });
+    }""")
+
+    def told(name: str) -> int:
+        return int(page.evaluate("name => told[name]", name))
+
+    def change_a_claim() -> None:
+        before = told("endret")
+        world.create()
+        page.wait_for_function("before => told.endret > before", arg=before)
+
+    world.permit(world.office, "never")
+    row = page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.office}"))
+    expect(row).to_contain_text("Aldri")
+    world.permit(world.office, "always")
+    expect(row).to_contain_text("Alltid")
+    change_a_claim()
+    before = told("katalog")
+    assert before > 0
+    for _ in range(3):
+        change_a_claim()
+    assert told("katalog") == before
+
+
 def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World, browse: Browse) -> None:
     page = browse(world.handler, f"/admin/kontorer/{world.office}")
     right = page.get_by_label("Kan bestemme skadenummer")

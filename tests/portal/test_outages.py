@@ -83,6 +83,12 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
 
 
+def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World, browse: Browse) -> None:
+    answer = browse(world.handler).request.get("/del/foresporsel/portal:on-its-way")
+    assert answer.status == 204
+    assert not {"content-type", "content-length"} & answer.headers.keys()
+
+
 def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
     claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}")
