@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.portal import words
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.following import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.settings import WebSettings
@@ -101,6 +101,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
         ],
         exception_handlers={
             HTTPException: _told,
+            DirectoryNotRead: _away,
             DatabaseAway: _away,
             StoreAway: _away,
             OSError: _away,
@@ -133,12 +134,15 @@ def for_viewers(handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         request.state.began = time.time()
-        viewer = viewer_of(request, portal_of(request).directory)
-        if viewer is None:
+        portal = portal_of(request)
+        viewer = viewer_of(request, portal.directory) if portal.followed.was_read else None
+        if viewer is None and portal.followed.was_read:
             return _to_log_in(request)
-        request.state.viewer = viewer
         if request.method == "POST":
             await check_form(request)
+        if viewer is None:
+            raise DirectoryNotRead
+        request.state.viewer = viewer
         return await handler(request)
 
     return guarded
@@ -194,6 +198,7 @@ def render(
         rendered_at=int(getattr(request.state, "began", 0) * 1000),
         directory_changes=portal.followed.changes,
         bus_answers=portal.followed.answering,
+        directory_was_read=portal.followed.was_read,
         day=lambda day: words.a_day(day, language),
         moment=lambda at: words.a_moment(at, zone, language),
         short_day=words.a_short_day,

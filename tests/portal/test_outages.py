@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, Producer
-from playwright.sync_api import expect
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, expect
 
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR, REQUESTS
@@ -56,6 +57,27 @@ def test_pages_can_be_read_and_say_so_while_kafka_is_away(stack: Stack, world: W
         )
 
 
+def test_a_portal_that_starts_while_kafka_is_away_says_so_and_keeps_what_was_typed(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/avbryt")
+    page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
+    reader = page.context.new_page()
+    (portal,) = stack.of("portal")
+    with away(stack, "kafka"):
+        portal.stop()
+        portal.start()
+        wait_until(lambda: _is_served(reader, "/saker"), what="the portal to answer")
+        expect(reader.get_by_role("heading", name="Svarer ikke akkurat nå")).to_be_visible()
+        expect(reader.get_by_text("Meldingsbussen svarer ikke")).to_be_visible()
+        page.get_by_role("button", name="Avbryt saken").click()
+        expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible()
+        expect(page.locator('[value="Falsk alarm fra naboen"]')).to_be_visible()
+    page.get_by_role("button", name="Send på nytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
+
+
 def test_pages_say_so_while_the_database_is_away(stack: Stack, world: World, browse: Browse) -> None:
     page = browse(world.handler)
     with away(stack, "postgres"):
@@ -101,6 +123,14 @@ def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, b
     page.goto("/saker")
     expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()
+
+
+def _is_served(page: Page, path: str) -> bool:
+    """Whether something answers there, whatever it says."""
+    try:
+        return page.goto(path) is not None
+    except PlaywrightError:
+        return False
 
 
 def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:

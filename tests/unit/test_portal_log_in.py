@@ -30,7 +30,7 @@ from shared.runtime.settings import DatabaseSettings, ServiceSettings
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def application(folder: Path, **settings: object) -> httpx2.ASGITransport:
+def application(folder: Path, *, directory_was_read: bool = True, **settings: object) -> httpx2.ASGITransport:
     """The pages over a directory with one user, with no database and no Kafka behind them."""
     web = WebSettings.model_validate(
         {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 10, **settings}
@@ -44,6 +44,7 @@ def application(folder: Path, **settings: object) -> httpx2.ASGITransport:
     user = RegisterUser(id="kari", company="fjord", name="Kari Holm", authorisation_level=6)
     followed.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
     followed.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
+    followed.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())
     asking = Asking(Publisher(service), store, live, followed)
@@ -56,6 +57,15 @@ async def browser(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser before anybody has logged in."""
     async with httpx2.AsyncClient(transport=application(tmp_path), base_url="http://127.0.0.1") as browser:
         yield browser
+
+
+@pytest.fixture
+async def early_browser(browser: httpx2.AsyncClient, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser with a session, at a portal that has not read the directory yet."""
+    await log_in(browser)
+    transport = application(tmp_path, directory_was_read=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", cookies=browser.cookies) as early:
+        yield early
 
 
 async def log_in(browser: httpx2.AsyncClient, back: str = "/") -> httpx2.Response:
@@ -146,3 +156,31 @@ async def test_a_page_says_so_when_the_database_does_not_answer(browser: httpx2.
     answer = await browser.get("/saker")
     assert answer.status_code == 503
     assert "Ingenting er tapt" in answer.text
+
+
+async def test_before_the_directory_was_read_pages_say_that_the_bus_does_not_answer(
+    early_browser: httpx2.AsyncClient,
+) -> None:
+    for path in ("/", "/saker?arsak=fire", "/logg-inn"):
+        answer = await early_browser.get(path)
+        assert answer.status_code == 503
+        assert "Meldingsbussen svarer ikke" in answer.text
+
+
+async def test_before_the_directory_was_read_what_was_typed_comes_back(
+    browser: httpx2.AsyncClient, early_browser: httpx2.AsyncClient
+) -> None:
+    form = (await browser.get("/finnes-ikke")).text
+    token = re.search(r'name="csrf" value="([^"]+)"', form)
+    assert token is not None
+    answer = await early_browser.post("/saker/ny", data={"csrf": token[1], "policyholder.name": "Anne Berg"})
+    assert answer.status_code == 503
+    assert "Anne Berg" in answer.text
+
+
+async def test_before_the_directory_was_read_only_forms_of_the_own_session_come_back(
+    early_browser: httpx2.AsyncClient,
+) -> None:
+    answer = await early_browser.post("/saker/ny", data={"csrf": "guessed", "policyholder.name": "Anne Berg"})
+    assert answer.status_code == 403
+    assert "Anne Berg" not in answer.text
