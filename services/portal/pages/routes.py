@@ -50,6 +50,7 @@ def routes(settings: WebSettings) -> list[BaseRoute]:
         _sent("/admin/selskap/kontortid", administration.office_hours),
         _sent("/admin/selskap/dager", administration.days),
         _sent("/admin/selskap/funksjoner", administration.functions),
+        *(_shown(f"/admin/selskap/{form}", administration.to_company) for form in ("kontortid", "dager", "funksjoner")),
         _shown("/admin/rapporter", reports.reports),
         _shown("/admin/rapporter/{period}", reports.report),
         _shown("/admin/rapporter/{period}/regneark", reports.as_spreadsheet),
