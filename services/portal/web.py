@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.portal import words
 from services.portal.asking import Asking
+from services.portal.fields import readable
 from services.portal.following import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
@@ -293,9 +294,15 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 async def keep_what_was_typed(request: Request) -> Response:
     """Give a form back that could not be sent, to be sent again with the same request id: nothing is done twice."""
-    form = await request.form()
+    return render(request, "kept.html", 503, {"retry-after": "5"}, **await what_was_typed(request))
+
+
+async def what_was_typed(request: Request) -> dict[str, Any]:
+    """Tell what a form carries, so that it can be sent again, and how it reads."""
+    form, directory = await request.form(), portal_of(request).directory
     typed = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name != "csrf"]
-    return render(request, "kept.html", 503, {"retry-after": "5"}, typed=typed)
+    called = {"office": partial(_office, directory), "person": partial(_person, directory)}
+    return {"typed": typed, "readable": readable(typed, words.translations(language_of(request)).gettext, **called)}
 
 
 class _SafeHeaders:

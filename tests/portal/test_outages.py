@@ -38,7 +38,8 @@ def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
     with away(stack, server):
         page.get_by_role("button", name="Avbryt saken").click()
         expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
-        expect(page.locator('[value="Falsk alarm fra naboen"]')).to_be_visible()
+        expect(page.get_by_role("definition").filter(has_text="Falsk alarm fra naboen")).to_be_visible()
+        expect(page.get_by_text("Begrunnelse", exact=True)).to_be_visible()
     page.get_by_role("button", name="Send på nytt").click()
     expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
     page.goto(f"/saker/{claim}")
@@ -73,7 +74,7 @@ def test_a_portal_that_starts_while_kafka_is_away_says_so_and_keeps_what_was_typ
         expect(reader.get_by_text("Meldingsbussen svarer ikke")).to_be_visible()
         page.get_by_role("button", name="Avbryt saken").click()
         expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible()
-        expect(page.locator('[value="Falsk alarm fra naboen"]')).to_be_visible()
+        expect(page.get_by_text("Falsk alarm fra naboen")).to_be_visible()
     page.get_by_role("button", name="Send på nytt").click()
     expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
 

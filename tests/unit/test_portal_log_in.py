@@ -178,6 +178,16 @@ async def test_before_the_directory_was_read_what_was_typed_comes_back(
     assert "Anne Berg" in answer.text
 
 
+async def test_a_field_that_was_emptied_is_sent_again_as_empty(
+    browser: httpx2.AsyncClient, early_browser: httpx2.AsyncClient
+) -> None:
+    token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/finnes-ikke")).text)
+    assert token is not None
+    answer = await early_browser.post("/saker/ny", data={"csrf": token[1], "days.0.date": "", "reason": "Hærverk"})
+    assert '<input type="hidden" name="days.0.date" value="">' in answer.text
+    assert "<dt>Begrunnelse</dt>" in answer.text
+
+
 async def test_before_the_directory_was_read_only_forms_of_the_own_session_come_back(
     early_browser: httpx2.AsyncClient,
 ) -> None:
