@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -97,13 +98,57 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     claims.stop()
     try:
         page.get_by_role("button", name="Opprett").click()
-        expect(page.get_by_role("heading", name="Saken er på vei")).to_be_visible(timeout=20_000)
-        expect(page.get_by_text("Forespørselen er på vei.")).to_be_visible()
+        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
     finally:
         claims.start()
     expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
-    page.get_by_role("link", name="Se etter på nytt").click()
+    page.get_by_role("button", name="Gå videre").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
     expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
+    page.goto("/saker")
+    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
+
+
+def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: World, browse: Browse) -> None:
+    page = browse(world.plumber, "/saker/ny")
+    fill(page)
+    page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
+    page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
+    (claims,) = stack.of("claims")
+    claims.stop()
+    try:
+        page.get_by_role("button", name="Opprett").click()
+        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
+    finally:
+        claims.start()
+    reason = "Skadedatoen er senere enn forespørselens egen dato."
+    expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
+    page.get_by_role("button", name="Tilbake til skjemaet").click()
+    expect(page.get_by_role("heading", name=reason)).to_be_visible()
+    expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
+    page.get_by_label("Skadedato").fill(datetime.now(UTC).date().isoformat())
+    page.get_by_role("button", name="Opprett").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
+
+
+def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.plumber, f"/saker/{claim}/rett", java_script_enabled=False)
+    page.get_by_label("Navn").fill("Anne Bergum")
+    reader = browse(world.handler, f"/saker/{claim}")
+    (claims,) = stack.of("claims")
+    claims.stop()
+    try:
+        page.get_by_role("button", name="Lagre").click()
+        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
+    finally:
+        claims.start()
+    expect(reader.get_by_text("Anne Bergum")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Se etter på nytt").click()
+    expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
+    expect(page.get_by_text("Opplysninger rettet")).to_have_count(1)
 
 
 def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World, browse: Browse) -> None:
