@@ -130,6 +130,28 @@ async def test_the_cookie_is_for_no_script_and_over_https_for_https_alone(tmp_pa
         assert ("secure" in cookie) is secure
 
 
+@pytest.mark.parametrize(
+    "settings", [{"url": "http://portal.example.org"}, {"url": "portal.example.org"}, {"host": "0.0.0.0"}]
+)
+def test_outside_this_machine_the_portal_starts_only_over_https(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="CLAIMBUS_PORTAL_URL must begin with https://"):
+        WebSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"url": "http://localhost:8000"},
+        {"url": "http://[::1]:8000"},
+        {"url": "https://portal.example.org", "host": "0.0.0.0"},
+        {"url": "HTTPS://portal.example.org"},
+    ],
+)
+def test_over_https_or_on_this_machine_it_starts(settings: dict[str, str]) -> None:
+    assert WebSettings.model_validate(settings).secure is settings.get("url", "").lower().startswith("https")
+
+
 async def test_no_page_runs_what_is_in_it(browser: httpx2.AsyncClient) -> None:
     answer = await browser.get("/logg-inn")
     policy = answer.headers["content-security-policy"]
