@@ -1,6 +1,7 @@
 """Logging in: not too often, only to where we are, and only from forms of the own session."""
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from pydantic import SecretStr
+from starlette.routing import Route
 
 from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
@@ -166,6 +168,12 @@ async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: P
         page = await browser.get("/logg-inn")
         assert "Kari Holm" not in page.text
         assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 405
+
+
+async def test_every_address_is_answered_by_one_page() -> None:
+    web = WebSettings(log_in_from_directory=True)
+    answered = [(r.path, m) for r in routes(web) if isinstance(r, Route) for m in r.methods or () if m != "HEAD"]
+    assert [each for each, times in Counter(answered).items() if times > 1] == []
 
 
 async def test_without_a_secret_the_portal_does_not_start(tmp_path: Path) -> None:

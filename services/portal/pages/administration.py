@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -205,7 +205,6 @@ def _about(settings: PortalSettings, lines: int) -> dict[str, Any]:
         "calendar": calendar(settings, today),
         "today": today,
         "lines": lines,
-        "zones": sorted(zone for zone in available_timezones() if "/" in zone),
     }
 
 
