@@ -98,7 +98,7 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     claims.stop()
     try:
         page.get_by_role("button", name="Opprett").click()
-        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
     finally:
         claims.start()
     expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
@@ -118,7 +118,7 @@ def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: Worl
     claims.stop()
     try:
         page.get_by_role("button", name="Opprett").click()
-        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
     finally:
         claims.start()
     reason = "Skadedatoen er senere enn forespørselens egen dato."
@@ -142,7 +142,7 @@ def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again
     claims.stop()
     try:
         page.get_by_role("button", name="Lagre").click()
-        expect(page.get_by_role("heading", name="Forespørselen er på vei")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
     finally:
         claims.start()
     expect(reader.get_by_text("Anne Bergum")).to_be_visible(timeout=30_000)
