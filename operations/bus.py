@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic_core import from_json, to_json
 
 from operations.connection import Connection, Unreachable
@@ -19,6 +19,7 @@ from shared.contract.topics import EVENTS, REQUESTS
 
 _POLL_S = 0.05
 _TIMEOUT_S = 30.0
+_LEADER_S = 10.0
 
 
 class NoAnswer(Exception):
@@ -191,12 +192,25 @@ class Company:
                 raise Unreachable(f"{self.id} cannot read {topic}: {metadata.error.str()}")
             partitions = []
             for number in metadata.partitions:
-                first, last = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+                first, last = self._bounds(TopicPartition(topic, number))
                 partitions.append(TopicPartition(topic, number, first if from_start else last))
         except KafkaException as error:
             why = self._problems[-1] if self._problems else error.args[0].str()
             raise Unreachable(f"{self.id} cannot reach the bus: {why}") from error
         self._consumer.assign(partitions)
+
+    def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """Tell where a partition begins and ends; a broker that has just started leads it a little later."""
+        deadline = time.monotonic() + _LEADER_S
+        while True:
+            try:
+                first, last = self._consumer.get_watermark_offsets(partition, timeout=10)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return first, last
 
     def _note_problem(self, error: Any) -> None:
         self._problems.append(error.str())

@@ -49,7 +49,7 @@ def build() -> Service:
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
     sweeper = Sweeper(tables, files, uploading)
 
-    service.on_start += [server.start, lambda: migrate(engine, "services.portal"), live.start, followed.start]
+    service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
     service.on_start.append(sweeper.start)
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)

@@ -20,12 +20,18 @@ _LOOK_EVERY_S = 0.3
 _PATIENCE_S = 5.0
 
 
+class DirectoryNotRead(Exception):
+    """The directory has not been read yet: that somebody is not in it says nothing."""
+
+
 class FollowedDirectory:
     """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
 
     def __init__(self, settings: Callable[[], ServiceSettings]) -> None:
         self.directory = Directory()
         self.answering = False
+        self.was_read = False
+        """Whether all that there was has been read once; until then nobody is known."""
         self.changes = 0
         """How many messages were taken in."""
         self._settings = settings
@@ -59,7 +65,7 @@ class FollowedDirectory:
             except (KafkaError, TimeoutError, OSError):
                 self.answering = False
                 raise
-            self.answering = True
+            self.answering = self.was_read = True
 
     async def _follow(self) -> None:
         while True:

@@ -1,6 +1,9 @@
 """How the portal is configured, beside what every service is: `CLAIMBUS_PORTAL_…`."""
 
-from pydantic import SecretStr
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -12,7 +15,7 @@ class WebSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8000
     url: str = ""
-    """The address that people use, where it is not the host and port; with https:// cookies are Secure."""
+    """The address that people use, where it is not the host and port; https:// unless it is this machine's own."""
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
@@ -37,4 +40,20 @@ class WebSettings(BaseSettings):
     @property
     def secure(self) -> bool:
         """Whether people come over TLS."""
-        return self.address.startswith("https://")
+        return urlsplit(self.address).scheme == "https"
+
+    @model_validator(mode="after")
+    def _is_secure_outside_loopback(self) -> "WebSettings":
+        if not self.secure and not _is_loopback(urlsplit(self.address).hostname or ""):
+            raise ValueError(
+                f"people would reach the portal at {self.address}, where others can read what they send: "
+                "CLAIMBUS_PORTAL_URL must begin with https://, or be at 127.0.0.1 or localhost"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -91,6 +91,6 @@ def language_of(request: Request) -> str:
     return language if language in LANGUAGES else DEFAULT
 
 
-def tell_next_page(request: Request, text: str, kind: str = "success") -> None:
-    """Have the next page say something, once."""
-    request.session["said"] = [*request.session.get("said", []), [kind, text]][-3:]
+def tell_next_page(request: Request, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
+    """Have the next page say something, once; `link` is an address to go to and what it is called."""
+    request.session["said"] = [*request.session.get("said", []), [kind, text, link]][-3:]

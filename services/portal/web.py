@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.portal import words
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.fields import readable
+from services.portal.following import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.settings import WebSettings
@@ -101,6 +102,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
         ],
         exception_handlers={
             HTTPException: _told,
+            DirectoryNotRead: _away,
             DatabaseAway: _away,
             StoreAway: _away,
             OSError: _away,
@@ -133,12 +135,15 @@ def for_viewers(handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         request.state.began = time.time()
-        viewer = viewer_of(request, portal_of(request).directory)
-        if viewer is None:
+        portal = portal_of(request)
+        viewer = viewer_of(request, portal.directory) if portal.followed.was_read else None
+        if viewer is None and portal.followed.was_read:
             return _to_log_in(request)
-        request.state.viewer = viewer
         if request.method == "POST":
             await check_form(request)
+        if viewer is None:
+            raise DirectoryNotRead
+        request.state.viewer = viewer
         return await handler(request)
 
     return guarded
@@ -194,6 +199,7 @@ def render(
         rendered_at=int(getattr(request.state, "began", 0) * 1000),
         directory_changes=portal.followed.changes,
         bus_answers=portal.followed.answering,
+        directory_was_read=portal.followed.was_read,
         day=lambda day: words.a_day(day, language),
         moment=lambda at: words.a_moment(at, zone, language),
         short_day=words.a_short_day,
@@ -288,9 +294,15 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 async def keep_what_was_typed(request: Request) -> Response:
     """Give a form back that could not be sent, to be sent again with the same request id: nothing is done twice."""
-    form = await request.form()
+    return render(request, "kept.html", 503, {"retry-after": "5"}, **await what_was_typed(request))
+
+
+async def what_was_typed(request: Request) -> dict[str, Any]:
+    """Tell what a form carries, so that it can be sent again, and how it reads."""
+    form, directory = await request.form(), portal_of(request).directory
     typed = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name != "csrf"]
-    return render(request, "kept.html", 503, {"retry-after": "5"}, typed=typed)
+    called = {"office": partial(_office, directory), "person": partial(_person, directory)}
+    return {"typed": typed, "readable": readable(typed, words.translations(language_of(request)).gettext, **called)}
 
 
 class _SafeHeaders:

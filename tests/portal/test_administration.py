@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from confluent_kafka import Producer
 from playwright.sync_api import expect
 
@@ -32,6 +33,35 @@ def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(
     expect(page.get_by_text("Lagret.")).to_be_visible()
     expect(page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.other_office}"))).to_contain_text("Alltid")
     expect(partner.get_by_role("link", name=NEW)).to_be_visible()
+
+
+def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) -> None:
+    page = browse(world.handler, "/admin/kontorer")
+    page.evaluate("""() => {
+        window.told = {katalog: 0, endret: 0};
+        const stream = new EventSource(document.body.getAttribute("sse-connect"));
+        for (const name in told) stream.addEventListener(name, () => { told[name] += 1; });
+    }""")
+
+    def told(name: str) -> int:
+        return int(page.evaluate("name => told[name]", name))
+
+    def change_a_claim() -> None:
+        before = told("endret")
+        world.create()
+        page.wait_for_function("before => told.endret > before", arg=before)
+
+    world.permit(world.office, "never")
+    row = page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.office}"))
+    expect(row).to_contain_text("Aldri")
+    world.permit(world.office, "always")
+    expect(row).to_contain_text("Alltid")
+    change_a_claim()
+    before = told("katalog")
+    assert before > 0
+    for _ in range(3):
+        change_a_claim()
+    assert told("katalog") == before
 
 
 def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World, browse: Browse) -> None:
@@ -78,6 +108,35 @@ def test_hours_that_close_before_they_open_are_told_and_kept_in_the_form(world: 
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_label("Mandag, åpner")).to_have_value("18:00")
     expect(page.get_by_label("Tirsdag, åpner")).to_have_value("08:00")
+
+
+def test_an_unticked_box_stays_unticked_when_the_form_comes_back(world: World, browse: Browse) -> None:
+    world.set_portal(enhanced_function=True, inspection_needs_budget=True)
+    page = browse(world.handler, "/admin/selskap")
+    wait_until(
+        lambda: page.reload() is not None and page.get_by_label("Forbedret funksjon").is_checked(),
+        what="the portal to know of the settings",
+    )
+    page.get_by_label("Forbedret funksjon").uncheck()
+    page.get_by_label("Dager en tilknytning kan oppheves").fill("mange")
+    page.get_by_role("button", name="Lagre funksjoner").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("Forbedret funksjon")).not_to_be_checked()
+    expect(page.get_by_label("Besiktigelser krever godkjent budsjett")).to_be_checked()
+    expect(page.get_by_label("Tidssone")).to_have_value("Europe/Oslo")
+
+
+@pytest.mark.parametrize("button", ["Lagre kontortid", "Lagre dager", "Lagre funksjoner"])
+def test_another_language_can_be_chosen_while_a_form_is_wrong(world: World, browse: Browse, button: str) -> None:
+    page = browse(world.handler, "/admin/selskap")
+    page.get_by_label("Mandag, åpner").fill("18:00")
+    page.get_by_label("Dato 1, åpner").fill("18:00")
+    page.get_by_label("Dato 1", exact=True).fill("2026-12-24")
+    page.get_by_label("Dager en tilknytning kan oppheves").fill("mange")
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Office hours")).to_be_visible()
 
 
 def test_closed_days_and_special_hours_show_in_the_calendar(world: World, browse: Browse) -> None:

@@ -118,6 +118,20 @@ def test_an_incident_date_after_today_is_refused_with_a_reason(world: World, bro
     assert page.get_by_label("Skadedato").get_attribute("aria-invalid") == "true"
 
 
+def test_the_incident_date_begins_as_the_insurer_s_today(world: World, browse: Browse) -> None:
+    another_day = "Etc/GMT+12" if datetime.now(UTC).hour < 12 else "Pacific/Kiritimati"
+    world.set_portal(time_zone=another_day)
+    page = browse(world.plumber, "/saker/ny")
+    today = page.get_by_label("Skadedato")
+    wait_until(
+        lambda: (
+            page.reload() is not None and today.input_value() == datetime.now(ZoneInfo(another_day)).date().isoformat()
+        ),
+        what="the insurer's date",
+        timeout_s=20,
+    )
+
+
 def test_the_claim_number_is_there_only_with_the_right(world: World, browse: Browse) -> None:
     page = browse(world.plumber, "/saker/ny")
     expect(page.get_by_label("Skadenummer")).to_have_count(0)

@@ -99,6 +99,22 @@ def test_a_linked_claim_is_cancelled_and_its_content_is_in_the_other_with_histor
     expect(partner.get_by_text("Her er bildene.")).to_be_visible()
 
 
+def test_a_report_that_was_written_while_the_claim_was_linked_says_where_it_went(world: World, browse: Browse) -> None:
+    target = register(world, "F-2026-4")
+    claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
+    page = browse(world.plumber, f"/saker/{claim}")
+    page.get_by_role("link", name="Rapporter").click()
+    page.get_by_label("Rapport", exact=True).fill("Vannet er stengt.")
+    world.insurer.ask(NewRequest("link-claim", {"claim_id": claim, "target_claim_id": target}))
+    world.event(world.partner, "claim-linked", claim)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text("Rapporten er sendt.")).to_be_visible()
+    where = page.get_by_role("status").filter(has_text="det du sendte, følger med dit")
+    where.get_by_role("link", name="F-2026-4").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("F-2026-4")
+    expect(page.get_by_text("Vannet er stengt.")).to_be_visible()
+
+
 def test_who_may_not_see_the_other_claim_does_not_learn_its_number(world: World, browse: Browse) -> None:
     target = register(world, "F-2026-7")
     claim = world.create().body["claim_id"]

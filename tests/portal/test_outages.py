@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, Producer
-from playwright.sync_api import expect
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, expect
 
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR, REQUESTS
@@ -37,7 +39,8 @@ def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
     with away(stack, server):
         page.get_by_role("button", name="Avbryt saken").click()
         expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
-        expect(page.locator('[value="Falsk alarm fra naboen"]')).to_be_visible()
+        expect(page.get_by_role("definition").filter(has_text="Falsk alarm fra naboen")).to_be_visible()
+        expect(page.get_by_text("Begrunnelse", exact=True)).to_be_visible()
     page.get_by_role("button", name="Send på nytt").click()
     expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
     page.goto(f"/saker/{claim}")
@@ -54,6 +57,27 @@ def test_pages_can_be_read_and_say_so_while_kafka_is_away(stack: Stack, world: W
             lambda: page.reload() is not None and page.get_by_text("Meldingsbussen svarer ikke.").count() == 1,
             what="the warning",
         )
+
+
+def test_a_portal_that_starts_while_kafka_is_away_says_so_and_keeps_what_was_typed(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/avbryt")
+    page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
+    reader = page.context.new_page()
+    (portal,) = stack.of("portal")
+    with away(stack, "kafka"):
+        portal.stop()
+        portal.start()
+        wait_until(lambda: _is_served(reader, "/saker"), what="the portal to answer")
+        expect(reader.get_by_role("heading", name="Svarer ikke akkurat nå")).to_be_visible()
+        expect(reader.get_by_text("Meldingsbussen svarer ikke")).to_be_visible()
+        page.get_by_role("button", name="Avbryt saken").click()
+        expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible()
+        expect(page.get_by_text("Falsk alarm fra naboen")).to_be_visible()
+    page.get_by_role("button", name="Send på nytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
 
 
 def test_pages_say_so_while_the_database_is_away(stack: Stack, world: World, browse: Browse) -> None:
@@ -74,13 +98,63 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     claims.stop()
     try:
         page.get_by_role("button", name="Opprett").click()
-        expect(page.get_by_role("heading", name="Saken er på vei")).to_be_visible(timeout=20_000)
-        expect(page.get_by_text("Forespørselen er på vei.")).to_be_visible()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
     finally:
         claims.start()
     expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
-    page.get_by_role("link", name="Se etter på nytt").click()
+    page.get_by_role("button", name="Gå videre").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
     expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
+    page.goto("/saker")
+    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
+
+
+def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: World, browse: Browse) -> None:
+    page = browse(world.plumber, "/saker/ny")
+    fill(page)
+    page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
+    page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
+    (claims,) = stack.of("claims")
+    claims.stop()
+    try:
+        page.get_by_role("button", name="Opprett").click()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
+    finally:
+        claims.start()
+    reason = "Skadedatoen er senere enn forespørselens egen dato."
+    expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
+    page.get_by_role("button", name="Tilbake til skjemaet").click()
+    expect(page.get_by_role("heading", name=reason)).to_be_visible()
+    expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
+    page.get_by_label("Skadedato").fill(datetime.now(UTC).date().isoformat())
+    page.get_by_role("button", name="Opprett").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
+
+
+def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.plumber, f"/saker/{claim}/rett", java_script_enabled=False)
+    page.get_by_label("Navn").fill("Anne Bergum")
+    reader = browse(world.handler, f"/saker/{claim}")
+    (claims,) = stack.of("claims")
+    claims.stop()
+    try:
+        page.get_by_role("button", name="Lagre").click()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
+    finally:
+        claims.start()
+    expect(reader.get_by_text("Anne Bergum")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Se etter på nytt").click()
+    expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
+    expect(page.get_by_text("Opplysninger rettet")).to_have_count(1)
+
+
+def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World, browse: Browse) -> None:
+    answer = browse(world.handler).request.get("/del/foresporsel/portal:on-its-way")
+    assert answer.status == 204
+    assert not {"content-type", "content-length"} & answer.headers.keys()
 
 
 def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
@@ -95,6 +169,14 @@ def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, b
     page.goto("/saker")
     expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()
+
+
+def _is_served(page: Page, path: str) -> bool:
+    """Whether something answers there, whatever it says."""
+    try:
+        return page.goto(path) is not None
+    except PlaywrightError:
+        return False
 
 
 def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:

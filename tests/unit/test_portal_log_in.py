@@ -1,6 +1,7 @@
 """Logging in: not too often, only to where we are, and only from forms of the own session."""
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from pydantic import SecretStr
+from starlette.routing import Route
 
 from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
@@ -30,7 +32,7 @@ from shared.runtime.settings import DatabaseSettings, ServiceSettings
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def application(folder: Path, **settings: object) -> httpx2.ASGITransport:
+def application(folder: Path, *, directory_was_read: bool = True, **settings: object) -> httpx2.ASGITransport:
     """The pages over a directory with one user, with no database and no Kafka behind them."""
     web = WebSettings.model_validate(
         {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 10, **settings}
@@ -44,6 +46,7 @@ def application(folder: Path, **settings: object) -> httpx2.ASGITransport:
     user = RegisterUser(id="kari", company="fjord", name="Kari Holm", authorisation_level=6)
     followed.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
     followed.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
+    followed.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())
     asking = Asking(Publisher(service), store, live, followed)
@@ -56,6 +59,15 @@ async def browser(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser before anybody has logged in."""
     async with httpx2.AsyncClient(transport=application(tmp_path), base_url="http://127.0.0.1") as browser:
         yield browser
+
+
+@pytest.fixture
+async def early_browser(browser: httpx2.AsyncClient, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser with a session, at a portal that has not read the directory yet."""
+    await log_in(browser)
+    transport = application(tmp_path, directory_was_read=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", cookies=browser.cookies) as early:
+        yield early
 
 
 async def log_in(browser: httpx2.AsyncClient, back: str = "/") -> httpx2.Response:
@@ -120,6 +132,28 @@ async def test_the_cookie_is_for_no_script_and_over_https_for_https_alone(tmp_pa
         assert ("secure" in cookie) is secure
 
 
+@pytest.mark.parametrize(
+    "settings", [{"url": "http://portal.example.org"}, {"url": "portal.example.org"}, {"host": "0.0.0.0"}]
+)
+def test_outside_this_machine_the_portal_starts_only_over_https(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="CLAIMBUS_PORTAL_URL must begin with https://"):
+        WebSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"url": "http://localhost:8000"},
+        {"url": "http://[::1]:8000"},
+        {"url": "https://portal.example.org", "host": "0.0.0.0"},
+        {"url": "HTTPS://portal.example.org"},
+    ],
+)
+def test_over_https_or_on_this_machine_it_starts(settings: dict[str, str]) -> None:
+    assert WebSettings.model_validate(settings).secure is settings.get("url", "").lower().startswith("https")
+
+
 async def test_no_page_runs_what_is_in_it(browser: httpx2.AsyncClient) -> None:
     answer = await browser.get("/logg-inn")
     policy = answer.headers["content-security-policy"]
@@ -136,6 +170,12 @@ async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: P
         assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 405
 
 
+async def test_every_address_is_answered_by_one_page() -> None:
+    web = WebSettings(log_in_from_directory=True)
+    answered = [(r.path, m) for r in routes(web) if isinstance(r, Route) for m in r.methods or () if m != "HEAD"]
+    assert [each for each, times in Counter(answered).items() if times > 1] == []
+
+
 async def test_without_a_secret_the_portal_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="CLAIMBUS_PORTAL_SECRET"):
         application(tmp_path, secret=SecretStr(""))
@@ -146,3 +186,41 @@ async def test_a_page_says_so_when_the_database_does_not_answer(browser: httpx2.
     answer = await browser.get("/saker")
     assert answer.status_code == 503
     assert "Ingenting er tapt" in answer.text
+
+
+async def test_before_the_directory_was_read_pages_say_that_the_bus_does_not_answer(
+    early_browser: httpx2.AsyncClient,
+) -> None:
+    for path in ("/", "/saker?arsak=fire", "/logg-inn"):
+        answer = await early_browser.get(path)
+        assert answer.status_code == 503
+        assert "Meldingsbussen svarer ikke" in answer.text
+
+
+async def test_before_the_directory_was_read_what_was_typed_comes_back(
+    browser: httpx2.AsyncClient, early_browser: httpx2.AsyncClient
+) -> None:
+    form = (await browser.get("/finnes-ikke")).text
+    token = re.search(r'name="csrf" value="([^"]+)"', form)
+    assert token is not None
+    answer = await early_browser.post("/saker/ny", data={"csrf": token[1], "policyholder.name": "Anne Berg"})
+    assert answer.status_code == 503
+    assert "Anne Berg" in answer.text
+
+
+async def test_a_field_that_was_emptied_is_sent_again_as_empty(
+    browser: httpx2.AsyncClient, early_browser: httpx2.AsyncClient
+) -> None:
+    token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/finnes-ikke")).text)
+    assert token is not None
+    answer = await early_browser.post("/saker/ny", data={"csrf": token[1], "days.0.date": "", "reason": "Hærverk"})
+    assert '<input type="hidden" name="days.0.date" value="">' in answer.text
+    assert "<dt>Begrunnelse</dt>" in answer.text
+
+
+async def test_before_the_directory_was_read_only_forms_of_the_own_session_come_back(
+    early_browser: httpx2.AsyncClient,
+) -> None:
+    answer = await early_browser.post("/saker/ny", data={"csrf": "guessed", "policyholder.name": "Anne Berg"})
+    assert answer.status_code == 403
+    assert "Anne Berg" not in answer.text

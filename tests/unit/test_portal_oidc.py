@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -21,7 +22,8 @@ def issuer() -> Iterator[str]:
 
 def portal(folder: Path, issuer: str) -> httpx2.AsyncClient:
     """A browser at a portal that sends people to the provider."""
-    settings = {"url": PORTAL, "oidc_issuer": issuer, "oidc_client_id": "claimbus", "oidc_client_secret": "secret"}
+    client = {"oidc_client_id": "claimbus", "oidc_client_secret": "secret"}
+    settings: dict[str, Any] = {"url": PORTAL, "oidc_issuer": issuer, **client}
     transport = application(folder, **settings, log_in_from_directory=False, oidc_user_claim="sub")
     return httpx2.AsyncClient(transport=transport, base_url=PORTAL)
 

@@ -10,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.asking import BusAway, new_request_id
 from services.portal.forms import WrongForm, problems_of, typed
 from services.portal.viewer import language_of, tell_next_page
-from services.portal.web import keep_what_was_typed, portal_of, render, translated, viewer_from
+from services.portal.web import keep_what_was_typed, portal_of, render, translated, viewer_from, what_was_typed
+from services.portal.words import said
 from shared.contract.fields import LocalizedText
-from shared.contract.outcomes import RequestRefused
+from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.requests import Request as Wish
 
 _REQUEST_ID = "request_id"
@@ -39,29 +40,47 @@ async def send(
 
     `first` is what the page's other forms begin with.
     """
+    portal, user = portal_of(request), viewer_from(request).user
     values = typed((await request.form()).multi_items())
+    form_id = values.get(_REQUEST_ID) or new_request_id()
+    shown = {**(first or {}), **values}
     try:
         wish = read(values)
     except WrongForm as wrong:
-        shown = {**(first or {}), **values}
-        return _again(request, template, shown, wrong.problems, None, values.get(_REQUEST_ID), context)
+        outcome = await portal.store.outcome(user.company, form_id)
+        if isinstance(outcome, RequestAccepted) and outcome.claim_id is not None:
+            # Sent again after it was on its way: what it changed shows already, so that nothing is left to change.
+            return await _go_on(request, outcome, done, to(outcome.claim_id))
+        return _again(request, template, shown, wrong.problems, None, form_id, context)
     try:
-        asked = await portal_of(request).asking.ask(
-            viewer_from(request).user, wish, values.get(_REQUEST_ID) or new_request_id()
-        )
+        asked = await portal.asking.ask(user, wish, form_id)
     except BusAway:
         return await keep_what_was_typed(request)
+    if isinstance(asked.outcome, RequestAccepted):
+        return await _go_on(request, asked.outcome, done, to(asked.claim_id))
     if isinstance(asked.outcome, RequestRefused):
         refused = asked.outcome
         text = _in_language(refused.message, request)
         if refused.decision is not None:
             text = f"{text} {_in_language(refused.decision.explanation, request)}."
-        return _again(request, template, {**(first or {}), **values}, problems_of(refused.details), text, None, context)
-    address = to(asked.claim_id)
-    if asked.outcome is None:
-        address += f"{'&' if '?' in address else '?'}venter={asked.request_id}"
-    else:
-        tell_next_page(request, translated(request, done))
+        return _again(request, template, shown, problems_of(refused.details), text, None, context)
+    # Sent again with the same id, the form has the same outcome: filled in, with the reason, where that is a refusal.
+    return render(request, "on_its_way.html", 202, request_id=form_id, **await what_was_typed(request))
+
+
+async def _go_on(request: Request, outcome: RequestAccepted, done: str, address: str) -> Response:
+    """Go on to a page that says what was done, and where it went if the claim was linked meanwhile (domain rule 17)."""
+    tell_next_page(request, translated(request, done))
+    if outcome.redirected_to is not None:
+        company = viewer_from(request).company.id
+        target = (await portal_of(request).store.short(company, outcome.redirected_to)).get(outcome.redirected_to)
+        if target is None:
+            unseen = said("Saken er tilknyttet en sak som du ikke har tilgang til, og det du sendte, følger med dit.")
+            tell_next_page(request, translated(request, unseen), "info")
+        else:
+            link = (f"/saker/{target.claim_id}", target.claim_number)
+            seen = said("Saken er tilknyttet en annen sak, og det du sendte, følger med dit:")
+            tell_next_page(request, translated(request, seen), "info", link)
     return RedirectResponse(address, 303)
 
 

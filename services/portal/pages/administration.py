@@ -1,10 +1,10 @@
 """*Selskapets admin*: which offices may create claims, office hours, and the enhanced function (rules 1, 2 and 7)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +25,9 @@ _WEEKS = 6
 _MOST_DAYS = 200
 _ONE_MORE = "en-til"
 _HERE = "/admin/selskap"
+
+Values = Callable[[PortalSettings], dict[str, str]]
+"""What a form begins with."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ async def office_hours(request: Request) -> Response:
         region = {name: values.get(name, "") for name in ("time_zone", "country")}
         return read(SetPortalSettings, region, office_hours=days, subdivision=values.get("subdivision") or None)
 
-    return await _save(request, hours)
+    return await _save(request, hours, sent=_hours_values)
 
 
 async def days(request: Request) -> Response:
@@ -104,7 +107,8 @@ async def days(request: Request) -> Response:
     settings = _settings(request)
     if values.get("handling") == _ONE_MORE:
         lines = min(len(_lines(values)) + 1, _MOST_DAYS)
-        return show(request, "company.html", _values(settings) | values, **_about(settings, lines))
+        others = _values(settings, sent=_days_values)
+        return show(request, "company.html", others | values, **_about(settings, lines))
 
     def own_days(values: Mapping[str, str]) -> SetPortalSettings:
         closed: list[str] = []
@@ -120,7 +124,7 @@ async def days(request: Request) -> Response:
         except WrongForm:
             raise WrongForm({"days.0.date": said("Se over datoene og klokkeslettene.")}) from None
 
-    return await _save(request, own_days, lines=len(_lines(values)))
+    return await _save(request, own_days, sent=_days_values, lines=len(_lines(values)))
 
 
 async def functions(request: Request) -> Response:
@@ -130,10 +134,15 @@ async def functions(request: Request) -> Response:
         switches = {name: name in values for name in ("enhanced_function", "inspection_needs_budget")}
         return read(SetPortalSettings, {n: values.get(n, "") for n in ("report_period", "unlink_days")}, **switches)
 
-    return await _save(request, others)
+    return await _save(request, others, sent=_functions_values)
 
 
-async def _save(request: Request, wish: Any, lines: int | None = None) -> Response:
+async def to_company(_request: Request) -> Response:
+    """Go to the page whose form has this address: a reload, or another language, after the form came back."""
+    return RedirectResponse(_HERE, 303)
+
+
+async def _save(request: Request, wish: Any, *, sent: Values, lines: int | None = None) -> Response:
     settings = _settings(request)
     about = _about(settings, lines if lines is not None else _day_count(settings))
     return await send(
@@ -142,7 +151,7 @@ async def _save(request: Request, wish: Any, lines: int | None = None) -> Respon
         wish,
         done=said("Lagret."),
         to=lambda _: _HERE,
-        first=_values(settings),
+        first=_values(settings, sent=sent),
         **about,
     )
 
@@ -196,7 +205,6 @@ def _about(settings: PortalSettings, lines: int) -> dict[str, Any]:
         "calendar": calendar(settings, today),
         "today": today,
         "lines": lines,
-        "zones": sorted(zone for zone in available_timezones() if "/" in zone),
     }
 
 
@@ -214,24 +222,30 @@ def _clock(text: str) -> str:
     return f"{hours.zfill(2)}:{minutes or '00'}" if hours.isdecimal() else text
 
 
-def _values(settings: PortalSettings) -> dict[str, str]:
-    """What the forms begin with."""
-    values = {
-        "time_zone": settings.time_zone,
-        "country": settings.country,
-        "subdivision": settings.subdivision or "",
-        "report_period": settings.report_period,
-        "unlink_days": str(settings.unlink_days),
-    }
-    for name in ("enhanced_function", "inspection_needs_budget"):
-        if getattr(settings, name):
-            values[name] = "1"
+def _values(settings: PortalSettings, sent: Values | None = None) -> dict[str, str]:
+    """What the forms begin with, but for the one that was sent: what is not in that one was unticked or taken away."""
+    forms = [form for form in (_hours_values, _days_values, _functions_values) if form is not sent]
+    return {name: value for form in forms for name, value in form(settings).items()}
+
+
+def _hours_values(settings: PortalSettings) -> dict[str, str]:
+    values = {"time_zone": settings.time_zone, "country": settings.country, "subdivision": settings.subdivision or ""}
     for weekday, hours in settings.office_hours.items():
         values[f"office_hours.{weekday}.opens"] = hours.opens if hours else ""
         values[f"office_hours.{weekday}.closes"] = hours.closes if hours else ""
+    return values
+
+
+def _days_values(settings: PortalSettings) -> dict[str, str]:
+    values = {}
     own: dict[date, Any] = dict.fromkeys(settings.closed_days) | dict(settings.special_hours)
     for n, (day, hours) in enumerate(sorted(own.items())):
         values[f"days.{n}.date"] = day.isoformat()
         values[f"days.{n}.opens"] = hours.opens if hours else ""
         values[f"days.{n}.closes"] = hours.closes if hours else ""
     return values
+
+
+def _functions_values(settings: PortalSettings) -> dict[str, str]:
+    switches = {name: "1" for name in ("enhanced_function", "inspection_needs_budget") if getattr(settings, name)}
+    return {"report_period": settings.report_period, "unlink_days": str(settings.unlink_days), **switches}

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from services.portal.claim_view import ClaimView, State, TaskView
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
-from shared.contract import ids
 from shared.contract.events import ClaimEvent, ClaimLinked, ContentImported, LinkFailed, LinkStarted
 
 
@@ -29,14 +28,8 @@ class May:
 async def page(request: Request) -> Response:
     """Show the claim; what the viewer's company may not see is not found (domain rule 10)."""
     viewer, store = viewer_from(request), portal_of(request).store
-    id: UUID = request.path_params["claim"]
-    waits_for = request.query_params.get("venter")
-    claim = await store.claim(viewer.company.id, id)
-    if claim is None:
-        if waits_for and id == ids.claim_id(viewer.company.id, waits_for):
-            return render(request, "claim_coming.html", request_id=waits_for, claim_id=id)
-        raise HTTPException(404)
-    events = await store.history(viewer.company.id, id)
+    claim = await claim_of(request)
+    events = await store.history(viewer.company.id, claim.id)
     others = await store.short(viewer.company.id, *_named(claim, events))
     return render(
         request,
@@ -45,7 +38,6 @@ async def page(request: Request) -> Response:
         may=may(viewer, claim),
         events=list(reversed(events)),
         others=others,
-        waits_for=waits_for,
         reportable=lambda task: reportable(viewer, claim, task),
     )
 

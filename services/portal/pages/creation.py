@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,7 +32,7 @@ async def form(request: Request) -> Response:
     insurer = _chosen(insurers, request.query_params.get("forsikringsselskap"))
     if insurer is None:
         return render(request, "creation_insurer.html", insurers=insurers)
-    return show(request, "creation.html", _first_values(), **_about(request, insurer, 1))
+    return show(request, "creation.html", _first_values(request, insurer), **_about(request, insurer, 1))
 
 
 async def create(request: Request) -> Response:
@@ -64,8 +65,10 @@ def _chosen(insurers: list[Company], id: str | None) -> Company | None:
     return next((insurer for insurer in insurers if insurer.id == id), None)
 
 
-def _first_values() -> dict[str, str]:
-    return {"incident.date": datetime.now(UTC).date().isoformat()}
+def _first_values(request: Request, insurer: Company) -> dict[str, str]:
+    """Today is the insurer's, which decides whether a date is in the future."""
+    zone = portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone
+    return {"incident.date": datetime.now(ZoneInfo(zone)).date().isoformat()}
 
 
 def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -41,7 +40,7 @@ async def pending(request: Request) -> Response:
     viewer = viewer_from(request)
     outcome = await portal_of(request).store.outcome(viewer.company.id, request.path_params["request_id"])
     if outcome is None:
-        raise HTTPException(204)
+        return Response(status_code=204)
     return render(request, "part_outcome.html", outcome=outcome, accepted=isinstance(outcome, RequestAccepted))
 
 
@@ -69,7 +68,7 @@ async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIter
                 yield f"event: ny-sak\ndata: {'ja' if now else 'nei'}\n\n"
             may_create = now
             if portal.followed.changes != directory:
-                directory = _number(request, "katalog")
+                directory = portal.followed.changes
                 yield "event: katalog\ndata:\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from services.portal.following import DirectoryNotRead
 from services.portal.settings import WebSettings
 from services.portal.viewer import log_in
 from services.portal.web import check_form, may_log_in, portal_of, render
@@ -65,8 +66,10 @@ async def language(request: Request) -> Response:
 
 
 def show(request: Request, status: int = 200) -> Response:
-    """Make the log-in page."""
+    """Make the log-in page. Raises DirectoryNotRead while nobody is known."""
     portal, at = portal_of(request), datetime.now(UTC)
+    if not portal.followed.was_read:
+        raise DirectoryNotRead
     companies = [company for company in portal.directory.companies(at) if company.kind is not CompanyKind.OPERATOR]
     users = portal.directory.users(at) if portal.settings.log_in_from_directory else []
     return render(

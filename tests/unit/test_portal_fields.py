@@ -1,0 +1,51 @@
+"""What was typed, where its form cannot be shown: by the fields' labels, in words."""
+
+import re
+from pathlib import Path
+
+import services.portal
+from services.portal.fields import label, readable
+from services.portal.words import translations
+
+TEMPLATES = Path(services.portal.__file__).parent / "templates"
+NORWEGIAN = translations("nb").gettext
+ENGLISH = translations("en").gettext
+
+
+def said(*typed: tuple[str, str]) -> list[tuple[str, str]]:
+    """How it reads in Norwegian."""
+    return readable(typed, NORWEGIAN, office="kontor {}".format, person="person {}".format)
+
+
+def test_every_field_of_a_form_has_the_form_s_own_label() -> None:
+    pages = [file.read_text() for file in TEMPLATES.glob("*.html")]
+    sent = [page for page in pages if 'method="get"' not in page]
+    labels = {pair for page in sent for pair in re.findall(r'(?:text|choice|check)\("([\w.]+)", _\("([^"]+)"\)', page)}
+    assert len(labels) > 20
+    assert {(name, label(name, NORWEGIAN)) for name, _ in labels} == labels
+
+
+def test_numbers_and_weekdays_are_part_of_what_fields_are_called() -> None:
+    assert label("policyholder.name", NORWEGIAN) == "Navn"
+    assert label("tasks.1.kind", NORWEGIAN) == "Oppgave 2"
+    assert label("days.0.opens", ENGLISH) == "Date 1, opens"
+    assert label("office_hours.fri.closes", NORWEGIAN) == "Fredag, stenger"
+
+
+def test_what_a_form_carries_unseen_is_not_shown() -> None:
+    unseen = ["request_id", "insurer", "handling", "rights", "bruker", "media.0.key", "incident.address.country", "x.y"]
+    assert said(*((name, "x") for name in unseen)) == []
+
+
+def test_choices_boxes_offices_and_people_are_said_in_words() -> None:
+    typed = [("incident.cause", "water"), ("tasks.0.kind", "first_aid"), ("creation", "never"), ("kind", "made up")]
+    assert [text for _, text in said(*typed)] == ["Vann", "Førstehjelpsoppgave", "Aldri", "made up"]
+    assert said(("finished", "1")) == [("Oppgaven er ferdig", "ja")]
+    assert said(("assigned_office", "bergen"), ("handler", "kari")) == [
+        ("Tildel saken til kontor", "kontor bergen"),
+        ("Saksbehandler", "person kari"),
+    ]
+
+
+def test_what_was_left_empty_is_not_shown() -> None:
+    assert said(("policyholder.email", "")) == []
