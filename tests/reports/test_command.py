@@ -112,6 +112,24 @@ def test_a_report_that_there_is_not_is_refused_with_a_sentence(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("who", ["the partner", "operator"])
+def test_there_is_no_report_of_who_is_not_an_insurer(reporting: Reporting, world: World, who: str) -> None:
+    company = world.partner_id if who == "the partner" else who
+    done = claimbus("report", f"--insurer={company}", connection_file=reporting.connection_file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{company} is not a registered insurer" in done.stderr
+
+
+def test_a_period_in_which_claims_can_be_missing_is_refused_with_a_sentence(reporting: Reporting, world: World) -> None:
+    reporting.in_database(lambda transaction: transaction.set_incomplete(True))
+    try:
+        done = claimbus("report", f"--insurer={world.insurer_id}", connection_file=reporting.connection_file)
+    finally:
+        reporting.in_database(lambda transaction: transaction.set_incomplete(False))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "claims can be missing in it: run `claimbus rebuild reporting`" in " ".join(done.stderr.split())
+
+
 def test_a_rebuild_while_claims_go_on_comes_to_the_same(reporting: Reporting, world: World) -> None:
     before = as_json(_report(reporting, world, "--json"))
     done = claimbus("rebuild", "reporting", "--json", connection_file=reporting.connection_file)
