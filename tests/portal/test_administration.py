@@ -1,6 +1,7 @@
 """*Selskapets admin* in a browser (domain rules 1, 2, 7 and 18)."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from confluent_kafka import Producer
 from playwright.sync_api import expect
@@ -139,16 +140,22 @@ def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, brows
             assert other.request.get(path).status == 404
 
 
-def publish_report(world: World) -> str:
+WEEK_47 = datetime(2026, 11, 15, 23, tzinfo=UTC)
+
+
+def publish_report(
+    world: World, period: str = "2026-W47", begins: datetime = WEEK_47, *, short: Literal[True] | None = None
+) -> str:
     """Publish a report as the service reporting does; waiting for a week to end would take a while."""
-    begins = datetime(2026, 11, 15, 23, tzinfo=UTC)
+    ends = WEEK_47 + timedelta(days=7) if begins >= WEEK_47 else WEEK_47
     report = PeriodReport(
         insurer=world.insurer_id,
-        period="2026-W47",
+        period=period,
         from_=begins,
-        to=begins + timedelta(days=7),
+        to=ends,
+        short=short,
         preliminary=False,
-        closed_at=begins + timedelta(days=7),
+        closed_at=ends,
         created=Created(total=7, outside_office_hours=7, by_office={world.office: 7}, by_cause={Cause.WATER: 7}),
     )
     ready = ReportReady(

@@ -147,9 +147,14 @@ def test_csv_has_every_number_with_names_for_machines() -> None:
     assert found["by_code", "a_new_code"] == ("2", "1")
     assert found["times", "time_to_converted_median_s"] == ("18001", "9000.5")
     assert found["times", "time_to_linked_p90_s"] == ("", "")
-    assert {(row["insurer"], row["period"], row["preliminary"]) for row in rows} == {
-        ("fjord-forsikring", "2026-W43", "false")
-    }
+    about = ("insurer", "period", "preliminary", "short")
+    assert {tuple(row[name] for name in about) for row in rows} == {("fjord-forsikring", "2026-W43", "false", "false")}
+
+
+def test_csv_says_of_every_number_that_it_is_preliminary_and_of_a_short_period() -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_of(FIRST, tables(FIRST)).decode())))
+    assert list(rows[0])[2:4] == ["preliminary", "short"]
+    assert {(row["preliminary"], row["short"]) for row in rows} == {("true", "true")}
 
 
 @pytest.mark.parametrize("language", Language)
