@@ -98,6 +98,9 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     service.start()
     reporting.stack.wait_until_ready()
     assert reporting.in_database(Transaction.is_incomplete)
+    refused = claimbus("report", f"--insurer={WEEKLY}", connection_file=reporting.connection_file)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "claims can be missing" in refused.stderr
     done = claimbus("rebuild", "reporting", "--json", connection_file=reporting.connection_file, timeout_s=400)
     assert done.returncode == 0, done.stderr
     counted = sum(r.insurer is not None for r in history[1])
@@ -181,6 +184,7 @@ def assert_equal(made: dict[str, dict[str, Json]], expected: dict[str, dict[str,
             report = made[insurer][label]
             assert {name: report[name] for name in answer} == answer, (insurer, label)
             assert not report["preliminary"]
+            assert datetime.fromisoformat(report["closed_at"]) > datetime.fromisoformat(report["to"])
 
 
 def assert_chained(made: dict[str, dict[str, Json]]) -> None:
