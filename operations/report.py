@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from operations.connection import Connection, Unreachable, load_connection
 from operations.directory_view import directory_from_bus
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
-from services.reporting.reports import UnknownPeriod, find_report
+from services.reporting.reports import Incomplete, UnknownPeriod, find_report
 from services.reporting.store import Store
 from shared.contract.reports import PeriodReport
 from shared.directory import Directory
@@ -59,7 +59,7 @@ def report(
         connection = load_connection(connection_file)
         directory = directory_from_bus(connection)
         found, time_zone = asyncio.run(look_up(connection, directory, insurer, period))
-    except (Unreachable, UnknownPeriod) as error:
+    except (Unreachable, UnknownPeriod, Incomplete) as error:
         fail(error)
     except (OSError, DatabaseAway):
         fail("the reporting database does not answer")
@@ -69,7 +69,10 @@ def report(
 async def look_up(
     connection: Connection, directory: Directory, insurer: str, period: str | None
 ) -> tuple[PeriodReport, str]:
-    """Find a report and the time zone that it was counted in. Raises Unreachable, UnknownPeriod or DatabaseAway."""
+    """Find a report and the time zone that it was counted in.
+
+    Raises Unreachable, UnknownPeriod, Incomplete or DatabaseAway.
+    """
     engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
     try:
         async with Store(engine).transaction(unlimited=True) as transaction:

@@ -10,6 +10,7 @@ from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
+from services.portal.old_reports import take_in_old_reports
 from services.portal.pages.routes import routes
 from services.portal.read_model import Read, read, save
 from services.portal.serving import WebServer, side_by_side
@@ -50,7 +51,7 @@ def build() -> Service:
     sweeper = Sweeper(tables, files, uploading)
 
     service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
-    service.on_start.append(sweeper.start)
+    service.on_start += [lambda: take_in_old_reports(service.settings, store), sweeper.start]
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 

@@ -131,7 +131,7 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[Claim
     await _save_claims(connection, changes)
     await _save_answers(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
-    await _save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
+    await save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
     await _tell(connection, changes.changed, outcomes)
     return [item.event for item in changes.happened]
 
@@ -221,7 +221,7 @@ async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[Lin
     )
 
 
-async def _save_reports(connection: AsyncConnection, made: Sequence[ReportReady]) -> None:
+async def save_reports(connection: AsyncConnection, made: Sequence[ReportReady]) -> None:
     """Keep reports; the first of a period is the one that stays (domain rule 20)."""
     rows = [
         {

@@ -6,6 +6,7 @@ from itertools import pairwise, takewhile
 from services.reporting.closing import beside, periods_of
 from services.reporting.rules import Period
 from services.reporting.store import Transaction
+from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport
 from shared.directory import Directory
 
@@ -14,17 +15,28 @@ class UnknownPeriod(Exception):
     """The insurer has no such period, or there is no such insurer."""
 
 
+class Incomplete(Exception):
+    """Claims can be missing in what reports are counted from, so nothing is counted."""
+
+
 async def find_report(
     transaction: Transaction, directory: Directory, insurer: str, label: str | None, now: datetime
 ) -> tuple[PeriodReport, str]:
-    """Tell the report of an insurer's period, and the time zone that it was counted in. Raises UnknownPeriod.
+    """Tell the report of an insurer's period, and the time zone that it was counted in.
 
-    Without a label it is the newest that is made, or where none is yet, that of the running period.
+    Without a label it is the newest that is made, or where none is yet, that of the running period. One that is made is
+    told also while claims can be missing, and no other: it would look like any preliminary one, and lack them. Raises
+    UnknownPeriod or Incomplete.
     """
     stored = await (transaction.last_report(insurer) if label is None else transaction.report(insurer, label))
     if stored is not None:
         return stored.message.report, stored.period.time_zone
     before, period = _find(directory, insurer, label, now)
+    if await transaction.is_incomplete(hold=True) is not False:
+        raise Incomplete(
+            f"{period.label} is not closed, and claims can be missing in it: "
+            "run `claimbus rebuild reporting`, or wait until it is done"
+        )
     previous = None if before is None else await _figures(transaction, insurer, before)
     return beside(await _figures(transaction, insurer, period), previous), period.time_zone
 
@@ -36,11 +48,12 @@ async def _figures(transaction: Transaction, insurer: str, period: Period) -> Fi
 
 def _find(directory: Directory, insurer: str, label: str | None, now: datetime) -> tuple[Period | None, Period]:
     """Find a period that has begun, and the one before it; without a label the running one."""
+    company = directory.company(insurer, now)
+    if company is None or company.kind is not CompanyKind.INSURER:
+        raise UnknownPeriod(f"{insurer} is not a registered insurer")
     begun = [None, *takewhile(lambda period: period.begins <= now, periods_of(directory, insurer))]
     for period, before in pairwise(reversed(begun)):
         if period is not None and label in (None, period.label):
             return before, period
-    if begun[-1] is None:
-        raise UnknownPeriod(f"{insurer} is not a registered insurer")
     known = [period.label for period in begun if period is not None]
     raise UnknownPeriod(f"{insurer} has no period {label}; it has {', '.join(known[-6:])}")

@@ -88,7 +88,7 @@ amended_causes = Table(
     Column("at", _Moment, nullable=False),
     Index("amended_causes_at", "insurer", "at"),
 )
-"""Corrections of the cause; the last one before a period's end counts."""
+"""Corrections of the cause of temporary claims; the last one before a period's end counts."""
 
 undone_links = Table(
     "undone_links",

@@ -21,7 +21,7 @@ class Created(Message):
     by_office: dict[Slug, int] = {}
     """By the partner office that created them."""
     by_cause: dict[Cause, int] = {}
-    """By the cause of the damage, as corrected before the period's end."""
+    """By the cause of the damage, as corrected before the period's end while the claim was temporary."""
 
 
 class RefusedRequests(Message):

@@ -9,7 +9,7 @@ from shared.reports.tables import Row, Tables
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
 
-_HEADINGS = ("insurer", "period", "preliminary", "table", "key", "label", "unit", "value", "previous")
+_HEADINGS = ("insurer", "period", "preliminary", "short", "table", "key", "label", "unit", "value", "previous")
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -19,8 +19,9 @@ def csv_of(report: PeriodReport, tables: Tables) -> bytes:
     writer = csv.writer(written)
     writer.writerow(_HEADINGS)
     for table, row in _rows(tables):
-        about = (report.insurer, report.period, str(report.preliminary).lower(), table, _cell(row.key))
-        writer.writerow((*about, _cell(row.label), row.unit, _number(row.value), _number(row.previous)))
+        about = (report.insurer, report.period, _truth(report.preliminary), _truth(bool(report.short)))
+        said = (table, _cell(row.key), _cell(row.label), row.unit)
+        writer.writerow((*about, *said, _number(row.value), _number(row.previous)))
     return written.getvalue().encode()
 
 
@@ -33,6 +34,10 @@ def _rows(tables: Tables) -> Iterator[tuple[str, Row]]:
 def _cell(text: str) -> str:
     """Keep a spreadsheet from taking a name, which is a company's own, for a formula."""
     return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
+
+
+def _truth(value: bool) -> str:
+    return str(value).lower()
 
 
 def _number(value: float | None) -> str:

@@ -57,6 +57,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "name": ("Navn", "Name"),
     "chart": ("Søylediagram", "Bar chart"),
 }
+_SHEETS: dict[str, tuple[str, str]] = {"by_code": ("Avvist etter grunn", "Refused by reason")}
+"""Names of tables' sheets where the title is longer than the 31 characters that a spreadsheet takes."""
 _CAUSES: dict[str, tuple[str, str]] = {
     Cause.WATER: ("Vann", "Water"),
     Cause.FIRE: ("Brann", "Fire"),
@@ -73,6 +75,11 @@ _UNITS = ((86_400, ("d", "d")), (3_600, ("t", "h")), (60, ("min", "min")), (1, (
 def word(name: str, language: Language, **values: str) -> str:
     """Say a word of the report; values are filled in."""
     return _in(_WORDS[name], language).format(**values)
+
+
+def sheet_name(table: str, language: Language) -> str:
+    """Name a table's sheet, in at most 31 characters."""
+    return _in(_SHEETS.get(table, _WORDS[table]), language)
 
 
 def cause_name(cause: str, language: Language) -> str:

@@ -8,19 +8,21 @@ from zoneinfo import ZoneInfo
 import xlsxwriter
 
 from shared.contract.reports import PeriodReport
+from shared.reports.labels import sheet_name
 from shared.reports.tables import Row, Table, Tables, Unit
 
 CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
+_OPTIONS = {"in_memory": True, "date_1904": True}
+"""Excel shows negative times, as changes can be, only where days are counted from 1904; from 1900 it shows ####."""
 _SECONDS_A_DAY = 86_400
-_LONGEST_SHEET_NAME = 31
 _WIDTHS = (44, 16, 16, 16)
 
 
 def spreadsheet(report: PeriodReport, tables: Tables, time_zone: str) -> bytes:
     """Write the report as XLSX. Moments are in the insurer's time zone, since a spreadsheet knows none."""
     written = io.BytesIO()
-    with xlsxwriter.Workbook(written, {"in_memory": True}) as book:
+    with xlsxwriter.Workbook(written, _OPTIONS) as book:
         made_at = (report.closed_at or report.from_).astimezone(UTC).replace(tzinfo=None)
         book.set_properties({"title": tables.title, "author": "Claimbus", "created": made_at})
         formats = {
@@ -43,7 +45,7 @@ class _Sheet:
         self._table = table
         self._tables = tables
         self._formats = formats
-        self._sheet = book.add_worksheet(table.title[:_LONGEST_SHEET_NAME])
+        self._sheet = book.add_worksheet(sheet_name(table.key, tables.language))
 
     def write(self, report: PeriodReport, time_zone: str) -> None:
         for column, width in enumerate(_WIDTHS):
@@ -76,9 +78,6 @@ class _Sheet:
 
     def _write_number(self, n: int, column: int, row: Row, value: float | None) -> None:
         if value is None:
-            return
-        if row.unit is Unit.SECONDS and value < 0:  # spreadsheets know no negative times
-            self._sheet.write_string(n, column, f"\N{MINUS SIGN}{self._tables.said(row, -value)}")
             return
         days = value / _SECONDS_A_DAY if row.unit is Unit.SECONDS else value
         self._sheet.write_number(n, column, days, self._formats[row.unit])

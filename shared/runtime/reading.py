@@ -1,7 +1,7 @@
-"""Reading a topic of one partition from its start into memory, and up to its end whenever asked."""
+"""Reading a topic of one partition from its start, and up to its end whenever asked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,23 +17,22 @@ from shared.runtime.unhurried import unhurried
 _LONGEST_POLL_MS = 10
 
 
-class TopicReader:
-    """Follows a topic without a consumer group: every instance reads all of it.
+class WholeTopic:
+    """Reads a topic without a consumer group: every instance reads all of it, whatever was read before.
 
     It polls only while it is behind: a broker answers a connection's requests in order, so the question where the
     topic ends would wait for a poll that has nothing to bring.
     """
 
-    def __init__(self, settings: ServiceSettings, topic: str, apply: Callable[[Record], None]) -> None:
+    def __init__(self, settings: ServiceSettings, topic: str) -> None:
         self._settings = settings
         self._partition = TopicPartition(topic, 0)
-        self._apply = apply
         self._consumer: AIOKafkaConsumer | None = None
 
-    async def catch_up(self) -> None:
-        """Read to where the topic ends now: everything that was acknowledged before this call is applied after it.
+    async def unread(self) -> AsyncIterator[Sequence[Record]]:
+        """Read on to where the topic ends now, a part at a time: the first time from its start.
 
-        Raises KafkaError; what was applied stays applied, and the next call goes on from there.
+        Raises KafkaError; the next call goes on after the last part.
         """
         consumer = await self._started()
         end = (await consumer.end_offsets([self._partition]))[self._partition]
@@ -42,18 +41,8 @@ class TopicReader:
         consumer.resume(self._partition)
         while await consumer.position(self._partition) < end:
             for records in (await consumer.getmany(self._partition, timeout_ms=1000)).values():
-                for record in records:
-                    self._apply(record)
+                yield records
         consumer.pause(self._partition)
-
-    async def catch_up_to_now(self) -> None:
-        """Read everything that was appended up to this moment, to the millisecond that append times have.
-
-        The topic's end is asked for a millisecond later, so that a message with the append time of a record that has
-        already been fetched cannot come after it.
-        """
-        await asyncio.sleep(0.001)
-        await self.catch_up()
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -76,6 +65,32 @@ class TopicReader:
             consumer.pause(self._partition)
             self._consumer = consumer
         return self._consumer
+
+
+class TopicReader(WholeTopic):
+    """Follows a topic: whatever is in it has been applied, in order, when it has caught up."""
+
+    def __init__(self, settings: ServiceSettings, topic: str, apply: Callable[[Record], None]) -> None:
+        super().__init__(settings, topic)
+        self._apply = apply
+
+    async def catch_up(self) -> None:
+        """Read to where the topic ends now: everything that was acknowledged before this call is applied after it.
+
+        Raises KafkaError; what was applied stays applied, and the next call goes on from there.
+        """
+        async for records in self.unread():
+            for record in records:
+                self._apply(record)
+
+    async def catch_up_to_now(self) -> None:
+        """Read everything that was appended up to this moment, to the millisecond that append times have.
+
+        The topic's end is asked for a millisecond later, so that a message with the append time of a record that has
+        already been fetched cannot come after it.
+        """
+        await asyncio.sleep(0.001)
+        await self.catch_up()
 
 
 def take_in(directory: Directory, record: Record) -> None:

@@ -1,6 +1,7 @@
 """*Selskapets admin* in a browser (domain rules 1, 2, 7 and 18)."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from confluent_kafka import Producer
@@ -179,7 +180,7 @@ def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:
 
 
 def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, browse: Browse) -> None:
-    week = _publish_report(world)
+    week = publish_report(world)
     page = browse(world.handler, "/admin")
     page.get_by_role("link", name="Rapporter").click()
     link = page.get_by_role("link", name="Uke 47, 2026")
@@ -198,16 +199,22 @@ def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, brows
             assert other.request.get(path).status == 404
 
 
-def _publish_report(world: World) -> str:
+WEEK_47 = datetime(2026, 11, 15, 23, tzinfo=UTC)
+
+
+def publish_report(
+    world: World, period: str = "2026-W47", begins: datetime = WEEK_47, *, short: Literal[True] | None = None
+) -> str:
     """Publish a report as the service reporting does; waiting for a week to end would take a while."""
-    begins = datetime(2026, 11, 15, 23, tzinfo=UTC)
+    ends = WEEK_47 + timedelta(days=7) if begins >= WEEK_47 else WEEK_47
     report = PeriodReport(
         insurer=world.insurer_id,
-        period="2026-W47",
+        period=period,
         from_=begins,
-        to=begins + timedelta(days=7),
+        to=ends,
+        short=short,
         preliminary=False,
-        closed_at=begins + timedelta(days=7),
+        closed_at=ends,
         created=Created(total=7, outside_office_hours=7, by_office={world.office: 7}, by_cause={Cause.WATER: 7}),
     )
     ready = ReportReady(

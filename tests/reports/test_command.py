@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from operations.bus import NewRequest
+from services.reporting.store import Transaction
 from tests.reports.conftest import Reporting
 from tests.world import World, as_json, claimbus
 
@@ -17,6 +19,9 @@ KEYS = [
     *("insurer", "period", "from", "to", "preliminary", "closed_at", "created", "refused", "converted", "linked"),
     *("cancelled", "waiting", "time_to_converted", "time_to_linked", "tasks", "previous"),
 ]
+
+OLD, NEW = 500, 5
+"""Claims before a rebuild, and in each round while it goes on."""
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +117,54 @@ def test_a_report_that_there_is_not_is_refused_with_a_sentence(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("who", ["the partner", "operator"])
+def test_there_is_no_report_of_who_is_not_an_insurer(reporting: Reporting, world: World, who: str) -> None:
+    company = world.partner_id if who == "the partner" else who
+    done = claimbus("report", f"--insurer={company}", connection_file=reporting.connection_file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{company} is not a registered insurer" in done.stderr
+
+
+def test_a_period_in_which_claims_can_be_missing_is_refused_with_a_sentence(reporting: Reporting, world: World) -> None:
+    reporting.in_database(lambda transaction: transaction.set_incomplete(True))
+    try:
+        done = claimbus("report", f"--insurer={world.insurer_id}", connection_file=reporting.connection_file)
+    finally:
+        reporting.in_database(lambda transaction: transaction.set_incomplete(False))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "claims can be missing in it: run `claimbus rebuild reporting`" in " ".join(done.stderr.split())
+
+
 def test_a_rebuild_while_claims_go_on_comes_to_the_same(reporting: Reporting, world: World) -> None:
     before = as_json(_report(reporting, world, "--json"))
-    done = claimbus("rebuild", "reporting", "--json", connection_file=reporting.connection_file)
+    busy = World(reporting.connection)
+    old = busy.partner.ask(*(busy.creation(tasks=[{"kind": "first_aid"}]) for _ in range(OLD)))
+    rounds = rounds_inside = 0
+    with ThreadPoolExecutor(1) as thread:
+        rebuilding = thread.submit(
+            claimbus, "rebuild", "reporting", "--json", connection_file=reporting.connection_file
+        )
+        while not rebuilding.done():
+            was_under_way = reporting.in_database(Transaction.is_incomplete)
+            created = busy.partner.ask(busy.creation(office=busy.other_office), *(busy.creation() for _ in range(NEW)))
+            assert [outcome.accepted for outcome in created] == [False] + [True] * NEW
+            claim_id = old[rounds].body["claim_id"]
+            _ask(busy, "convert-to-normal", claim_id=claim_id, claim_number=f"SK-{rounds}", handler=busy.handler)
+            rounds += 1
+            rounds_inside += bool(was_under_way and reporting.in_database(Transaction.is_incomplete))
+    done = rebuilding.result()
     assert done.returncode == 0, done.stderr
-    sent_again = as_json(done)
-    assert sent_again["claims"] >= 6
-    assert sent_again["refused_requests"] >= 2
+    assert rounds_inside > 0
+    assert as_json(done)["claims"] >= OLD + before["created"]["total"]
+    assert as_json(done)["refused_requests"] >= before["refused"]["total"]
+    reporting.all_read()
     assert as_json(_report(reporting, world, "--json")) == before
+    report = as_json(_report(reporting, busy, "--json"))
+    busy.close()
+    assert report["created"]["by_office"] == {busy.office: OLD + NEW * rounds}
+    assert report["refused"] == {"total": rounds, "by_code": {"not_your_office": rounds}}
+    assert (report["converted"], report["waiting"]) == (rounds, OLD + (NEW - 1) * rounds)
+    assert report["tasks"] == {"assigned": OLD, "reported": 0}
 
 
 def _report(reporting: Reporting, world: World, *words: str) -> Any:

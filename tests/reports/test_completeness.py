@@ -12,8 +12,8 @@ from services.reporting.closing import Closing, by_topic, periods_of
 from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period
 from services.reporting.store import Store, Transaction
-from shared.contract.reports import Figures
-from shared.contract.topics import CLAIM_EVENTS, REQUESTS
+from shared.contract.reports import Figures, ReportReady
+from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.directory import Directory
 from shared.runtime.database import engine_for
 from shared.runtime.publishing import Publisher
@@ -71,7 +71,7 @@ def test_a_backlog_across_a_periods_end_is_counted_in_the_period_in_which_each_r
     assert counted(reporting, world, period).created.total == BEFORE
 
 
-def test_no_report_is_made_while_permissions_has_a_backlog_of_its_period(reporting: Reporting, world: World) -> None:
+def test_a_report_waits_for_permissions_and_says_up_to_where_all_was_read(reporting: Reporting, world: World) -> None:
     (permissions,) = reporting.stack.of("permissions")
     directory = directory_from_bus(reporting.connection)
     period = next(periods_of(directory, world.insurer_id))
@@ -89,10 +89,17 @@ def test_no_report_is_made_while_permissions_has_a_backlog_of_its_period(reporti
             return made(reporting, world, period) is not None
 
         wait_until(is_made, what="the report")
-    report = made(reporting, world, period)
-    assert report is not None
-    assert report.created.total == BEFORE
-    assert not report.preliminary
+        progress = reporting.progress()
+        ends = runner.run(progress._targets((CLAIM_EVENTS, REQUEST_OUTCOMES), None))
+        runner.run(progress.stop())
+    ready = made(reporting, world, period)
+    assert ready is not None
+    assert ready.report.created.total == BEFORE
+    assert not ready.report.preliminary
+    assert ready.report.closed_at == later > period.ends
+    assert ready.read_up_to == by_topic(ends)
+    assert ready.read_up_to.keys() == {"claim-events", "request-outcomes"}
+    assert sum(ready.read_up_to["claim-events"]) >= BEFORE
 
 
 def test_nothing_is_closed_while_claims_can_be_missing(reporting: Reporting, world: World) -> None:
@@ -137,10 +144,10 @@ def counted(reporting: Reporting, world: World, period: Period) -> Figures:
     return reporting.in_database(lambda t: t.figures(world.insurer_id, period, closed_at=None))
 
 
-def made(reporting: Reporting, world: World, period: Period) -> Figures | None:
-    async def find(transaction: Transaction) -> Figures | None:
+def made(reporting: Reporting, world: World, period: Period) -> ReportReady | None:
+    async def find(transaction: Transaction) -> ReportReady | None:
         report = await transaction.report(world.insurer_id, period.label)
-        return None if report is None else report.message.report
+        return None if report is None else report.message
 
     return reporting.in_database(find)
 

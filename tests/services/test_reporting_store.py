@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from itertools import pairwise, takewhile
 
 import pytest
@@ -10,9 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
+from services.reporting.closing import made, periods_of
 from services.reporting.projection import Gap
+from services.reporting.reports import Incomplete, find_report
 from services.reporting.rules import Period, periods_from
-from services.reporting.store import Store
+from services.reporting.store import MadeReport, Store
 from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
 from shared.directory import PortalSettings
@@ -20,6 +23,8 @@ from shared.runtime.batches import Conflict
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
 from tests.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
+from tests.unit import directories
+from tests.unit.directories import FJORD
 
 
 @pytest.fixture
@@ -34,6 +39,8 @@ async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
 
 
 PLANS = [plan for plan in draw(600, 0, seed=7)[0] if plan.insurer == WEEKLY]
+NOW = directories.REGISTERED + timedelta(days=7)
+"""In the second week of an insurer of `directories`."""
 PERIODS = list(takewhile(lambda period: period.begins < END, periods_from(REGISTERED, lambda _: PortalSettings())))
 
 
@@ -115,6 +122,29 @@ async def test_only_one_instance_closes_periods(engine: AsyncEngine) -> None:
     async with store.transaction() as one, store.transaction() as another:
         assert await one.close_alone()
         assert not await another.close_alone()
+
+
+async def test_while_claims_can_be_missing_only_a_report_that_is_made_is_told(engine: AsyncEngine) -> None:
+    store = Store(engine)
+    first, running, *_ = takewhile(lambda period: period.begins <= NOW, periods_of(directories.registered(), FJORD))
+    with pytest.raises(Incomplete, match=running.label):  # a new database, of which nobody has said anything yet
+        await find_in(store, running.label)
+    async with store.transaction() as transaction:
+        await transaction.set_incomplete(False)
+        await transaction.keep(MadeReport(first, await made(transaction, FJORD, first, None, {}, NOW)))
+    assert (await find_in(store, running.label)).preliminary
+    async with store.transaction() as transaction:
+        await transaction.begin_rebuild("a rebuild")
+    with pytest.raises(Incomplete, match=running.label):
+        await find_in(store, running.label)
+    assert not (await find_in(store, first.label)).preliminary
+    assert (await find_in(store, None)).period == first.label
+
+
+async def find_in(store: Store, label: str | None) -> Figures:
+    async with store.transaction() as transaction:
+        report, _ = await find_report(transaction, directories.registered(), FJORD, label, NOW)
+    return report
 
 
 async def apply(store: Store, events: Iterable[ClaimEvent]) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from openpyxl import load_workbook
+from openpyxl.utils.datetime import MAC_EPOCH
 
 from shared.contract.codes import Code
 from shared.contract.fields import Cause
 from shared.contract.reports import Created, Durations, Figures, PeriodReport, RefusedRequests, Tasks
 from shared.reports.comma_separated import csv_of
-from shared.reports.labels import Language, cause_name, duration, reason
+from shared.reports.labels import Language, cause_name, duration, reason, sheet_name
 from shared.reports.page import page
 from shared.reports.spreadsheet import spreadsheet
 from shared.reports.tables import tables_of
@@ -119,7 +120,7 @@ def test_a_chart_has_a_bar_for_each_row_as_long_as_its_number() -> None:
 
 def test_a_spreadsheet_has_a_sheet_for_each_table_with_typed_cells_and_charts() -> None:
     book = load_workbook(io.BytesIO(spreadsheet(REPORT, tables(), OSLO)))
-    assert [sheet.title for sheet in book] == [table.title[:31] for table in tables().tables]
+    assert [sheet.title for sheet in book] == [sheet_name(table.key, Language.NB) for table in tables().tables]
     first = book["Oversikt"]
     assert [str(first[cell].value) for cell in ("B2", "C2")] == ["2026-10-19 00:00:00", "2026-10-26 00:00:00"]
     rows = {row[0]: row[1:] for row in first.iter_rows(min_row=5, values_only=True)}
@@ -128,6 +129,27 @@ def test_a_spreadsheet_has_a_sheet_for_each_table_with_typed_cells_and_charts() 
     assert times["Til normal sak, median"] == timedelta(seconds=18_001)
     assert times["Til tilknyttet, median"] is None
     assert [len(sheet._charts) for sheet in book] == [1, 1, 1, 1, 0, 0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_sheets_name_is_whole_and_no_longer_than_a_spreadsheet_takes(language: Language) -> None:
+    titles = {table.key: table.title for table in tables(language=language).tables}
+    names = {key: sheet_name(key, language) for key in titles}
+    assert max(map(len, names.values())) <= 31
+    assert len(set(names.values())) == len(titles)
+    assert {key for key, title in titles.items() if names[key] != title} == {"by_code"}
+    book = load_workbook(io.BytesIO(spreadsheet(REPORT, tables(language=language), OSLO)))
+    assert book.sheetnames == list(names.values())
+
+
+def test_a_time_that_became_shorter_has_a_negative_change_in_days_like_any_other_number() -> None:
+    shorter = PeriodReport(**figures(1), previous=Figures(**figures(2, period="2026-W42")))
+    book = load_workbook(io.BytesIO(spreadsheet(shorter, tables(shorter), OSLO)))
+    assert book.epoch == MAC_EPOCH  # from which Excel shows negative times
+    (change,) = (row[3] for row in book["Tid til ferdig"].iter_rows() if row[0].value == "Til normal sak, median")
+    assert change.data_type in ("n", "d")
+    assert change.value == timedelta(seconds=-9_000.5)
+    assert book["Oversikt"]["B2"].value == datetime(2026, 10, 19)  # noqa: DTZ001 - a spreadsheet knows no time zone
 
 
 def test_no_name_becomes_a_formula_in_a_spreadsheet_or_in_csv() -> None:
@@ -147,9 +169,14 @@ def test_csv_has_every_number_with_names_for_machines() -> None:
     assert found["by_code", "a_new_code"] == ("2", "1")
     assert found["times", "time_to_converted_median_s"] == ("18001", "9000.5")
     assert found["times", "time_to_linked_p90_s"] == ("", "")
-    assert {(row["insurer"], row["period"], row["preliminary"]) for row in rows} == {
-        ("fjord-forsikring", "2026-W43", "false")
-    }
+    about = ("insurer", "period", "preliminary", "short")
+    assert {tuple(row[name] for name in about) for row in rows} == {("fjord-forsikring", "2026-W43", "false", "false")}
+
+
+def test_csv_says_of_every_number_that_it_is_preliminary_and_of_a_short_period() -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_of(FIRST, tables(FIRST)).decode())))
+    assert list(rows[0])[2:4] == ["preliminary", "short"]
+    assert {(row["preliminary"], row["short"]) for row in rows} == {("true", "true")}
 
 
 @pytest.mark.parametrize("language", Language)
