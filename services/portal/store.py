@@ -164,7 +164,7 @@ async def forget_claims(database_url: str) -> None:
     try:
         async with transaction(engine) as connection:
             await connection.execute(
-                text("truncate claims, history, listing, waiting, open_tasks, media, media_claims")
+                text("truncate claims, history, listing, office_listing, waiting, open_tasks, media, media_claims")
             )
     finally:
         await engine.dispose()

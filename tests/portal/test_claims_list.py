@@ -89,6 +89,18 @@ def test_every_filter_shows_just_what_it_names(world: World, browse: Browse) -> 
         assert set(numbers(page)) == expected, query
 
 
+def test_a_claim_is_found_by_each_office_that_has_a_task_of_it(world: World, browse: Browse) -> None:
+    claim = world.create().body
+    task = {"claim_id": claim["claim_id"], "kind": "first_aid", "office": world.second_office}
+    (assigned,) = world.insurer.ask(NewRequest("assign-task", task))
+    assert assigned.accepted, assigned.body
+    for user in (world.handler, world.plumber):
+        page = browse(user, f"/saker?kontor={world.second_office}")
+        assert numbers(page) == [claim["claim_number"]]
+        page.goto(f"/saker?kontor={world.office}&tekst=strandgata")
+        assert numbers(page) == [claim["claim_number"]]
+
+
 def test_pages_follow_on_each_other_without_gaps_in_both_orders(world: World, browse: Browse) -> None:
     world.partner.ask(*(world.creation() for _ in range(PAGE + 7)))
     page = browse(world.plumber, "/saker", java_script_enabled=False)
