@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, State, TaskView
 from services.portal.viewer import Viewer
+from services.portal.corrections import corrections
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract import ids
 from shared.contract.events import ClaimEvent, ClaimLinked, ContentImported, LinkFailed, LinkStarted
@@ -48,6 +49,7 @@ async def page(request: Request) -> Response:
         waits_for=waits_for,
         reportable=lambda task: reportable(viewer, claim, task),
     )
+        corrections=corrections,
 
 
 async def claim_of(request: Request) -> ClaimView:
