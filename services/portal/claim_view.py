@@ -75,6 +75,8 @@ class LinkView(Message):
     target_claim_id: UUID
     failed: LocalizedText | None = None
     """The reason."""
+    linked_at: Moment | None = None
+    """When it was done."""
     being_taken_back: bool = False
 
 
@@ -191,7 +193,8 @@ def _link_changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
         reason = event.message or LocalizedText(nb=event.reason, en=event.reason)
         return {"link": LinkView(target_claim_id=event.target_claim_id, failed=reason)}
     if isinstance(event, ClaimLinked):
-        return {"state": State.CANCELLED, "link": LinkView(target_claim_id=event.target_claim_id)}
+        done = LinkView(target_claim_id=event.target_claim_id, linked_at=event.at)
+        return {"state": State.CANCELLED, "link": done}
     if isinstance(event, ContentImported):
         return {"tasks": _with_imported(view.tasks, event)}
     if isinstance(event, UnlinkStarted):

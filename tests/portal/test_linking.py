@@ -125,6 +125,37 @@ def test_a_link_is_taken_back_and_the_claim_is_temporary_again(world: World, bro
     expect(page.get_by_text("Ingen oppgaver.")).to_be_visible()
 
 
+def test_a_link_is_offered_to_be_taken_back_only_for_as_many_days_as_the_insurer_has_set(
+    world: World, browse: Browse
+) -> None:
+    world.set_portal(unlink_days=0)
+    target, claim = register(world, "F-2026-3"), world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
+    page.get_by_role("button", name="Tilknytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_have_count(0)
+    answer = page.goto(f"/saker/{claim}/opphev")
+    assert answer is not None
+    assert answer.status == 404
+    world.set_portal(unlink_days=1)
+    page.goto(f"/saker/{claim}")
+    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_be_visible()
+
+
+def test_a_budget_can_be_approved_on_a_linked_claim_too(world: World, browse: Browse) -> None:
+    world.set_portal(inspection_needs_budget=True)
+    target = register(world, "F-2026-4")
+    claim = world.create(tasks=[{"kind": "inspection"}]).body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
+    page.get_by_role("button", name="Tilknytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_be_visible()
+    page.get_by_role("link", name="Godkjenn budsjett").click()
+    page.get_by_role("dialog").get_by_label("Beløp").fill("8000")
+    page.get_by_role("dialog").get_by_role("button", name="Godkjenn").click()
+    expect(page.get_by_text("Budsjett 8000 NOK")).to_be_visible()
+
+
 def test_a_link_that_fails_leaves_the_claim_temporary_and_says_why(world: World, browse: Browse) -> None:
     target = register(world, "F-2026-3")
     claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
