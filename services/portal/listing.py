@@ -105,6 +105,11 @@ class Count:
     exact: bool
 
 
+def counted(found: int) -> Count:
+    """Tell what was counted to one more than is told."""
+    return Count(min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
+
+
 @dataclass(frozen=True)
 class Page:
     """A part of the list; `after` is where the next one begins, if there is one."""
@@ -182,9 +187,9 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
 
 async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
     keys = await connection.execute(_walk(wanted, PAGE + 1))
-    counted = _walk(replace(wanted, after=None), MOST_COUNTED + 1).subquery()
-    count = await connection.scalar(select(func.count()).select_from(counted)) or 0
-    return [(day, id) for day, id in keys], Count(min(count, MOST_COUNTED), exact=count <= MOST_COUNTED)
+    all_of_them = _walk(replace(wanted, after=None), MOST_COUNTED + 1).subquery()
+    count = await connection.scalar(select(func.count()).select_from(all_of_them)) or 0
+    return [(day, id) for day, id in keys], counted(count)
 
 
 async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
@@ -201,8 +206,7 @@ async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list
     if len(found) <= _FEW:
         after, newest_first = wanted.after, wanted.chosen.newest_first
         left = [k for k in found if after is None or (k < after if newest_first else k > after)]
-        count = Count(min(len(found), MOST_COUNTED), exact=len(found) <= MOST_COUNTED)
-        return sorted(left, reverse=newest_first)[: PAGE + 1], count
+        return sorted(left, reverse=newest_first)[: PAGE + 1], counted(len(found))
     conditions = [*wanted.left(), _has(wanted.query())]
     along = select(*wanted.key()).where(*conditions).order_by(*wanted.order(*wanted.key())).limit(PAGE + 1)
     return [(day, id) for day, id in await connection.execute(along)], Count(MOST_COUNTED, exact=False)
