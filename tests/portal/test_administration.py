@@ -120,7 +120,7 @@ def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:
 
 
 def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, browse: Browse) -> None:
-    week = _publish_report(world)
+    week = publish_report(world)
     page = browse(world.handler, "/admin")
     page.get_by_role("link", name="Rapporter").click()
     link = page.get_by_role("link", name="Uke 47, 2026")
@@ -139,7 +139,7 @@ def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, brows
             assert other.request.get(path).status == 404
 
 
-def _publish_report(world: World) -> str:
+def publish_report(world: World) -> str:
     """Publish a report as the service reporting does; waiting for a week to end would take a while."""
     begins = datetime(2026, 11, 15, 23, tzinfo=UTC)
     report = PeriodReport(

@@ -118,6 +118,7 @@ def test_a_refusal_comes_back_with_the_reason_and_what_was_typed(world: World, b
     world.permit(world.office, "never")
     page.get_by_role("button", name="Opprett").click()
     expect(page.get_by_text("Kontoret har ikke tillatelse til å opprette midlertidige saker")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("tillatelse: aldri.")
     expect(page.get_by_label("Gateadresse")).to_have_value("Strandgata 1")
 
 

@@ -42,7 +42,7 @@ def test_files_are_uploaded_several_at_once_and_seen_as_thumbnails(world: World,
         FilePayload(name="stue.jpg", mimeType="image/jpeg", buffer=picture("red", "JPEG")),
         FilePayload(name="rapport.pdf", mimeType="application/pdf", buffer=b"%PDF-1.4\n%test\n"),
     )
-    thumbnail = insurer.get_by_role("img", name="kjeller.png")
+    thumbnail = insurer.get_by_role("link", name="kjeller.png").locator("img")
     expect(thumbnail).to_be_visible()
     thumbnail.scroll_into_view_if_needed()
     loaded = "image => image.decode().then(() => image.naturalWidth)"
@@ -90,7 +90,7 @@ def test_a_linked_claim_is_cancelled_and_its_content_is_in_the_other_with_histor
     history = page.get_by_role("region", name="Historikk")
     expect(history).to_contain_text("Innhold importert fra avbrutt sak")
     expect(page.get_by_text("Her er bildene.")).to_be_visible()
-    image = page.get_by_role("img", name="kjeller.png")
+    image = page.get_by_role("link", name="kjeller.png").locator("img")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
     history.get_by_role("link", name=number).click()
     page.wait_for_url(f"**/saker/{claim}")
