@@ -11,6 +11,13 @@ from shared.contract.outcomes import Decision, DecisionRule
 from shared.directory import Directory, OfficePermission
 from shared.office_hours import local_moment
 
+_IN_NORWEGIAN = {
+    CreationPermission.NEVER: "aldri",
+    CreationPermission.OUTSIDE_OFFICE_HOURS: "utenfor normal arbeidstid",
+    CreationPermission.ALWAYS: "alltid",
+}
+"""The words that the insurer chooses from (domain rule 1)."""
+
 
 class NotPermitted(Exception):
     """The office may not create a claim then (`never_permitted`, `inside_office_hours`), and which rule says so."""
@@ -43,7 +50,8 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
         office_hours=moment.hours,
         holiday=moment.holiday,
         explanation=LocalizedText(
-            nb=f"{said.nb[0].upper()}{said.nb[1:]}, tillatelse {permission}", en=f"{said.en}, permission {permission}"
+            nb=f"{said.nb[0].upper()}{said.nb[1:]}, tillatelse: {_IN_NORWEGIAN[permission]}",
+            en=f"{said.en}, permission {permission}",
         ),
     )
     if permission is CreationPermission.NEVER:

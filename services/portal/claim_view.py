@@ -75,6 +75,8 @@ class LinkView(Message):
     target_claim_id: UUID
     failed: LocalizedText | None = None
     """The reason."""
+    linked_at: Moment | None = None
+    """When it was done."""
     being_taken_back: bool = False
 
 
@@ -110,9 +112,17 @@ class ClaimView(Message):
 
     def office_of(self, company: str) -> str | None:
         """Tell which office a company's list shows: its own on the claim, and for the insurer the creating one."""
-        offices = [(self.company, self.office), (self.assigned_company, self.assigned_office)]
-        offices += [(task.company, task.office) for task in self.tasks]
-        return next((office for owner, office in offices if owner == company and office), self.office)
+        return next((office for owner, office in self._offices() if owner == company), self.office)
+
+    def offices_for(self, company: str) -> set[str]:
+        """Tell the offices by which a company's list finds the claim: its own on it, and for the insurer all."""
+        return {office for owner, office in self._offices() if company in (owner, self.insurer)}
+
+    def _offices(self) -> list[tuple[str | None, str]]:
+        """The offices that created it, are assigned to it or have a task of it, with their companies."""
+        found = [(self.company, self.office), (self.assigned_company, self.assigned_office)]
+        found += [(task.company, task.office) for task in self.tasks]
+        return [(owner, office) for owner, office in found if office]
 
 
 def apply(view: ClaimView | None, event: ClaimEvent) -> ClaimView:
@@ -183,7 +193,8 @@ def _link_changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
         reason = event.message or LocalizedText(nb=event.reason, en=event.reason)
         return {"link": LinkView(target_claim_id=event.target_claim_id, failed=reason)}
     if isinstance(event, ClaimLinked):
-        return {"state": State.CANCELLED, "link": LinkView(target_claim_id=event.target_claim_id)}
+        done = LinkView(target_claim_id=event.target_claim_id, linked_at=event.at)
+        return {"state": State.CANCELLED, "link": done}
     if isinstance(event, ContentImported):
         return {"tasks": _with_imported(view.tasks, event)}
     if isinstance(event, UnlinkStarted):

@@ -1,7 +1,8 @@
 """The claims list: what it can be filtered and sorted by, and finding one page of it in a time that no size changes.
 
-Every filter is an exact part of an index: one walk for each combination of the states, causes and offices that are
-wanted, in the order of the chosen day, merged. A page is found by its first row, and counting stops at `MOST_COUNTED`.
+Every filter is an exact part of an index: one walk for each combination of the states and causes that are wanted, in
+the order of the chosen day, merged; for an office in a table of its own, since a claim can be at several. A page is
+found by its first row, and counting stops at `MOST_COUNTED`.
 A text is looked for at the list's beginning, where common words are met soon, and then in an inverted index.
 """
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
+    Table,
     Text,
     Uuid,
     and_,
@@ -36,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import State
 from services.portal.read_model import facets, lexemes, words
-from services.portal.tables import listing
+from services.portal.tables import listing, office_listing
 from shared.contract.fields import Cause
 
 PAGE = 50
@@ -103,6 +105,11 @@ class Count:
     exact: bool
 
 
+def counted(found: int) -> Count:
+    """Tell what was counted to one more than is told."""
+    return Count(min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
+
+
 @dataclass(frozen=True)
 class Page:
     """A part of the list; `after` is where the next one begins, if there is one."""
@@ -122,18 +129,16 @@ class _Wanted:
     after: tuple[Any, UUID] | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def day(self) -> Column[Any]:
-        return listing.c.registered_at if self.chosen.day is Day.REGISTERED else listing.c.incident_date
+    def day(self, table: Table = listing) -> Column[Any]:
+        return table.c.registered_at if self.chosen.day is Day.REGISTERED else table.c.incident_date
 
-    @property
-    def key(self) -> tuple[Column[Any], Column[Any]]:
-        return self.day, listing.c.claim_id
+    def key(self, table: Table = listing) -> tuple[Column[Any], Column[Any]]:
+        return self.day(table), table.c.claim_id
 
     def query(self) -> ColumnElement[Any]:
         """Write the text and the facets as PostgreSQL looks for them: longer words as a beginning."""
         chosen = self.chosen
-        exact = facets(state=chosen.state, cause=chosen.cause, office=chosen.office)
+        exact = facets(chosen.state, chosen.cause, chosen.office)
         beginnings = [word for word in chosen.words if len(word) >= _SHORTEST_BEGINNING]
         whole = [word for word in [*chosen.words, *exact] if word not in beginnings]
         terms = [f"'{lexeme}':*" for lexeme in lexemes(self.company, beginnings)]
@@ -143,21 +148,22 @@ class _Wanted:
     def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [column.desc() if self.chosen.newest_first else column.asc() for column in columns]
 
-    def bounds(self) -> list[ColumnElement[bool]]:
+    def bounds(self, table: Table = listing) -> list[ColumnElement[bool]]:
         """The company's own rows, between the days."""
-        conditions: list[ColumnElement[bool]] = [listing.c.company == self.company]
+        conditions: list[ColumnElement[bool]] = [table.c.company == self.company]
         if self.chosen.first is not None:
-            conditions.append(self.day >= self._beginning_of(self.chosen.first))
+            conditions.append(self.day(table) >= self._beginning_of(self.chosen.first))
         if self.chosen.last is not None:
-            conditions.append(self.day < self._beginning_of(self.chosen.last + timedelta(days=1)))
+            conditions.append(self.day(table) < self._beginning_of(self.chosen.last + timedelta(days=1)))
         return conditions
 
-    def beyond(self) -> list[ColumnElement[bool]]:
-        """What comes after the page before."""
+    def left(self, table: Table = listing) -> list[ColumnElement[bool]]:
+        """What of it comes after the page before."""
         if self.after is None:
-            return []
-        place = tuple_(*(bindparam(None, value, type_=c.type) for value, c in zip(self.after, self.key, strict=True)))
-        return [tuple_(*self.key) < place if self.chosen.newest_first else tuple_(*self.key) > place]
+            return self.bounds(table)
+        key = self.key(table)
+        place = tuple_(*(bindparam(None, value, type_=c.type) for value, c in zip(self.after, key, strict=True)))
+        return [*self.bounds(table), tuple_(*key) < place if self.chosen.newest_first else tuple_(*key) > place]
 
     def _beginning_of(self, day: date) -> date:
         return day if self.chosen.day is Day.INCIDENT else datetime.combine(day, time(), self.zone)
@@ -180,10 +186,10 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
 
 
 async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
-    keys = await connection.execute(_walk(wanted, [*wanted.bounds(), *wanted.beyond()], PAGE + 1))
-    counted = _walk(replace(wanted, after=None), wanted.bounds(), MOST_COUNTED + 1).subquery()
-    count = await connection.scalar(select(func.count()).select_from(counted)) or 0
-    return [(day, id) for day, id in keys], Count(min(count, MOST_COUNTED), exact=count <= MOST_COUNTED)
+    keys = await connection.execute(_walk(wanted, PAGE + 1))
+    all_of_them = _walk(replace(wanted, after=None), MOST_COUNTED + 1).subquery()
+    count = await connection.scalar(select(func.count()).select_from(all_of_them)) or 0
+    return [(day, id) for day, id in keys], counted(count)
 
 
 async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
@@ -195,20 +201,19 @@ async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list
     keys = await _at_the_beginning(connection, wanted)
     if len(keys) > PAGE:
         return keys, Count(PAGE, exact=False)
-    few = select(*wanted.key).where(*wanted.bounds(), listing.c.words.bool_op("@@")(wanted.query())).limit(_FEW + 1)
+    few = select(*wanted.key()).where(*wanted.bounds(), listing.c.words.bool_op("@@")(wanted.query())).limit(_FEW + 1)
     found = [(day, id) for day, id in await connection.execute(few)]
     if len(found) <= _FEW:
         after, newest_first = wanted.after, wanted.chosen.newest_first
         left = [k for k in found if after is None or (k < after if newest_first else k > after)]
-        count = Count(min(len(found), MOST_COUNTED), exact=len(found) <= MOST_COUNTED)
-        return sorted(left, reverse=newest_first)[: PAGE + 1], count
-    conditions = [*wanted.bounds(), *wanted.beyond(), _has(wanted.query())]
-    along = select(*wanted.key).where(*conditions).order_by(*wanted.order(*wanted.key)).limit(PAGE + 1)
+        return sorted(left, reverse=newest_first)[: PAGE + 1], counted(len(found))
+    conditions = [*wanted.left(), _has(wanted.query())]
+    along = select(*wanted.key()).where(*conditions).order_by(*wanted.order(*wanted.key())).limit(PAGE + 1)
     return [(day, id) for day, id in await connection.execute(along)], Count(MOST_COUNTED, exact=False)
 
 
 async def _at_the_beginning(connection: AsyncConnection, wanted: _Wanted) -> list[Any]:
-    beginning = _walk(wanted, [*wanted.bounds(), *wanted.beyond()], _BEGINNING).cte("beginning")
+    beginning = _walk(wanted, _BEGINNING).cte("beginning")
     same = and_(listing.c.company == wanted.company, listing.c.claim_id == beginning.c.claim_id)
     met = select(*beginning.c).join(listing, same).where(_has(wanted.query()))
     ordered = met.order_by(*wanted.order(*beginning.c)).limit(PAGE + 1)
@@ -220,18 +225,20 @@ def _has(query: ColumnElement[Any]) -> ColumnElement[bool]:
     return func.ts_match_vq(listing.c.words, query)
 
 
-def _walk(wanted: _Wanted, conditions: Sequence[ColumnElement[bool]], most: int) -> Select[Any]:
+def _walk(wanted: _Wanted, most: int) -> Select[Any]:
     """Walk the list in its order: in one index, or one walk for each combination that is wanted, merged."""
     chosen = wanted.chosen
-    walk = select(*wanted.key).where(*conditions)
+    table = listing if chosen.office is None else office_listing
+    walk = select(*wanted.key(table)).where(*wanted.left(table))
+    order = wanted.order(*wanted.key(table))
     if chosen.state is None and chosen.cause is None and chosen.office is None:
-        return walk.order_by(*wanted.order(*wanted.key)).limit(most)
+        return walk.order_by(*order).limit(most)
     states = _each("state", [chosen.state] if chosen.state else list(State))
     causes = _each("cause", [chosen.cause] if chosen.cause else list(Cause))
-    same = [listing.c.state == states.c.state, listing.c.cause == causes.c.cause]
+    same = [table.c.state == states.c.state, table.c.cause == causes.c.cause]
     if chosen.office is not None:
-        same.append(listing.c.office == chosen.office)
-    each = walk.where(and_(*same)).order_by(*wanted.order(*wanted.key)).limit(most).lateral("each")
+        same.append(table.c.office == chosen.office)
+    each = walk.where(*same).order_by(*order).limit(most).lateral("each")
     merged = select(*each.c).select_from(states.join(causes, true()).join(each, true()))
     return merged.order_by(*wanted.order(*each.c)).limit(most)
 

@@ -16,7 +16,17 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import ClaimView, State, apply
-from services.portal.tables import answers, claims, history, listing, open_tasks, reports, suggestions, waiting
+from services.portal.tables import (
+    answers,
+    claims,
+    history,
+    listing,
+    office_listing,
+    open_tasks,
+    reports,
+    suggestions,
+    waiting,
+)
 from shared.contract.envelope import Undecodable, details_of, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.outcomes import OUTCOMES, Outcome
@@ -161,6 +171,7 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
         await connection.execute(
             delete(listing).where((listing.c.claim_id == claim_id) & (listing.c.company == company))
         )
+    await _save_offices(connection, changes)
     with_tasks = [view for view in changed if view.tasks]
     if with_tasks:
         ids = bindparam("ids", [view.id for view in with_tasks], type_=ARRAY(Uuid))
@@ -169,6 +180,20 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
         if rows:
             await connection.execute(insert(open_tasks), rows)
     await _count(connection, changes.waiting())
+
+
+async def _save_offices(connection: AsyncConnection, changes: Changes) -> None:
+    """Keep by which offices claims are found; most events leave that as it is."""
+    found = {view.id: list(_office_rows(view)) for view in changes.changed}
+    before = {id: list(_office_rows(view)) for id, view in changes.before.items()}
+    other = {id: rows for id, rows in found.items() if rows != before.get(id, [])}
+    if not other:
+        return
+    ids = bindparam("ids", list(other), type_=ARRAY(Uuid))
+    await connection.execute(delete(office_listing).where(office_listing.c.claim_id == func.any(ids)))
+    rows = [row for rows in other.values() for row in rows]
+    if rows:
+        await connection.execute(insert(office_listing), rows)
 
 
 async def _count(connection: AsyncConnection, more: dict[str, int]) -> None:
@@ -286,22 +311,35 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
         view.partner_reference or "",
     )
     for company in sorted(view.audience):
-        office = view.office_of(company) or ""
         yield {
             "company": company,
             "claim_id": view.id,
             "insurer": view.insurer,
             "state": view.state,
             "cause": view.incident.cause,
-            "office": office,
+            "office": view.office_of(company) or "",
             "registered_at": view.registered_at,
             "incident_date": view.incident.date,
             "claim_number": view.claim_number,
             "policyholder": view.policyholder.name,
             "place": f"{address.street}, {address.postal_code} {address.city}",
             "handler": view.handler,
-            "lexemes": lexemes(company, {*said, *facets(state=view.state, cause=view.incident.cause, office=office)}),
+            "lexemes": lexemes(company, {*said, *facets(view.state, view.incident.cause, *view.offices_for(company))}),
         }
+
+
+def _office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    for company in sorted(view.audience):
+        for office in sorted(view.offices_for(company)):
+            yield {
+                "claim_id": view.id,
+                "company": company,
+                "office": office,
+                "state": view.state,
+                "cause": view.incident.cause,
+                "registered_at": view.registered_at,
+                "incident_date": view.incident.date,
+            }
 
 
 def words(*texts: str) -> set[str]:
@@ -309,9 +347,10 @@ def words(*texts: str) -> set[str]:
     return {word for text in texts for word in re.findall(r"\w+", text.casefold())}
 
 
-def facets(**values: str | None) -> list[str]:
+def facets(state: str | None, cause: str | None, *offices: str | None) -> list[str]:
     """Tell the words that stand for what a list is filtered by; no word of a text has an equals sign."""
-    return [f"{name}={value}" for name, value in values.items() if value]
+    values = [("state", state), ("cause", cause), *(("office", office) for office in offices)]
+    return [f"{name}={value}" for name, value in values if value]
 
 
 def lexemes(company: str, found: Iterable[str]) -> list[str]:

@@ -45,7 +45,7 @@ class OpenTasks:
     """The oldest tasks that wait, and how many there are."""
 
     first: Sequence[OpenTask]
-    count: int
+    count: lists.Count
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Store:
         some = select(open_tasks.c.task_id).where(*conditions).limit(lists.MOST_COUNTED + 1).subquery()
         async with self.transaction() as connection:
             rows = [OpenTask(**{**row._mapping, "kind": TaskKind(row.kind)}) for row in await connection.execute(query)]
-            return OpenTasks(rows, await connection.scalar(select(func.count()).select_from(some)) or 0)
+            return OpenTasks(rows, lists.counted(await connection.scalar(select(func.count()).select_from(some)) or 0))
 
     async def suggestions(self, insurer: str, claim_id: UUID) -> Sequence[Suggestion]:
         """Tell what a temporary claim may belong to, best first; for the insurer alone."""
@@ -164,7 +164,7 @@ async def forget_claims(database_url: str) -> None:
     try:
         async with transaction(engine) as connection:
             await connection.execute(
-                text("truncate claims, history, listing, waiting, open_tasks, media, media_claims")
+                text("truncate claims, history, listing, office_listing, waiting, open_tasks, media, media_claims")
             )
     finally:
         await engine.dispose()

@@ -42,7 +42,23 @@ listing = Table(
     Column("handler", Text),
     Column("words", TSVECTOR, nullable=False),
 )
-"""A row for each claim and each company that may see it (domain rule 10): every query names the viewer's company."""
+"""A row for each claim and each company that may see it (domain rule 10): every query names the viewer's company.
+
+`office` is the one that the list shows.
+"""
+
+office_listing = Table(
+    "office_listing",
+    metadata,
+    Column("claim_id", Uuid, primary_key=True),
+    Column("company", Text, primary_key=True),
+    Column("office", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+    Column("incident_date", Date, nullable=False),
+)
+"""A row for each office by which a company's list finds a claim; `listing` has what is shown."""
 
 waiting = Table(
     "waiting",

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from operations.connection import Connection
-from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, REPORTS, REQUEST_OUTCOMES
 from tests.portal.chromium import find
 from tests.world import World, Worlds, wait_until
 
@@ -38,11 +38,24 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def world(connection: Connection, worlds: Worlds) -> Iterator[World]:
-    """New companies, made in another thread: Playwright has an event loop running in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        world = thread.submit(worlds.next, connection).result()
+    """New companies."""
+    world = in_a_thread(worlds.next, connection)
     yield world
     world.close()
+
+
+@pytest.fixture
+def other_world(connection: Connection, worlds: Worlds) -> Iterator[World]:
+    """Other companies."""
+    world = in_a_thread(worlds.next, connection)
+    yield world
+    world.close()
+
+
+def in_a_thread(make: Callable[[Connection], World], connection: Connection) -> World:
+    """Make companies in another thread: Playwright has an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make, connection).result()
 
 
 @pytest.fixture
@@ -73,7 +86,7 @@ def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
 
 def has_read_all(admin: AdminClient) -> bool:
     """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
-    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES)
+    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS)
     latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
     ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
     (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()

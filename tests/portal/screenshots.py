@@ -15,18 +15,33 @@ import operations.demo
 from operations.apply import apply_directory
 from operations.bus import Company, NewRequest
 from operations.connection import Connection
-from operations.directory_file import read_directory_file
-from operations.stack import running
+from operations.directory_file import DirectoryFile, read_directory_file
+from operations.stack import Stack, running
 from shared.contract.envelope import outgoing
 from shared.contract.fields import Cause
 from shared.contract.reports import Created, Durations, Figures, PeriodReport, RefusedRequests, ReportReady, Tasks
 from shared.contract.topics import REPORTS
 from tests.portal import chromium
+from tests.portal.test_creating import fill
+from tests.portal.test_for_everyone import AT_REST
 from tests.portal.test_linking import picture
 
 INSURER, PARTNER = "fjord-forsikring", "vest-skadeservice"
 HANDLER, PLUMBER = "kari-holm", "ola-vik"
 _LOADED = "Promise.all(Array.from(document.images, i => { i.loading = 'eager'; return i.decode(); }))"
+ANOTHER_INSURER = DirectoryFile.model_validate(
+    {
+        "companies": [
+            {
+                "id": "nordlys-forsikring",
+                "name": "Nordlys Forsikring",
+                "kind": "insurer",
+                "permissions": [{"office": "vest-bergen", "creation": "always"}],
+            }
+        ]
+    }
+)
+"""So that the partner chooses between two."""
 PEOPLE = [
     ("Anne Berg", "+4791234567", "Strandgaten 12", "5013", "Bergen", "water"),
     ("Jonas Haugland", "+4741234567", "Nygårdsgaten 4B", "5015", "Bergen", "storm"),
@@ -46,7 +61,8 @@ def main(folder: Path) -> None:
     try:
         with running(data) as stack:
             demo = Path(operations.demo.__file__).with_name("directory.yaml")
-            apply_directory(stack.connection, read_directory_file(demo), None)
+            companies = [*read_directory_file(demo).companies, *ANOTHER_INSURER.companies]
+            apply_directory(stack.connection, DirectoryFile(companies=companies), None)
             claims = _fill(stack.connection)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
@@ -60,19 +76,23 @@ def main(folder: Path) -> None:
                 }
                 pages["phone"].set_viewport_size({"width": 390, "height": 844})
                 _take(folder, pages, claims)
+                _take_in_outages(folder, stack, pages, claims["temporary"])
                 browser.close()
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
 
 def _take(folder: Path, pages: dict[str, Page], claims: dict[str, str]) -> None:
-    def take(name: str, user: str, path: str, before: Any = None) -> None:
+    def take(name: str, user: str, path: str, dialog: str | None = None) -> None:
+        """Take a page, or the dialog that a link of it opens, which is before the part of the page that is seen."""
         page = pages[user]
         page.goto(path)
-        if before is not None:
-            before(page)
+        if dialog is not None:
+            page.locator(dialog).click()
+            expect(page.get_by_role("dialog")).to_be_visible()
         page.evaluate(_LOADED)
-        page.screenshot(path=folder / f"{name}.png", full_page=True)
+        page.evaluate(AT_REST)
+        page.screenshot(path=folder / f"{name}.png", full_page=dialog is None)
 
     pages[HANDLER].goto("/logg-inn")
     pages[HANDLER].screenshot(path=folder / "logg-inn.png", full_page=True)
@@ -90,23 +110,47 @@ def _take(folder: Path, pages: dict[str, Page], claims: dict[str, str]) -> None:
     take("sak-midlertidig", HANDLER, f"/saker/{temporary}")
     take("sak-normal", HANDLER, f"/saker/{target}")
     take("sak-avbrutt", HANDLER, f"/saker/{linked}")
-    take("normal", HANDLER, f"/saker/{temporary}", lambda page: page.get_by_role("link", name="Normal").click())
+    take("normal", HANDLER, f"/saker/{temporary}", dialog="#normal")
     take("tilknytning", HANDLER, f"/saker/{temporary}/tilknytning")
     take("tilknytning-bekreft", HANDLER, f"/saker/{temporary}/tilknytning/{target}")
     take("rett-opplysninger", HANDLER, f"/saker/{temporary}/rett")
-    take("avbryt", HANDLER, f"/saker/{temporary}/avbryt")
-    take("tildel-oppgave", HANDLER, f"/saker/{temporary}/oppgaver/ny")
-    take("ny-midlertidig-sak", PLUMBER, "/saker/ny")
+    take("avbryt", HANDLER, f"/saker/{temporary}", dialog="#avbryt")
+    take("tildel-oppgave", HANDLER, f"/saker/{temporary}", dialog="#tildel")
+    take("godkjenn-budsjett", HANDLER, f"/saker/{temporary}", dialog='[id^="budsjett-"]')
+    take("opphev", HANDLER, f"/saker/{linked}", dialog="#opphev")
+    take("velg-forsikringsselskap", PLUMBER, "/saker/ny")
+    take("ny-midlertidig-sak", PLUMBER, f"/saker/ny?forsikringsselskap={INSURER}")
     take("rapporter", PLUMBER, f"/saker/{temporary}/oppgaver/{task}/rapport")
     take("admin-kontorer", HANDLER, "/admin/kontorer")
-    take("admin-kontor", HANDLER, "/admin/kontorer/vest-bergen")
+    take("admin-kontor", HANDLER, "/admin/kontorer", dialog="#kontor-vest-bergen")
     take("admin-selskap", HANDLER, "/admin/selskap")
     take("admin-rapporter", HANDLER, "/admin/rapporter")
     take("admin-rapport", HANDLER, "/admin/rapporter/2026-W47")
     take("fant-ikke", PLUMBER, "/admin/rapporter")
     take("telefon-saksliste", "phone", "/saker")
     take("telefon-sak", "phone", f"/saker/{temporary}")
-    take("telefon-ny-midlertidig-sak", "phone", "/saker/ny")
+    take("telefon-ny-midlertidig-sak", "phone", f"/saker/ny?forsikringsselskap={INSURER}")
+
+
+def _take_in_outages(folder: Path, stack: Stack, pages: dict[str, Page], claim: str) -> None:
+    page = pages[PLUMBER]
+    page.goto(f"/saker/ny?forsikringsselskap={INSURER}")
+    fill(page)
+    (claims,) = stack.of("claims")
+    claims.stop()
+    page.get_by_role("button", name="Opprett").click()
+    expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=30_000)
+    page.screenshot(path=folder / "pa-vei.png", full_page=True)
+    page = pages[HANDLER]
+    page.goto(f"/saker/{claim}/avbryt")
+    page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
+    stack.kafka.stop()
+    page.get_by_role("button", name="Avbryt saken").click()
+    expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
+    page.screenshot(path=folder / "ikke-sendt.png", full_page=True)
+    page.goto("/saker")
+    expect(page.get_by_text("Meldingsbussen svarer ikke.")).to_be_visible(timeout=30_000)
+    page.screenshot(path=folder / "bussen-svarer-ikke.png", full_page=True)
 
 
 def _fill(connection: Connection) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import Page, expect
 
 from operations.bus import NewRequest
-from services.portal.listing import PAGE
+from services.portal.listing import MOST_COUNTED, PAGE
 from tests.portal.conftest import Browse
 from tests.world import World
 
@@ -58,6 +58,32 @@ def test_the_filter_for_temporary_claims_is_under_advanced_settings(world: World
     assert page.url.endswith("?midlertidig=1&dato=registrert&rekkefolge=nyeste")
 
 
+def test_temporary_is_a_status_and_the_form_says_what_is_in_force(world: World, browse: Browse) -> None:
+    register(world, "F-1")
+    temporary = world.create().body["claim_number"]
+    page = browse(world.handler, "/saker?status=normal")
+    page.get_by_text("Avanserte innstillinger").click()
+    page.get_by_label("Midlertidig sak").check()
+    page.get_by_role("button", name="Vis").click()
+    page.wait_for_url("**/saker?midlertidig=1&**")
+    assert numbers(page) == [temporary]
+    assert "status" not in page.url
+    assert page.get_by_label("Status").locator("option").all_text_contents() == ["Midlertidig"]
+    page.get_by_label("Midlertidig sak").uncheck()
+    page.get_by_role("button", name="Vis").click()
+    expect(page.get_by_text("2 saker", exact=True)).to_be_visible()
+    expect(page.get_by_label("Status").locator("option:checked")).to_have_text("Alle")
+
+
+def test_of_many_tasks_the_dashboard_says_that_there_are_more(world: World, browse: Browse) -> None:
+    tasks = [{"kind": "first_aid"}] * 20
+    world.partner.ask(*(world.creation(tasks=tasks) for _ in range(MOST_COUNTED // len(tasks))))
+    page = browse(world.plumber)
+    expect(page.get_by_role("heading", name="Oppgaver å rapportere på (1 000)")).to_be_visible()
+    world.create(tasks=[{"kind": "first_aid"}])
+    expect(page.get_by_role("heading", name="Oppgaver å rapportere på (mer enn 1 000)")).to_be_visible()
+
+
 def test_claims_are_found_by_name_number_phone_and_address(world: World, browse: Browse) -> None:
     register(world, "F-100")
     world.create()
@@ -87,6 +113,18 @@ def test_every_filter_shows_just_what_it_names(world: World, browse: Browse) -> 
     ]:
         page.goto(f"/saker?{query}")
         assert set(numbers(page)) == expected, query
+
+
+def test_a_claim_is_found_by_each_office_that_has_a_task_of_it(world: World, browse: Browse) -> None:
+    claim = world.create().body
+    task = {"claim_id": claim["claim_id"], "kind": "first_aid", "office": world.second_office}
+    (assigned,) = world.insurer.ask(NewRequest("assign-task", task))
+    assert assigned.accepted, assigned.body
+    for user in (world.handler, world.plumber):
+        page = browse(user, f"/saker?kontor={world.second_office}")
+        assert numbers(page) == [claim["claim_number"]]
+        page.goto(f"/saker?kontor={world.office}&tekst=strandgata")
+        assert numbers(page) == [claim["claim_number"]]
 
 
 def test_pages_follow_on_each_other_without_gaps_in_both_orders(world: World, browse: Browse) -> None:

@@ -28,6 +28,18 @@ def test_a_user_whose_office_may_always_create_finds_the_button(world: World, br
     expect(browse(world.plumber).get_by_role("link", name=NEW)).to_be_visible()
 
 
+def test_the_button_is_on_every_page_and_goes_from_each_with_the_permission(world: World, browse: Browse) -> None:
+    claim = world.create(tasks=[{"kind": "first_aid"}]).body
+    id, task = claim["claim_id"], claim["task_ids"][0]
+    page = browse(world.plumber)
+    button = page.get_by_role("banner").get_by_role("link", name=NEW)
+    for path in ("/", "/saker", "/finnes-ikke", f"/saker/{id}/oppgaver/{task}/rapport", f"/saker/{id}"):
+        page.goto(path)
+        expect(button).to_be_visible()
+    world.permit(world.office, "never")
+    expect(button).to_have_count(0)
+
+
 @pytest.mark.parametrize("user", ["other_plumber", "handler"])
 def test_a_user_whose_office_may_not_create_does_not_find_it(world: World, browse: Browse, user: str) -> None:
     page = browse(getattr(world, user))
@@ -106,6 +118,7 @@ def test_a_refusal_comes_back_with_the_reason_and_what_was_typed(world: World, b
     world.permit(world.office, "never")
     page.get_by_role("button", name="Opprett").click()
     expect(page.get_by_text("Kontoret har ikke tillatelse til å opprette midlertidige saker")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("tillatelse: aldri.")
     expect(page.get_by_label("Gateadresse")).to_have_value("Strandgata 1")
 
 

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import FilePayload, Page, Response, expect
 
 from operations.bus import NewRequest
+from operations.stack import Stack
 from tests.portal.conftest import Browse
+from tests.portal.test_administration import publish_report
 from tests.portal.test_claims_list import register
+from tests.portal.test_linking import picture, report
 from tests.world import World
 
 AXE = Path(__file__).with_name("axe.js")
 LARGEST_PAGE_BYTES = 150_000
+ANNE = {"name": "Anne Berg", "phone": "+4791234567"}
 SIZES = [(320, 640), (768, 1024), (1280, 900), (3840, 2160)]
 
-_AT_REST = """() => Promise.all(
+AT_REST = """() => Promise.all(
     document.getAnimations()
         .filter(animation => animation.effect.getComputedTiming().iterations !== Infinity)
         .map(animation => animation.finished.catch(() => null))
@@ -27,14 +31,20 @@ _AT_REST = """() => Promise.all(
 
 
 @pytest.fixture
-def addresses(world: World) -> dict[str, list[str]]:
-    """Every page, by who sees it, with something on it."""
+def addresses(world: World, other_world: World) -> dict[str, list[str]]:
+    """Every page, by who sees it, with something on it; other tests look at what is there only for a moment."""
     world.set_portal(inspection_needs_budget=True, enhanced_function=True)
+    other_world.permit(world.office, "always")  # so the partner chooses among insurers
+    period = publish_report(world)
     target = register(world, "F-1")
     claim = world.create(tasks=[{"kind": "first_aid"}, {"kind": "inspection"}]).body
     cancelled = world.create().body["claim_id"]
     world.insurer.ask(NewRequest("cancel-claim", {"claim_id": cancelled, "reason": "Falsk alarm"}))
     id, (first_aid, inspection) = claim["claim_id"], claim["task_ids"]
+    world.insurer.ask(NewRequest("amend-claim", {"claim_id": id, "policyholder": ANNE | {"name": "Anne Bergum"}}))
+    linked = world.create().body["claim_id"]
+    world.insurer.ask(NewRequest("link-claim", {"claim_id": linked, "target_claim_id": target}))
+    world.event(world.insurer, "claim-linked", linked)
     return {
         world.handler: [
             "/",
@@ -44,6 +54,8 @@ def addresses(world: World) -> dict[str, list[str]]:
             f"/saker/{id}",
             f"/saker/{target}",
             f"/saker/{cancelled}",
+            f"/saker/{linked}",
+            f"/saker/{linked}/opphev",
             f"/saker/{id}/normal",
             f"/saker/{id}/rett",
             f"/saker/{id}/avbryt",
@@ -54,9 +66,18 @@ def addresses(world: World) -> dict[str, list[str]]:
             "/admin/kontorer",
             f"/admin/kontorer/{world.office}",
             "/admin/selskap",
+            "/admin/rapporter",
+            f"/admin/rapporter/{period}",
             "/finnes-ikke",
         ],
-        world.plumber: ["/", "/saker", "/saker/ny", f"/saker/{id}", f"/saker/{id}/oppgaver/{first_aid}/rapport"],
+        world.plumber: [
+            "/",
+            "/saker",
+            "/saker/ny",
+            f"/saker/ny?forsikringsselskap={world.insurer_id}",
+            f"/saker/{id}",
+            f"/saker/{id}/oppgaver/{first_aid}/rapport",
+        ],
     }
 
 
@@ -73,16 +94,16 @@ def pages(addresses: dict[str, list[str]], browse: Browse, **options: Any) -> It
 def test_axe_finds_nothing_on_any_page(addresses: dict[str, list[str]], browse: Browse, colours: str) -> None:
     found = {}
     for path, page in pages(addresses, browse, color_scheme=colours, bypass_csp=True):
-        found[path] = _violations(page)
+        found[path] = violations(page)
     page = browse(None, "/logg-inn", bypass_csp=True)
-    found["/logg-inn"] = _violations(page)
+    found["/logg-inn"] = violations(page)
     assert {path: violations for path, violations in found.items() if violations} == {}
 
 
 def test_axe_would_find_something(browse: Browse) -> None:
     page = browse(None, "/logg-inn", bypass_csp=True)
     page.locator("html").evaluate("html => html.removeAttribute('lang')")
-    assert _violations(page) != []
+    assert violations(page) != []
 
 
 def test_a_form_with_errors_and_an_open_dialog_pass_axe_too(world: World, browse: Browse) -> None:
@@ -90,12 +111,36 @@ def test_a_form_with_errors_and_an_open_dialog_pass_axe_too(world: World, browse
     page.locator("form#skjema").evaluate("form => { form.noValidate = true; }")
     page.get_by_role("button", name="Opprett").click()
     expect(page.get_by_role("alert")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
     claim = world.create().body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}", bypass_csp=True)
     page.get_by_role("link", name="Normal").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert _violations(page) == []
+    assert violations(page) == []
+
+
+def test_a_claim_with_files_and_a_link_under_way_and_one_that_failed_pass_axe_too(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    target = register(world, "F-1")
+    claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
+    file = FilePayload(name="kjeller.png", mimeType="image/png", buffer=picture("blue"))
+    report(browse(world.plumber), claim, file)
+    page = browse(world.handler, f"/saker/{claim}", bypass_csp=True)
+    expect(page.get_by_role("link", name="kjeller.png").locator("img")).to_be_visible()
+    assert violations(page) == []
+    (linking,) = stack.of("linking")
+    linking.stop()
+    try:
+        page.goto(f"/saker/{claim}/tilknytning/{target}")
+        page.get_by_role("button", name="Tilknytt").click()
+        expect(page.get_by_role("progressbar", name="Tilknytning pågår")).to_be_visible()
+        assert violations(page) == []
+        world.insurer.ask(NewRequest("cancel-claim", {"claim_id": target, "reason": "Feil"}))
+    finally:
+        linking.start()
+    expect(page.get_by_text("Tilknytningen ble ikke fullført.")).to_be_visible(timeout=30_000)
+    assert violations(page) == []
 
 
 def test_no_page_is_wider_than_its_screen(addresses: dict[str, list[str]], browse: Browse) -> None:
@@ -111,7 +156,7 @@ def test_no_page_is_wider_than_its_screen(addresses: dict[str, list[str]], brows
 def test_everything_can_be_read_without_javascript(addresses: dict[str, list[str]], browse: Browse) -> None:
     for path, page in pages(addresses, browse, java_script_enabled=False):
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        if path.startswith("/saker/") and path.count("/") == 2 and path != "/saker/ny":
+        if path.startswith("/saker/") and path.count("/") == 2 and "?" not in path and path != "/saker/ny":
             expect(page.get_by_role("region", name="Historikk")).to_be_visible()
 
 
@@ -188,9 +233,9 @@ def test_the_pages_are_in_english_for_those_who_choose_it(world: World, browse: 
     expect(page.get_by_role("heading", name="Instrumentbord")).to_be_visible()
 
 
-def _violations(page: Page) -> list[str]:
+def violations(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 AA and good practice."""
-    page.evaluate(_AT_REST)
+    page.evaluate(AT_REST)
     page.add_script_tag(path=AXE)
     result = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [f"{v['id']}: {node['html'][:200]}" for v in result["violations"] for node in v["nodes"]]

@@ -56,8 +56,10 @@ def test_the_creating_company_corrects_while_temporary_and_the_insurer_always(wo
     partner.get_by_label("Navn").fill("Anne Bergum")
     partner.get_by_role("button", name="Lagre").click()
     expect(partner.get_by_text("Rettelsen er lagret.")).to_be_visible()
-    expect(partner.get_by_text("Anne Bergum")).to_be_visible()
-    expect(partner.get_by_role("region", name="Historikk")).to_contain_text("Opplysninger rettet")
+    expect(partner.get_by_text("Anne Bergum", exact=True)).to_be_visible()
+    history = partner.get_by_role("region", name="Historikk")
+    expect(history).to_contain_text("Opplysninger rettet")
+    expect(history).to_contain_text("Navn: fra «Anne Berg» til «Anne Bergum»")
     body = {"claim_id": claim, "claim_number": "N-1", "handler": world.handler}
     world.insurer.ask(NewRequest("convert-to-normal", body))
     expect(partner.get_by_role("heading", level=1)).to_have_text("N-1")
@@ -65,7 +67,9 @@ def test_the_creating_company_corrects_while_temporary_and_the_insurer_always(wo
     insurer = browse(world.adjuster, f"/saker/{claim}/rett")
     insurer.get_by_label("Poststed").fill("Voss")
     insurer.get_by_role("button", name="Lagre").click()
-    expect(insurer.get_by_text("Strandgata 1, 5004 Voss")).to_be_visible()
+    expect(insurer.get_by_text("Strandgata 1, 5004 Voss", exact=True)).to_be_visible()
+    told = "Skadested: fra «Strandgata 1, 5004 Bergen» til «Strandgata 1, 5004 Voss»"
+    expect(insurer.get_by_role("region", name="Historikk")).to_contain_text(told)
 
 
 def test_the_insurer_cancels_with_a_reason_and_the_partner_sees_it(world: World, browse: Browse) -> None:

@@ -42,7 +42,7 @@ def test_files_are_uploaded_several_at_once_and_seen_as_thumbnails(world: World,
         FilePayload(name="stue.jpg", mimeType="image/jpeg", buffer=picture("red", "JPEG")),
         FilePayload(name="rapport.pdf", mimeType="application/pdf", buffer=b"%PDF-1.4\n%test\n"),
     )
-    thumbnail = insurer.get_by_role("img", name="kjeller.png")
+    thumbnail = insurer.get_by_role("link", name="kjeller.png").locator("img")
     expect(thumbnail).to_be_visible()
     thumbnail.scroll_into_view_if_needed()
     loaded = "image => image.decode().then(() => image.naturalWidth)"
@@ -90,7 +90,7 @@ def test_a_linked_claim_is_cancelled_and_its_content_is_in_the_other_with_histor
     history = page.get_by_role("region", name="Historikk")
     expect(history).to_contain_text("Innhold importert fra avbrutt sak")
     expect(page.get_by_text("Her er bildene.")).to_be_visible()
-    image = page.get_by_role("img", name="kjeller.png")
+    image = page.get_by_role("link", name="kjeller.png").locator("img")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
     history.get_by_role("link", name=number).click()
     page.wait_for_url(f"**/saker/{claim}")
@@ -139,6 +139,37 @@ def test_a_link_is_taken_back_and_the_claim_is_temporary_again(world: World, bro
     expect(page.get_by_role("region", name="Historikk")).to_contain_text("Tilknytningen opphevet")
     page.goto(f"/saker/{target}")
     expect(page.get_by_text("Ingen oppgaver.")).to_be_visible()
+
+
+def test_a_link_is_offered_to_be_taken_back_only_for_as_many_days_as_the_insurer_has_set(
+    world: World, browse: Browse
+) -> None:
+    world.set_portal(unlink_days=0)
+    target, claim = register(world, "F-2026-3"), world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
+    page.get_by_role("button", name="Tilknytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_have_count(0)
+    answer = page.goto(f"/saker/{claim}/opphev")
+    assert answer is not None
+    assert answer.status == 404
+    world.set_portal(unlink_days=1)
+    page.goto(f"/saker/{claim}")
+    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_be_visible()
+
+
+def test_a_budget_can_be_approved_on_a_linked_claim_too(world: World, browse: Browse) -> None:
+    world.set_portal(inspection_needs_budget=True)
+    target = register(world, "F-2026-4")
+    claim = world.create(tasks=[{"kind": "inspection"}]).body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
+    page.get_by_role("button", name="Tilknytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_be_visible()
+    page.get_by_role("link", name="Godkjenn budsjett").click()
+    page.get_by_role("dialog").get_by_label("Beløp").fill("8000")
+    page.get_by_role("dialog").get_by_role("button", name="Godkjenn").click()
+    expect(page.get_by_text("Budsjett 8000 NOK")).to_be_visible()
 
 
 def test_a_link_that_fails_leaves_the_claim_temporary_and_says_why(world: World, browse: Browse) -> None:

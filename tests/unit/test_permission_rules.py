@@ -17,6 +17,7 @@ from services.permissions.rules import (
     is_about_directory,
     settle,
 )
+from services.portal.words import CREATION
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import (
@@ -28,6 +29,7 @@ from shared.contract.directory_events import (
     UserRegistered,
 )
 from shared.contract.envelope import read_envelope
+from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
 from shared.creation import NotPermitted, decide_creation, rights_in_force
 from shared.directory import Directory
@@ -252,8 +254,15 @@ def test_the_answer_says_which_rule_decided_with_the_local_time_and_the_setting_
 def test_the_norwegian_explanation_keeps_the_zones_name() -> None:
     _, decision = decided(permitted("outside_office_hours"), FJORD, VEST_BERGEN, TUESDAY_EVENING)
     assert decision.explanation.nb == (
-        "Tirsdag 24. november 2026 17:12 Europe/Oslo, kontortid 08:00–16:00, tillatelse outside_office_hours"
+        "Tirsdag 24. november 2026 17:12 Europe/Oslo, kontortid 08:00–16:00, tillatelse: utenfor normal arbeidstid"
     )
+
+
+@pytest.mark.parametrize("permission", CreationPermission)
+def test_the_norwegian_explanation_says_the_permission_as_the_insurer_chose_it(permission: CreationPermission) -> None:
+    _, decision = decided(permitted(permission), FJORD, VEST_BERGEN, oslo("2026-11-24 12:00"))
+    assert decision.explanation.nb.endswith(f", tillatelse: {CREATION[permission].lower()}")
+    assert decision.explanation.en.endswith(f", permission {permission}")
 
 
 def test_the_norwegian_explanation_keeps_the_holidays_name() -> None:

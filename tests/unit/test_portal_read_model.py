@@ -1,6 +1,6 @@
 """What the portal makes of events: in order, each once, for those who may see them."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +8,7 @@ import pytest
 
 from services.portal.claim_view import ClaimView, State
 from services.portal.listing import Day, Filter
+from services.portal.pages.claim import can_be_unlinked
 from services.portal.read_model import Changes, Happened
 from shared.contract.events import (
     ClaimConverted,
@@ -122,6 +123,18 @@ def test_a_link_comes_and_goes_with_its_tasks() -> None:
     view = after(*events, ClaimUnlinked(**linked | {"version": 5}, tasks=[back])).views[source]
     assert view.state is State.TEMPORARY
     assert view.tasks[0].finished
+
+
+def test_a_link_can_be_taken_back_for_as_many_days_as_the_insurer_has_set() -> None:
+    id = uuid4()
+    linked = about(id, 2) | {"link_id": uuid4(), "target_claim_id": uuid4()}
+    events = [created(id), LinkStarted(**linked), ClaimLinked(**linked | {"version": 3})]
+    view = after(*events).views[id]
+    assert can_be_unlinked(view, 30, AT + timedelta(days=30))
+    assert not can_be_unlinked(view, 30, AT + timedelta(days=30, milliseconds=1))
+    assert not can_be_unlinked(after(*events[:2]).views[id], 30, AT)
+    being_taken_back = after(*events, UnlinkStarted(**linked | {"version": 4})).views[id]
+    assert not can_be_unlinked(being_taken_back, 30, AT)
 
 
 def test_a_link_that_failed_leaves_the_claim_temporary_with_the_reason() -> None:

@@ -1,6 +1,7 @@
 """A claim's page: what is known, its tasks and reports, *Historikk*, and a temporary claim's banner (rule 13)."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, State, TaskView
+from services.portal.corrections import corrections
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract.events import ClaimEvent, ClaimLinked, ContentImported, LinkFailed, LinkStarted
@@ -22,7 +24,8 @@ class May:
     amend: bool
     cancel: bool
     assign: bool
-    unlink: bool
+    approve_budget: bool
+    """Of a task that waits for it; also of a linked claim, whose reports go on (rule 17)."""
 
 
 async def page(request: Request) -> Response:
@@ -36,8 +39,10 @@ async def page(request: Request) -> Response:
         "claim.html",
         claim=claim,
         may=may(viewer, claim),
+        unlinkable=unlinkable(request, claim),
         events=list(reversed(events)),
         others=others,
+        corrections=corrections,
         reportable=lambda task: reportable(viewer, claim, task),
     )
 
@@ -60,8 +65,24 @@ def may(viewer: Viewer, claim: ClaimView) -> May:
         amend=not cancelled and (insurer or (creator and temporary)),
         cancel=insurer and not cancelled and not claim.is_being_linked,
         assign=not cancelled,
-        unlink=insurer and cancelled and claim.link is not None and not claim.link.being_taken_back,
+        approve_budget=insurer and (not cancelled or claim.link is not None),
     )
+
+
+def unlinkable(request: Request, claim: ClaimView) -> bool:
+    """Whether the viewer's company can take the claim's link back now: for as many days as it has set."""
+    viewer, at = viewer_from(request), datetime.now(UTC)
+    if viewer.company.id != claim.insurer:
+        return False
+    return can_be_unlinked(claim, portal_of(request).directory.settings(claim.insurer, at).unlink_days, at)
+
+
+def can_be_unlinked(claim: ClaimView, days: int, at: datetime) -> bool:
+    """Whether a link is done, and not longer ago than so many days. A read model of old does not know when it was."""
+    link = claim.link
+    if claim.state is not State.CANCELLED or link is None or link.being_taken_back:
+        return False
+    return link.linked_at is None or at <= link.linked_at + timedelta(days=days)
 
 
 def reportable(viewer: Viewer, claim: ClaimView, task: TaskView) -> bool:

@@ -23,6 +23,8 @@ async def claims(request: Request) -> Response:
     """Show a page of the list."""
     viewer, portal = viewer_from(request), portal_of(request)
     asked = {name: value for name, value in request.query_params.items() if value}
+    if "midlertidig" in asked:  # it is a status: no other one can be in force too
+        asked.pop("status", None)
     if len(asked) < len(request.query_params):  # what a form leaves empty makes no part of an address to keep
         return RedirectResponse(f"/saker?{urlencode(asked)}".rstrip("?"), 303)
     wanted = read_filter(asked)

@@ -106,7 +106,7 @@ async def budget(request: Request) -> Response:
     """Approve a task's budget (domain rule 11)."""
     claim = await claim_of(request)
     task = _task(request, claim)
-    offered = claim.insurer == viewer_from(request).company.id and task.waits_for_budget
+    offered = may(viewer_from(request), claim).approve_budget and task.waits_for_budget
     if request.method == "GET":
         _offered(offered)
         return show(request, "budget.html", {"currency": "NOK"}, claim=claim, task=task)

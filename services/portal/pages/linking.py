@@ -12,7 +12,7 @@ from services.portal.claim_view import ClaimView, State
 from services.portal.forms import read
 from services.portal.listing import Filter
 from services.portal.pages.acting import send, show
-from services.portal.pages.claim import claim_of, may
+from services.portal.pages.claim import claim_of, may, unlinkable
 from services.portal.web import portal_of, render, viewer_from
 from services.portal.words import said
 from shared.contract.requests import LinkClaim, UnlinkClaim
@@ -76,7 +76,7 @@ async def unlink(request: Request) -> Response:
     """Take a link back: the claim is temporary again, and the other gives up what it had imported."""
     claim = await claim_of(request)
     if request.method == "GET":
-        if not may(viewer_from(request), claim).unlink:
+        if not unlinkable(request, claim):
             raise HTTPException(404)
         return show(request, "unlink.html", None, claim=claim)
     return await send(

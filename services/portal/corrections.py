@@ -1,0 +1,48 @@
+"""What a correction changed, field by field, as *Historikk* tells it (domain rule 14). Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.portal.words import said
+from shared.contract.events import ClaimAmended, ClaimContent
+
+_FIELDS = {
+    "incident.date": said("Skadedato"),
+    "incident.cause": said("Årsak"),
+    "incident.address": said("Skadested"),
+    "incident.description": said("Beskrivelse"),
+    "policyholder.name": said("Navn"),
+    "policyholder.phone": said("Telefon"),
+    "policyholder.email": said("E-post"),
+    "policy_number": said("Polisenummer"),
+    "partner_reference": said("Partnerens referanse"),
+}
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A field that is not what it was; None is what was not written."""
+
+    field: str
+    """Its name on the page, in Norwegian."""
+    before: Any
+    after: Any
+
+
+def corrections(amended: ClaimAmended) -> list[Correction]:
+    """Tell what was corrected, in the order of the claim's page; a part that was not sent is as it was."""
+    found = []
+    for path, field in _FIELDS.items():
+        part = path.partition(".")[0]
+        if part in amended.after.model_fields_set:
+            before, after = _at(amended.before, path), _at(amended.after, path)
+            if before != after:
+                found.append(Correction(field, before, after))
+    return found
+
+
+def _at(content: ClaimContent, path: str) -> Any:
+    value: Any = content
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
