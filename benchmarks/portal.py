@@ -239,7 +239,7 @@ def _portal(engine: AsyncEngine, database: DatabaseSettings, folder: Path) -> Po
     followed = FollowedDirectory(lambda: settings)
     for event in directory():
         followed.directory.apply(event, NEWEST - timedelta(days=1))
-    followed.answering = True
+    followed.answering = followed.was_read = True
     store, live = Store(engine), Live(database)
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["benchmark"], UploadSettings())
