@@ -1,8 +1,10 @@
 """What the forms' fields are called, and how what was typed in them reads, where their form cannot be shown. Pure."""
 
+import contextlib
 from collections.abc import Callable, Iterable
+from datetime import date
 
-from services.portal.words import CAUSES, CREATION, PERIODS, TASK_KINDS, WEEKDAYS, said
+from services.portal.words import CAUSES, CREATION, PERIODS, TASK_KINDS, WEEKDAYS, a_short_day, said
 
 Say = Callable[[str], str]
 """Says a text of the catalogue in a language."""
@@ -85,4 +87,7 @@ def _reading(name: str, value: str, say: Say, office: Callable[[str], str], pers
         return say(_TICKED)
     if last in ("office", "assigned_office"):
         return office(value)
+    if last == "date":
+        with contextlib.suppress(ValueError):  # whatever else was typed reads as it was typed
+            return a_short_day(date.fromisoformat(value))
     return person(value) if last == "handler" else value

@@ -47,5 +47,10 @@ def test_choices_boxes_offices_and_people_are_said_in_words() -> None:
     ]
 
 
+def test_dates_are_said_as_people_write_them() -> None:
+    typed = [("incident.date", "2026-11-24"), ("days.0.date", "2026-12-24"), ("days.1.date", "julaften")]
+    assert [text for _, text in said(*typed)] == ["24.11.2026", "24.12.2026", "julaften"]
+
+
 def test_what_was_left_empty_is_not_shown() -> None:
     assert said(("policyholder.email", "")) == []
