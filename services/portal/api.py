@@ -20,7 +20,7 @@ from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
 from shared.media import MediaGone, MediaStore, StoreAway
 from shared.media_keys import stored
-from shared.runtime.database import DatabaseAway
+from shared.runtime.database import DatabaseAway, reason_of
 from shared.runtime.logs import log
 
 CompanyOfToken = Callable[[str], Awaitable[str | None]]
@@ -179,5 +179,5 @@ async def _gone(_: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("a call cannot be answered", path=request.url.path.split(".")[0], reason=type(error).__name__)
+    log.warning("a call cannot be answered", path=request.url.path.split(".")[0], reason=reason_of(error))
     return _answer(UploadCode.TRY_AGAIN)

@@ -40,7 +40,7 @@ from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_
 from shared.directory import Directory
 from shared.media import MediaStore, StoreAway
 from shared.runtime.batches import where
-from shared.runtime.database import DatabaseAway
+from shared.runtime.database import DatabaseAway, reason_of
 from shared.runtime.logs import log
 
 _HERE = Path(__file__).parent
@@ -279,7 +279,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("a page cannot be made", path=request.scope["path"], reason=type(error).__name__)
+    log.warning("a page cannot be made", path=request.scope["path"], reason=reason_of(error))
     return (
         await keep_what_was_typed(request)
         if request.method == "POST"

@@ -36,6 +36,12 @@ class DatabaseAway(Exception):
     """The database cannot be reached, is full, is being stopped, or is not the one we need: try again."""
 
 
+def reason_of(error: Exception) -> str:
+    """Say for a log what kind of error it is, and of a database that is away why."""
+    why = str(error) if isinstance(error, DatabaseAway) else ""
+    return f"{type(error).__name__}: {why}" if why else type(error).__name__
+
+
 class MigrationFailed(Exception):
     """The database could not be brought to the newest version."""
 
@@ -67,15 +73,23 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if getattr(error.orig, "sqlstate", None) != _SAME_KEY:
             raise
         raise Conflict from error
-    except (InterfaceError, OperationalError, PoolTimeoutError) as error:
-        raise DatabaseAway from error
+    except PoolTimeoutError as error:
+        raise DatabaseAway("no connection of the pool is free") from error
+    except (InterfaceError, OperationalError) as error:
+        raise DatabaseAway(_named(error)) from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         if state.startswith(_LOST_A_RACE):
             raise Conflict from error
         if state.startswith(_THE_MESSAGE):
             raise
-        raise DatabaseAway from error
+        raise DatabaseAway(_named(error)) from error
+
+
+def _named(error: DBAPIError) -> str:
+    """Name what the driver raised, with PostgreSQL's code for it; its text may hold personal data."""
+    cause = getattr(error.orig, "__cause__", None) or error.orig
+    return f"{type(cause).__name__} {getattr(error.orig, 'sqlstate', None) or ''}".rstrip()
 
 
 async def answers(engine: AsyncEngine) -> None:

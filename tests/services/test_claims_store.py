@@ -14,7 +14,7 @@ from services.claims.app import decided_now
 from services.claims.store import Store, Transaction, claim_events, claims, requests
 from shared.media_keys import MediaKeys
 from shared.runtime.batches import Conflict
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, transaction
+from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, reason_of, transaction
 from shared.runtime.settings import DatabaseSettings
 from tests.unit.commands import creation
 
@@ -122,8 +122,9 @@ async def test_instances_that_start_together_migrate_once(engine: AsyncEngine) -
 async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_message(stack: Stack) -> None:
     url = stack.postgres.url("nowhere", "nobody", "x")
     engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
-    with pytest.raises((DatabaseAway, OSError)):
+    with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
         await answers(engine)
+    assert reason_of(away.value) == "DatabaseAway: InvalidPasswordError 28P01"
     await engine.dispose()
 
 

@@ -55,8 +55,8 @@ class Lists:
 async def lists(stack: Stack) -> AsyncIterator[Lists]:
     """The lists of a database of its own, newly migrated."""
     name = f"portal_lists_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner="portal", password="portal")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, "portal", "portal"))))
+    stack.postgres.create_database(name, owner=name, password="a word")
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
     await migrate(engine, "services.portal")
     yield Lists(engine)
     await engine.dispose()
