@@ -30,6 +30,17 @@ def away(stack: Stack, name: str) -> Iterator[None]:
         stack.wait_until_ready()
 
 
+@contextlib.contextmanager
+def stopped(stack: Stack, service: str) -> Iterator[None]:
+    """Stop the one instance of a service for a while; what follows waits for what it does when it is back."""
+    (instance,) = stack.of(service)
+    instance.stop()
+    try:
+        yield
+    finally:
+        instance.start()
+
+
 @pytest.mark.parametrize("server", ["kafka", "postgres"])
 def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
     stack: Stack, world: World, browse: Browse, server: str
@@ -98,14 +109,10 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
 ) -> None:
     page = browse(world.plumber, "/saker/ny", bypass_csp=True)
     fill(page)
-    (claims,) = stack.of("claims")
-    claims.stop()
-    try:
+    with stopped(stack, "claims"):
         page.get_by_role("button", name="Opprett").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
         assert violations(page) == []
-    finally:
-        claims.start()
     expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Gå videre").click()
     expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
@@ -119,13 +126,9 @@ def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: Worl
     fill(page)
     page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
     page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
-    (claims,) = stack.of("claims")
-    claims.stop()
-    try:
+    with stopped(stack, "claims"):
         page.get_by_role("button", name="Opprett").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-    finally:
-        claims.start()
     reason = "Skadedatoen er senere enn forespørselens egen dato."
     expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
     page.get_by_role("button", name="Tilbake til skjemaet").click()
@@ -143,13 +146,9 @@ def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again
     page = browse(world.plumber, f"/saker/{claim}/rett", java_script_enabled=False)
     page.get_by_label("Navn").fill("Anne Bergum")
     reader = browse(world.handler, f"/saker/{claim}")
-    (claims,) = stack.of("claims")
-    claims.stop()
-    try:
+    with stopped(stack, "claims"):
         page.get_by_role("button", name="Lagre").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-    finally:
-        claims.start()
     expect(reader.get_by_text("Anne Bergum", exact=True)).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Se etter på nytt").click()
     expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
