@@ -153,10 +153,7 @@ def _settings_needed(known: Directory, entry: CompanyEntry) -> Iterator[Step]:
 
 
 def _send(connection: Connection, sender: str, steps: list[Step]) -> None:
-    # What the file says, null too, which takes a subdivision away; what it does not say stays.
-    requests = [
-        NewRequest(step.request.NAME, step.request.model_dump_json(exclude_unset=True).encode()) for step in steps
-    ]
+    requests = [NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for step in steps]
     with Company(connection, sender) as company:
         outcomes = company.ask(*requests, timeout_s=30 + len(requests) / 20)
     for step, outcome in zip(steps, outcomes, strict=True):

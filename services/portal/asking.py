@@ -82,7 +82,7 @@ class Asking:
                 ("ce_actor", user.name.encode()),
                 ("content-type", b"application/json"),
             ),
-            request.__pydantic_serializer__.to_json(request, exclude_unset=True),
+            request.json_bytes_as_given(),
         )
         try:
             async with asyncio.timeout(_PUBLISH_S):

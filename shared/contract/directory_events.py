@@ -67,7 +67,7 @@ class PortalSettingsSet(DirectoryEvent):
 
     def json_bytes(self) -> bytes:
         """Write it as JSON with just the settings that were given: null takes a subdivision away."""
-        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+        return self.json_bytes_as_given()
 
 
 class SettingsRequestRefused(DirectoryEvent):

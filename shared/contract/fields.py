@@ -31,6 +31,10 @@ class Message(BaseModel):
         """Write it as JSON, leaving out what is not there."""
         return self.__pydantic_serializer__.to_json(self, exclude_none=True)
 
+    def json_bytes_as_given(self) -> bytes:
+        """Write it as JSON with what was given, null too, which takes something away; what was not given stays."""
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
 
 class NamedMessage(Message):
     """A whole message: its name in the contract is in its CloudEvents type."""
