@@ -1,11 +1,9 @@
 """The record of claims on a real PostgreSQL: what is written at once or not at all, and who loses a race."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,22 +12,18 @@ from services.claims.app import decided_now
 from services.claims.store import Store, Transaction, claim_events, claims, requests
 from shared.media_keys import MediaKeys
 from shared.runtime.batches import Conflict
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate, reason_of, transaction
-from shared.runtime.settings import DatabaseSettings
+from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
+from tests.services.conftest import Databases, engine_of
 from tests.unit.commands import creation
 
 KEYS = MediaKeys(["a secret"])
 
 
 @pytest.fixture
-async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
-    """A database of its own, migrated."""
-    name = f"test_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner=name, password="a word")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
-    await migrate(engine, "services.claims")
-    yield engine
-    await engine.dispose()
+async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
+    """An empty database."""
+    async with engine_of(await databases.empty("services.claims")) as engine:
+        yield engine
 
 
 async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writes_nothing(
@@ -114,18 +108,17 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
     assert await _count(engine, requests) == 0
 
 
-async def test_instances_that_start_together_migrate_once(engine: AsyncEngine) -> None:
-    await asyncio.gather(*(migrate(engine, "services.claims") for _ in range(3)))
-    assert await _count(engine, requests) == 0
+async def test_instances_that_start_together_migrate_once(databases: Databases) -> None:
+    async with engine_of(databases.new()) as engine:
+        await asyncio.gather(*(migrate(engine, "services.claims") for _ in range(3)))
+        assert await _count(engine, requests) == 0
 
 
 async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_message(stack: Stack) -> None:
-    url = stack.postgres.url("nowhere", "nobody", "x")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
-    with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
-        await answers(engine)
+    async with engine_of(stack.postgres.url("nowhere", "nobody", "x")) as engine:
+        with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
+            await answers(engine)
     assert reason_of(away.value) == "DatabaseAway: InvalidPasswordError 28P01"
-    await engine.dispose()
 
 
 async def _count(engine: AsyncEngine, table: object) -> int:

@@ -1,16 +1,13 @@
 """The portal's claims list on a real PostgreSQL: by which offices a claim is found, also after an upgrade."""
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operations.stack import Stack
 from services.portal.listing import Filter
 from services.portal.read_model import Happened, save
 from services.portal.store import Store
@@ -24,8 +21,8 @@ from shared.contract.events import (
     TaskAssigned,
 )
 from shared.contract.fields import TaskKind
-from shared.runtime.database import engine_for, migrate
-from shared.runtime.settings import DatabaseSettings
+from shared.runtime.database import migrate
+from tests.services.conftest import Databases, engine_of
 from tests.unit.test_portal_read_model import about, converted, created
 
 VOSS = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="voss", company="vest", needs_budget=False)
@@ -52,14 +49,10 @@ class Lists:
 
 
 @pytest.fixture
-async def lists(stack: Stack) -> AsyncIterator[Lists]:
-    """The lists of a database of its own, newly migrated."""
-    name = f"portal_lists_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner=name, password="a word")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
-    await migrate(engine, "services.portal")
-    yield Lists(engine)
-    await engine.dispose()
+async def lists(databases: Databases) -> AsyncIterator[Lists]:
+    """The lists of an empty database."""
+    async with engine_of(await databases.empty("services.portal")) as engine:
+        yield Lists(engine)
 
 
 def assigned(id: UUID, version: int, task: Task) -> TaskAssigned:

@@ -1,16 +1,13 @@
 """What reports are counted from, on a real PostgreSQL: periods as they were at their end, and who loses a race."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from itertools import pairwise, takewhile
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operations.stack import Stack
 from services.reporting.closing import made, periods_of
 from services.reporting.projection import Gap
 from services.reporting.reports import Incomplete, find_report
@@ -20,22 +17,17 @@ from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
 from shared.directory import PortalSettings
 from shared.runtime.batches import Conflict
-from shared.runtime.database import engine_for, migrate
-from shared.runtime.settings import DatabaseSettings
 from tests.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
+from tests.services.conftest import Databases, engine_of
 from tests.unit import directories
 from tests.unit.directories import FJORD
 
 
 @pytest.fixture
-async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
-    """A database of its own, migrated."""
-    name = f"test_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner=name, password="a word")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
-    await migrate(engine, "services.reporting")
-    yield engine
-    await engine.dispose()
+async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
+    """An empty database."""
+    async with engine_of(await databases.empty("services.reporting")) as engine:
+        yield engine
 
 
 PLANS = [plan for plan in draw(600, 0, seed=7)[0] if plan.insurer == WEEKLY]

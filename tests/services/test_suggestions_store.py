@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -10,7 +9,6 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from operations.stack import Stack
 from services.suggestions.app import lists_after
 from services.suggestions.batch import read_event
 from services.suggestions.rules import MOST_SUGGESTIONS
@@ -21,8 +19,9 @@ from shared.contract.fields import Cause
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.contract.topics import LINK_SUGGESTIONS
 from shared.runtime.batches import Misconfigured
-from shared.runtime.database import engine_for, migrate
+from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings
+from tests.services.conftest import Databases
 from tests.unit.claim_events import DAY, Told, content, record
 from tests.unit.commands import OTHER_INSURER
 
@@ -57,17 +56,14 @@ class Instance:
 
 
 @pytest.fixture
-async def url(stack: Stack) -> str:
-    """A database of its own."""
-    name = f"test_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner=name, password="a word")
-    return stack.postgres.url(name, name, "a word")
+async def url(databases: Databases) -> str:
+    """An empty database."""
+    return await databases.empty("services.suggestions")
 
 
 @pytest.fixture
 async def instance(url: str) -> AsyncIterator[Instance]:
     instance = Instance(url)
-    await migrate(instance.engine, "services.suggestions")
     yield instance
     await instance.engine.dispose()
 

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,6 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import free_port
-from operations.stack import Stack
 from services.portal.api import api
 from services.portal.media_store import MediaTables, take_in, uploads
 from services.portal.serving import WebServer
@@ -44,9 +42,10 @@ from shared.contract.uploads import UploadCode
 from shared.media import MediaGone, MediaStore
 from shared.media_keys import MediaKeys, incoming, stored
 from shared.media_types import MediaType
-from shared.runtime.database import engine_for, migrate, transaction
+from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 from tests.s3 import BUCKET, s3_server
+from tests.services.conftest import Databases, engine_of
 
 VEST, NORD, FJORD = "vest-skadeservice", "nord-bygg", "fjord-forsikring"
 SETTINGS = UploadSettings(unnamed_gib=0.3)
@@ -107,14 +106,10 @@ class Portal:
 
 
 @pytest.fixture
-async def engine(stack: Stack) -> AsyncIterator[AsyncEngine]:
-    """A database of its own, migrated."""
-    name = f"test_{secrets.token_hex(4)}"
-    stack.postgres.create_database(name, owner=name, password="a word")
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(stack.postgres.url(name, name, "a word"))))
-    await migrate(engine, "services.portal")
-    yield engine
-    await engine.dispose()
+async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
+    """An empty database."""
+    async with engine_of(await databases.empty("services.portal")) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""Databases of a service's own tables, on the run's PostgreSQL."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operations.stack import Stack
+from shared.runtime.database import engine_for, migrate
+from shared.runtime.settings import DatabaseSettings
+
+_EMPTY = text(
+    "do $$ begin execute coalesce((select 'truncate ' || string_agg(quote_ident(tablename), ', ') "
+    "|| ' restart identity cascade' from pg_tables "
+    "where schemaname = 'public' and tablename <> 'alembic_version'), ''); end $$"
+)
+
+
+class Databases:
+    """Migrates one database for each service and empties it for each test: a migration takes longer than most tests."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._migrated: dict[str, str] = {}
+
+    def new(self) -> str:
+        """Make a database without any tables; tell its URL."""
+        name = f"test_{secrets.token_hex(4)}"
+        self._stack.postgres.create_database(name, owner=name, password="a word")
+        return self._stack.postgres.url(name, name, "a word")
+
+    async def empty(self, package: str) -> str:
+        """Tell the URL of a database with a service's tables, with nothing in them."""
+        url = self._migrated.get(package) or self.new()
+        async with engine_of(url) as engine:
+            await migrate(engine, package)
+            async with engine.begin() as connection:
+                await connection.execute(_EMPTY)
+        self._migrated[package] = url
+        return url
+
+
+@asynccontextmanager
+async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
+    """Connect to a database."""
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def databases(stack: Stack) -> Databases:
+    return Databases(stack)
