@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from operations.apply import apply_directory
@@ -31,6 +32,7 @@ def demo(
     began = time.monotonic()
     steps: list[Step] = []
     told = False
+    teller = err if as_json else out
     try:
         with (
             tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
@@ -50,8 +52,7 @@ def demo(
                     step.failures.append(str(missing))
                 except KeyError as missing:  # what came back lacks what the step looks at
                     step.failures.append(f"a field {missing} in the answer")
-                if not as_json:
-                    _tell(len(steps), step)
+                _tell(len(steps), step, teller)
             story.close()
             told = True
             if keep:
@@ -62,17 +63,16 @@ def demo(
     except (NotUp, NotStarted) as error:
         fail(error)
     good = sum(not step.failures for step in steps)
+    teller.print(f"[bold]{good} of {len(steps)} steps as expected[/] in {time.monotonic() - began:.0f} s")
     if as_json:
         print_json([{"title": s.title, "lines": s.lines, "failures": s.failures} for s in steps])
-    else:
-        out.print(f"[bold]{good} of {len(steps)} steps as expected[/] in {time.monotonic() - began:.0f} s")
     if good < len(steps):
         raise typer.Exit(1)
 
 
-def _tell(number: int, step: Step) -> None:
-    out.print(f"[bold]{number:2}. {escape(step.title)}[/]")
+def _tell(number: int, step: Step, teller: Console) -> None:
+    teller.print(f"[bold]{number:2}. {escape(step.title)}[/]")
     for line in step.lines:
-        out.print(f"    {line}", markup=False)
+        teller.print(f"    {line}", markup=False)
     for failure in step.failures:
-        out.print(f"    ✗ expected: {failure}", style="red", markup=False)
+        teller.print(f"    ✗ expected: {failure}", style="red", markup=False)

@@ -178,6 +178,7 @@ class EmbeddedKafka:
             # After a kill, the controller waits so long before it takes the broker for another than the dead one.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
+            "metadata.max.idle.interval.ms": "5000",  # without work it would write to its log twice a second
             "min.insync.replicas": "1",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",

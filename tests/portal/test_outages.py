@@ -46,7 +46,7 @@ def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
     stack: Stack, world: World, browse: Browse, server: str
 ) -> None:
     claim = world.create().body["claim_id"]
-    page = browse(world.handler, f"/saker/{claim}/avbryt", bypass_csp=True)
+    page = browse(world.handler, f"/saker/{claim}/avbryt")
     page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
     with away(stack, server):
         page.get_by_role("button", name="Avbryt saken").click()
@@ -62,7 +62,7 @@ def test_what_was_typed_comes_back_and_can_be_sent_when_all_is_up_again(
 
 def test_pages_can_be_read_and_say_so_while_kafka_is_away(stack: Stack, world: World, browse: Browse) -> None:
     claim = world.create().body["claim_id"]
-    page = browse(world.handler, bypass_csp=True)
+    page = browse(world.handler)
     with away(stack, "kafka"):
         page.goto(f"/saker/{claim}")
         expect(page.get_by_role("region", name="Historikk")).to_be_visible()
@@ -95,7 +95,7 @@ def test_a_portal_that_starts_while_kafka_is_away_says_so_and_keeps_what_was_typ
 
 
 def test_pages_say_so_while_the_database_is_away(stack: Stack, world: World, browse: Browse) -> None:
-    page = browse(world.handler, bypass_csp=True)
+    page = browse(world.handler)
     with away(stack, "postgres"):
         answer = page.goto("/saker")
         assert answer is not None
@@ -107,7 +107,7 @@ def test_pages_say_so_while_the_database_is_away(stack: Stack, world: World, bro
 def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     stack: Stack, world: World, browse: Browse
 ) -> None:
-    page = browse(world.plumber, "/saker/ny", bypass_csp=True)
+    page = browse(world.plumber, "/saker/ny")
     fill(page)
     with stopped(stack, "claims"):
         page.get_by_role("button", name="Opprett").click()

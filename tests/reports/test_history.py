@@ -81,8 +81,9 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     assert_equal(made, expected)
     assert_chained(made)
     assert delivered(reporting, WEEKLY) >= set(expected[WEEKLY])
-    (linking,) = reporting.stack.of("linking")  # no part of what follows; it would read all of it again and again
-    linking.stop()
+    for service in ("linking", "delivery"):  # no part of what follows; they would read all of it again and again
+        (instance,) = reporting.stack.of(service)
+        instance.stop()
 
     # After replaying every message twice: nothing has changed, and reports made now are the same.
     reporting.publish(itertools.chain(messages, messages))
@@ -92,10 +93,10 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
 
     # After dropping all there is and rebuilding from the record of claims.
     record(reporting, history)
-    (service,) = reporting.stack.of("reporting")
-    service.stop()
+    (instance,) = reporting.stack.of("reporting")
+    instance.stop()
     drop(reporting)
-    service.start()
+    instance.start()
     reporting.stack.wait_until_ready()
     assert reporting.in_database(Transaction.is_incomplete)
     refused = claimbus("report", f"--insurer={WEEKLY}", connection_file=reporting.connection_file)
