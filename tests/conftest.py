@@ -47,6 +47,16 @@ def stack(folder: Path) -> Iterator[Stack]:
         stack.stop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what fills the topics after the tests that read all there is again, and last what is short.
+
+    `make test` gives the files in this order to two processes, each with a stack of its own.
+    """
+    order = ("containers", "portal", "system", "faults", "reports", "services", "unit")
+    here = Path(__file__).parent
+    items.sort(key=lambda item: order.index(item.path.relative_to(here).parts[0]))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the end of each service's log below a test that failed."""

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY_S = 0.02
-
+_PORTS = range(20_000, 32_768)
+"""Below those that Linux and macOS give to outgoing connections: none of these takes a port before its server does."""
 
 _given_ports: set[int] = set()
 
@@ -166,12 +168,16 @@ def free_port() -> int:
     None is given twice: of two services that start together on one port, one would end and the other answer for both.
     """
     while True:
+        port = secrets.choice(_PORTS)
+        if port in _given_ports:
+            continue
         with socket.socket() as attempt:
-            attempt.bind(("127.0.0.1", 0))
-            port: int = attempt.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given_ports.add(port)
+        return port
 
 
 def answers(port: int) -> bool:
