@@ -28,8 +28,9 @@ lint: install
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
+# Two processes for two cores, each with a Kafka, a PostgreSQL and services of its own; `$(BIN)/pytest FILE` runs one.
 test: lint browser
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

@@ -19,7 +19,7 @@ _LOOK_EVERY_S = 0.02
 _PORTS = range(20_000, 32_768)
 """Below those that Linux and macOS give to outgoing connections: none of these takes a port before its server does."""
 
-_given_ports: set[int] = set()
+_held: list[socket.socket] = []
 
 
 class NotStarted(Exception):
@@ -163,20 +163,22 @@ def sole_use_of(folder: Path, timeout_s: float) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Find a port on 127.0.0.1 that nobody listens on. Nothing keeps it free until the caller takes it.
+    """Find a port on 127.0.0.1 that nobody listens on, and keep it for this process and what it starts.
 
     None is given twice: of two services that start together on one port, one would end and the other answer for both.
+    What keeps others of ours from it until this process ends is the UDP port of the same number.
     """
     while True:
         port = secrets.choice(_PORTS)
-        if port in _given_ports:
-            continue
-        with socket.socket() as attempt:
-            try:
+        held = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            held.bind(("127.0.0.1", port))
+            with socket.socket() as attempt:
                 attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given_ports.add(port)
+        except OSError:
+            held.close()
+            continue
+        _held.append(held)
         return port
 
 

@@ -6,6 +6,7 @@ import pwd
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -306,5 +307,14 @@ def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     assert not family(child.pid)
 
 
-def test_a_free_port_can_be_taken() -> None:
-    assert 1024 <= free_port() < 65536
+def test_a_free_port_can_be_taken_and_is_given_to_no_other_process_of_ours() -> None:
+    port = free_port()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", port))
+    others = f"""
+from operations.embedded import processes
+processes._PORTS = range({port}, {port} + 50)
+given = {{processes.free_port() for _ in range(20)}}
+assert len(given) == 20 and {port} not in given, given
+"""
+    subprocess.run([sys.executable, "-c", others], check=True, timeout=60)
