@@ -82,7 +82,7 @@ def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World
     expect(partner.get_by_label("Skadenummer")).to_be_visible()
     world.set_portal(enhanced_function=False)
     page.goto("/admin/kontorer")
-    expect(row).to_contain_text("hvilende")
+    wait_until(lambda: bool(page.reload()) and "hvilende" in row.inner_text(), what="the portal to know of the setting")
     partner.reload()
     expect(partner.get_by_label("Skadenummer")).to_have_count(0)
 

@@ -11,7 +11,7 @@ from playwright.sync_api import FilePayload, Page, expect
 from operations.bus import NewRequest
 from tests.portal.conftest import Browse
 from tests.portal.test_claims_list import register
-from tests.world import World
+from tests.world import World, wait_until
 
 
 def picture(colour: str, kind: str = "PNG") -> bytes:
@@ -149,14 +149,14 @@ def test_a_link_is_offered_to_be_taken_back_only_for_as_many_days_as_the_insurer
     page = browse(world.handler, f"/saker/{claim}/tilknytning/{target}")
     page.get_by_role("button", name="Tilknytt").click()
     expect(page.get_by_role("region", name="Saken er avbrutt")).to_be_visible()
-    page.reload()
-    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_have_count(0)
+    offer = page.get_by_role("link", name="Opphev tilknytningen")
+    wait_until(lambda: bool(page.reload()) and offer.count() == 0, what="the portal to know of the days")
     answer = page.goto(f"/saker/{claim}/opphev")
     assert answer is not None
     assert answer.status == 404
     world.set_portal(unlink_days=1)
     page.goto(f"/saker/{claim}")
-    expect(page.get_by_role("link", name="Opphev tilknytningen")).to_be_visible()
+    wait_until(lambda: bool(page.reload()) and offer.count() == 1, what="the portal to know of the days")
 
 
 def test_a_budget_can_be_approved_on_a_linked_claim_too(world: World, browse: Browse) -> None:
