@@ -28,9 +28,10 @@ lint: install
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
-# Two processes for two cores, each with a Kafka, a PostgreSQL and services of its own; `$(BIN)/pytest FILE` runs one.
+# Three lanes (tests/conftest.py), each a process with a Kafka, a PostgreSQL and services of its own, keep two cores busy;
+# `$(BIN)/pytest FILE` is one process.
 test: lint browser
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

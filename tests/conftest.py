@@ -3,15 +3,17 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from operations.connection import Connection
 from operations.stack import Stack
 from tests.containers.engine import missing
 from tests.containers.servers import ContainerKafka, ContainerPostgres
+from tests.lanes import Lanes, place_of
 from tests.world import World, Worlds
 
 # A test waits for each new company's topic to be seen.
@@ -33,13 +35,18 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(folder: Path) -> Iterator[Stack]:
-    """Everything, started once; on containers instead of embedded servers with CLAIMBUS_TEST_STACK=containers."""
+    """Everything, started once."""
+    yield from run_stack(folder)
+
+
+def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:
+    """Run a stack, on containers instead of embedded servers with CLAIMBUS_TEST_STACK=containers."""
     if os.environ.get("CLAIMBUS_TEST_STACK") == "containers":
         if reason := missing():
             pytest.skip(reason)
-        stack = Stack(folder, kafka=ContainerKafka, postgres=ContainerPostgres)
+        stack = Stack(folder, instances, kafka=ContainerKafka, postgres=ContainerPostgres)
     else:
-        stack = Stack(folder)
+        stack = Stack(folder, instances)
     try:
         stack.start()
         yield stack
@@ -48,13 +55,14 @@ def stack(folder: Path) -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what fills the topics after the tests that read all there is again, and last what is short.
+    """Put the tests in their order."""
+    items.sort(key=lambda item: place_of(item.nodeid))
 
-    `make test` gives the files in this order to two processes, each with a stack of its own.
-    """
-    order = ("containers", "portal", "system", "faults", "reports", "services", "unit")
-    here = Path(__file__).parent
-    items.sort(key=lambda item: order.index(item.path.relative_to(here).parts[0]))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Have `--numprocesses` go by lanes."""
+    return Lanes(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

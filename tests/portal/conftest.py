@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from operations.connection import Connection
+from operations.stack import Stack
 from shared.contract.topics import CLAIM_EVENTS, REPORTS, REQUEST_OUTCOMES
 from tests.portal.chromium import find
 from tests.world import World, Worlds, wait_until
@@ -58,30 +60,69 @@ def in_a_thread(make: Callable[[Connection], World], connection: Connection) -> 
         return thread.submit(make, connection).result()
 
 
+class Pages:
+    """A browser with a page for each person. The next test gets them emptied: a new one is a second's work."""
+
+    def __init__(self, browser: Browser, address: str | None) -> None:
+        self.complaints: list[str] = []
+        """What the scripts of the pages complained of."""
+        self._browser = browser
+        self._address = address
+        self._free: list[Page] = []
+        self._in_use: list[Page] = []
+        self._with_options: list[Page] = []
+
+    def take(self, **options: Any) -> Page:
+        """Give a page on which nobody is logged in; one with options of a context is always new."""
+        page = self._free.pop() if self._free and not options else self._new(**options)
+        (self._with_options if options else self._in_use).append(page)
+        return page
+
+    def give_back(self) -> None:
+        """Empty those that were taken."""
+        for page in self._with_options:
+            page.context.close()
+        for page in self._in_use:
+            for another in page.context.pages[1:]:
+                another.close()
+            page.context.clear_cookies()
+            page.emulate_media(color_scheme="null")
+            page.goto("about:blank")
+        self._free += self._in_use
+        self._with_options, self._in_use = [], []
+
+    def _new(self, **options: Any) -> Page:
+        context = self._browser.new_context(base_url=self._address, locale="nb-NO", **options)
+        context.set_default_timeout(_PATIENCE_MS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if _BLOCKED in said.text else None)
+        return page
+
+
+@pytest.fixture(scope="package")
+def emptied_pages(browser: Browser, stack: Stack) -> Pages:
+    """Pages for all tests."""
+    return Pages(browser, stack.connection.portal)
+
+
 @pytest.fixture
-def browse(browser: Browser, connection: Connection) -> Iterator[Browse]:
+def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
     """Open a browser as a user, on a page. Whatever the page's scripts complain of fails the test."""
-    contexts = []
-    complaints: list[str] = []
     admin = AdminClient(connection.client())
 
-    def opened(user: str | None, path: str = "/", **options: object) -> Page:
-        context = browser.new_context(base_url=connection.portal, locale="nb-NO", **options)  # type: ignore[arg-type]
-        context.set_default_timeout(_PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if _BLOCKED in said.text else None)
+    def opened(user: str | None, path: str = "/", **options: Any) -> Page:
+        page = emptied_pages.take(**options)
         if user is not None:
-            log_in(context, user)
+            log_in(page.context, user)
             wait_until(lambda: has_read_all(admin), what="the portal to have read what there is")
         page.goto(path)
         return page
 
+    emptied_pages.complaints.clear()
     yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    emptied_pages.give_back()
+    assert emptied_pages.complaints == []
 
 
 def has_read_all(admin: AdminClient) -> bool:

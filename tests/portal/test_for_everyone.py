@@ -110,7 +110,7 @@ def test_every_page_passes_axe_in_both_colours_fits_its_screen_and_is_small(
     found: dict[str, list[str]] = {}
     wide, elsewhere = [], []
     sizes = {}
-    for path, page, loaded in pages(addresses, browse):
+    for path, page, loaded in pages(addresses, browse, color_scheme="light"):
         sizes[path] = sum(answer.size for answer in loaded)
         elsewhere += [answer.url for answer in loaded if not answer.url.startswith("http://127.0.0.1")]
         wide += [(path, width) for width in too_wide(page)]

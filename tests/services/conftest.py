@@ -1,17 +1,20 @@
-"""Databases of a service's own tables, on the run's PostgreSQL."""
+"""Databases of a service's own tables, on servers of their own, without any services."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from operations.connection import RUN_HERE
 from operations.stack import Stack
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from tests.conftest import run_stack
 
 _EMPTY = text(
     "do $$ begin execute coalesce((select 'truncate ' || string_agg(quote_ident(tablename), ', ') "
@@ -54,6 +57,12 @@ async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def stack(folder: Path) -> Iterator[Stack]:
+    """Kafka and PostgreSQL alone."""
+    yield from run_stack(folder / "servers", dict.fromkeys(RUN_HERE, 0))
+
+
+@pytest.fixture(scope="package")
 def databases(stack: Stack) -> Databases:
     return Databases(stack)

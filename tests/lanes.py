@@ -1,0 +1,37 @@
+"""Which tests `make test` runs beside which others, each lane in a process of its own, and in what order.
+
+The first two lanes have a stack each; the third one's tests have one of their own, or servers only, or need none. What
+fills the topics is behind the tests that read all there is again.
+"""
+
+from xdist.scheduler import LoadScopeScheduling
+
+_LANES = (
+    ("portal",),
+    ("system", "faults"),
+    (
+        "containers",
+        "system/test_demo.py",
+        "system/test_embedded.py",
+        "reports/test_history.py",
+        "reports",
+        "services",
+        "unit",
+    ),
+)
+"""Folders of this one, and files that are not in their folder's lane."""
+
+
+def place_of(test: str) -> tuple[int, int]:
+    """Tell the lane of a test, and its file's place in it."""
+    file = test.split("::", maxsplit=1)[0].removeprefix("tests/")
+    places = {part: (lane, place) for lane, parts in enumerate(_LANES) for place, part in enumerate(parts)}
+    return places[file] if file in places else places[file.split("/", maxsplit=1)[0]]
+
+
+class Lanes(LoadScopeScheduling):
+    """Gives each lane to a process whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        lane, _ = place_of(nodeid)
+        return str(lane)
