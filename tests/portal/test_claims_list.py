@@ -15,6 +15,13 @@ def numbers(page: Page) -> list[str]:
     return page.locator("#saksliste tbody tr td:first-child").all_text_contents()
 
 
+def follow(page: Page, link: str) -> list[str]:
+    """Go to another page, and tell what the list shows there."""
+    with page.expect_navigation():
+        page.get_by_role("link", name=link).click()
+    return numbers(page)
+
+
 def register(world: World, number: str, **incident: str) -> str:
     """Have the insurer register a normal claim."""
     body = {
@@ -133,16 +140,12 @@ def test_pages_follow_on_each_other_without_gaps_in_both_orders(world: World, br
     expect(page.get_by_text(f"{PAGE + 7} saker", exact=True)).to_be_visible()
     newest_first = numbers(page)
     assert len(newest_first) == PAGE
-    page.get_by_role("link", name="Neste side").click()
-    newest_first += numbers(page)
+    newest_first += follow(page, "Neste side")
     assert len(set(newest_first)) == PAGE + 7
     expect(page.get_by_role("link", name="Neste side")).to_have_count(0)
-    page.get_by_role("link", name="Til begynnelsen").click()
-    assert numbers(page) == newest_first[:PAGE]
-    page.get_by_role("link", name="Registrert").click()
-    oldest_first = numbers(page)
-    page.get_by_role("link", name="Neste side").click()
-    assert oldest_first + numbers(page) == newest_first[::-1]
+    assert follow(page, "Til begynnelsen") == newest_first[:PAGE]
+    oldest_first = follow(page, "Registrert")
+    assert oldest_first + follow(page, "Neste side") == newest_first[::-1]
 
 
 def test_an_address_shows_the_same_list_again(world: World, browse: Browse) -> None:
