@@ -96,16 +96,18 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     assert world.insurer.ask(link(claim, target))[0].accepted
     in_the_middle = 0
     (claims,) = stack.of("claims")
-    for n in range(KILLS):
-        made = copies_in(stack) - before
-        enough = made + chance.randint(1, 8)
-        linking.start()
-        wait_until(_either(lambda: copies_in(stack) - before, enough, world, source), what="more copies")
-        _kill(linking)
-        if n % 5 == 4:  # and the other end of the chain
-            _kill(claims)
-            claims.start()
-        in_the_middle += made < copies_in(stack) - before < 200
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CLAIMBUS_SESSION_TIMEOUT_MS", "1000")  # so long the next one waits for the one before
+        for n in range(KILLS):
+            made = copies_in(stack) - before
+            enough = made + chance.randint(1, 8)
+            linking.start()
+            wait_until(_either(lambda: copies_in(stack) - before, enough, world, source), what="more copies")
+            _kill(linking)
+            if n % 5 == 4:  # and the other end of the chain
+                _kill(claims)
+                claims.start()
+            in_the_middle += made < copies_in(stack) - before < 200
     assert in_the_middle > KILLS // 2, "most kills were in the middle of the copying"
     linking.start()
     wait_until(lambda: has_come(world, "claim-linked", source), what="the link to end")
