@@ -1,11 +1,11 @@
 """claims: checked commands in; claims, their events and one outcome for each request out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.claims.answers import first_answer, same_answer, whole_history
-from services.claims.batch import Batch, Command, Needs, Step, read_command
+from services.claims.batch import Batch, Command, Needs, RequestKey, Step, read_command
 from services.claims.rules import refused_creation
-from services.claims.store import Store, Transaction
+from services.claims.store import Remembered, Store, Transaction
 from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
@@ -36,16 +36,15 @@ def build() -> Service:
             answered = await record.remembered({command.key for command in commands})
             batch = await decided_now(record, [command for command in commands if command.key not in answered], keys)
             await record.save(batch)
+            accepted = [command for command in commands if is_accepted(command, answered, batch)]
+            again = await republished(record, accepted)
             messages: list[Outgoing] = []
             for command in commands:
                 if command.key in answered:
                     messages += same_answer(command, answered[command.key])
-                    accepted = answered[command.key].outcome.type == RequestAccepted.type()
                 else:
                     messages += first_answer(batch.decided[command.key])
-                    accepted = isinstance(batch.decided[command.key].outcome, RequestAccepted)
-                if accepted:
-                    messages += await republished(record, command)
+                messages += again.get(command.key, ())
         for decided in batch.decided.values():
             if decided.outcome is not None:
                 metrics.OUTCOMES.labels(getattr(decided.outcome, "code", "accepted")).inc()
@@ -71,13 +70,32 @@ async def decided_now(record: Transaction, commands: Sequence[Command | Step], k
     return batch
 
 
-async def republished(record: Transaction, command: Command | Step) -> Iterable[Outgoing]:
-    """All that an accepted `republish-claim` asks for, whether it is decided now or comes again."""
-    if not isinstance(command, Command) or not isinstance(command.request, RepublishClaim):
-        return []
-    history = await record.history_of(command.request.claim_id)
-    created_by = (history[0].company, history[0].request_id) if history else refused_creation(command.request)
-    if created_by is None:
-        return []
-    creation = (await record.remembered([created_by]))[created_by].outcome
-    return whole_history(command, creation, history, command.request.reader)
+def is_accepted(command: Command | Step, answered: Mapping[RequestKey, Remembered], batch: Batch) -> bool:
+    """Tell whether it took effect, now or when it was decided before."""
+    if command.key in answered:
+        return answered[command.key].outcome.type == RequestAccepted.type()
+    return isinstance(batch.decided[command.key].outcome, RequestAccepted)
+
+
+async def republished(record: Transaction, commands: Iterable[Command | Step]) -> dict[RequestKey, list[Outgoing]]:
+    """All that accepted `republish-claim`s ask for, whether they are decided now or come again, by their keys."""
+    asked = [
+        (command, command.request)
+        for command in commands
+        if isinstance(command, Command) and isinstance(command.request, RepublishClaim)
+    ]
+    if not asked:
+        return {}
+    histories = await record.stored_histories({request.claim_id for _, request in asked})
+    created_by = {request.claim_id: key for _, request in asked if (key := refused_creation(request))}
+    created_by |= {id: (events[0].company, events[0].request_id) for id, events in histories.items() if events}
+    creations = await record.remembered(set(created_by.values()))
+    return {
+        command.key: list(
+            whole_history(
+                command, creations[created_by[request.claim_id]].outcome, histories[request.claim_id], request.reader
+            )
+        )
+        for command, request in asked
+        if request.claim_id in created_by
+    }

@@ -218,7 +218,7 @@ class Transaction:
         """Read all that happened to claims, in order; of a claim that is new, nothing."""
         found: dict[UUID, list[ClaimEvent]] = {}
         for id in claim_ids:
-            history = await self.history_of(id)
+            history = (await self.stored_histories([id]))[id]
             found[id] = [CLAIM_EVENTS[event.type].model_validate_json(event.body) for event in history]
         return found
 
@@ -232,12 +232,18 @@ class Transaction:
         rows = await self._connection.execute(query.where(_IS_REFUSED_CREATION), _pairs(keys))
         return {(row.company, row.request_id) for row in rows}
 
-    async def history_of(self, claim_id: UUID) -> list[StoredEvent]:
-        """Find all that happened to a claim, in order."""
+    async def stored_histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[StoredEvent]]:
+        """Find all that happened to claims, in order; of a claim that is new, nothing."""
+        found: dict[UUID, list[StoredEvent]] = {id: [] for id in claim_ids}
         rows = await self._connection.execute(
-            select(claim_events).where(claim_events.c.claim_id == claim_id).order_by(claim_events.c.version)
+            select(claim_events)
+            .where(claim_events.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+            .order_by(claim_events.c.claim_id, claim_events.c.version),
+            {"ids": list(claim_ids)},
         )
-        return [_event(row) for row in rows]
+        for row in rows:
+            found[row.claim_id].append(_event(row))
+        return found
 
     async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
         """Find claims by id."""
