@@ -28,8 +28,7 @@ lint: install
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
-# Three lanes (tests/conftest.py), each a process with a Kafka, a PostgreSQL and services of its own, keep two cores busy;
-# `$(BIN)/pytest FILE` is one process.
+# Three lanes (tests/lanes.py), each a process with servers of its own, keep two cores busy; `$(BIN)/pytest FILE` is one.
 test: lint browser
 	$(BIN)/pytest --numprocesses 3
 

@@ -87,7 +87,7 @@ class Pages:
                 another.close()
             page.context.clear_cookies()
             page.emulate_media(color_scheme="null")
-            page.goto("/static/icon.svg")
+            page.goto("/static/icon.svg")  # nothing of the portal's own, and its process stays for what is next
         self._free += self._in_use
         self._with_options, self._in_use = [], []
 
