@@ -85,9 +85,9 @@ class Pages:
         for page in self._in_use:
             for another in page.context.pages[1:]:
                 another.close()
-            page.context.clear_cookies()
-            page.emulate_media(color_scheme="null")
             page.goto("/static/icon.svg")  # nothing of the portal's own, and its process stays for what is next
+            page.context.clear_cookies()  # behind it: a page of the portal that asks without them loads itself again
+            page.emulate_media(color_scheme="null")
         self._free += self._in_use
         self._with_options, self._in_use = [], []
 
