@@ -8,7 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_SHELL = "chromium-headless-shell"
+"""Chromium without windows, which takes half the time for the same pages."""
+_NAMES = (_SHELL, "chromium", "chromium-browser", "google-chrome")
 
 
 def find() -> str | None:
@@ -25,7 +27,8 @@ def install() -> None:
     """Install one: root from the system's packages, others in their own cache. Raises CalledProcessError."""
     if os.getuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        packages = ["chromium", "fonts-liberation"]
+        has_shell = subprocess.run(["apt-cache", "show", "--quiet", _SHELL], capture_output=True, check=False)
+        packages = ["chromium" if has_shell.returncode else _SHELL, "fonts-liberation"]
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], check=True)
     else:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
