@@ -29,6 +29,7 @@ screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
 
 # Three lanes (tests/lanes.py), each a process with servers of its own, keep two cores busy; `$(BIN)/pytest FILE` is one.
+test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
 	$(BIN)/pytest --numprocesses 3
 
