@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import RecordMetadata
 
 from shared.contract.envelope import Outgoing
+from shared.contract.topics import DEAD_LETTERS
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -43,6 +44,7 @@ class Publisher:
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s):
                 producer = await self._started()
+                await asyncio.gather(*map(producer.client.add_topic, {m.topic for m in messages}))
                 pending = [
                     await producer.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers)) for m in messages
                 ]
@@ -96,6 +98,8 @@ class Publisher:
         unhurried(producer.client)
         try:
             await producer.start()
+            # Without any topic a client asks for the metadata of all that the cluster has, again and again.
+            await producer.client.set_topics([DEAD_LETTERS.name])
         except BaseException:
             await _stop(producer)
             raise
