@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -99,10 +100,9 @@ class Company:
         """Raises Unreachable if the brokers do not answer or do not know the company's password."""
         self.id = company
         self._problems: list[str] = []
-        client = connection.client(company) | {"error_cb": self._note_problem}
-        self._producer = Producer(client | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
+        self._client = connection.client(company) | {"error_cb": self._note_problem}
         self._consumer = Consumer(
-            client | {"group.id": f"{company}.claimbus", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
+            self._client | {"group.id": f"{company}.claimbus", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
         )
         self.received: list[Delivered] = []
         self._assign(from_start=from_start)
@@ -114,9 +114,16 @@ class Company:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._producer.flush(_TIMEOUT_S)
+        """Close the connection; whatever was sent has arrived."""
         self._consumer.close()
+
+    @cached_property
+    def _producer(self) -> Producer:
+        """Made when something is sent, since many only read. Raises KafkaException if the brokers do not answer."""
+        producer = Producer(self._client | {"acks": "all", "enable.idempotence": True, "linger.ms": 5})
+        # What is given to one that has no connection yet waits for the next look at what is waiting, a second later.
+        producer.list_topics(REQUESTS.of(self.id), timeout=_TIMEOUT_S)
+        return producer
 
     def send(self, requests: Iterable[NewRequest], topic: str | None = None) -> None:
         """Send requests and wait until the brokers have them. Raises KafkaException where they refuse."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ class Names:
 
 
 class World(Names):
-    """A test's companies, registered, and their connections to the bus."""
+    """A test's companies, registered, and their connections to the bus, each made when it is first asked for.
+
+    A connection reads all that its company was ever sent, so that it makes no difference when that is.
+    """
 
     def __init__(self, connection: Connection, registered: Names | None = None) -> None:
         """`registered` are the names of companies that are registered already; else it is done now."""
@@ -104,14 +108,27 @@ class World(Names):
             register(connection, [self])
         else:
             vars(self).update(vars(registered))
-        self.insurer = Company(connection, self.insurer_id)
-        self.partner = Company(connection, self.partner_id)
-        self.other = Company(connection, self.other_id)
+
+    @cached_property
+    def insurer(self) -> Company:
+        """The insurer's connection."""
+        return Company(self.connection, self.insurer_id, from_start=True)
+
+    @cached_property
+    def partner(self) -> Company:
+        """The connection of the partner with two offices."""
+        return Company(self.connection, self.partner_id, from_start=True)
+
+    @cached_property
+    def other(self) -> Company:
+        """The other partner's connection."""
+        return Company(self.connection, self.other_id, from_start=True)
 
     def close(self) -> None:
         """Close the connections."""
-        for company in (self.insurer, self.partner, self.other):
-            company.close()
+        for attribute in vars(self).values():
+            if isinstance(attribute, Company):
+                attribute.close()
 
     def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:
         """Make a request for a temporary claim; changes replace parts of its body."""
