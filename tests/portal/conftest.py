@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from operations.connection import Connection
 from operations.stack import Stack
-from shared.contract.topics import CLAIM_EVENTS, REPORTS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from tests.portal.chromium import find
 from tests.world import World, Worlds, wait_until
 
@@ -127,7 +127,7 @@ def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
 
 def has_read_all(admin: AdminClient) -> bool:
     """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
-    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS)
+    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS, LINK_SUGGESTIONS)
     latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
     ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
     (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()

@@ -208,6 +208,7 @@ def test_claims_that_look_alike_are_suggested_first_with_their_reasons(world: Wo
     world.insurer.ask(NewRequest("register-claim", body))
     register(world, "F-2026-8", cause="fire")
     claim = world.create().body["claim_id"]
+    world.event(world.insurer, "link-suggested", claim)
     page = browse(world.handler, f"/saker/{claim}/tilknytning")
     suggestions = page.get_by_role("region", name="Forslag")
     expect(suggestions).to_be_visible()
