@@ -1,17 +1,16 @@
 """Which tests `make test` runs beside which others, each lane in a process of its own, and in what order.
 
-The first two lanes have a stack each; the third one's tests have one of their own, or servers only, or need none. What
-fills the topics is behind the tests that read all there is again.
+The first two lanes have a stack each; the demo and the third lane's tests have one of their own, or servers only, or
+need none. What fills the topics is behind the tests that read all there is again.
 """
 
 from xdist.scheduler import LoadScopeScheduling
 
 _LANES = (
-    ("portal",),
+    ("portal", "system/test_demo.py"),
     ("system", "faults"),
     (
         "containers",
-        "system/test_demo.py",
         "system/test_embedded.py",
         "reports/test_history.py",
         "reports",
