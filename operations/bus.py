@@ -114,7 +114,9 @@ class Company:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; whatever was sent has arrived."""
+        """Close the connection."""
+        if "_producer" in vars(self):
+            self._producer.flush(_TIMEOUT_S)
         self._consumer.close()
 
     @cached_property
