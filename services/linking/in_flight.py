@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from faststream.kafka.annotations import KafkaMessage
 
 from services.linking.settings import LinkingSettings
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.runtime import metrics
-from shared.runtime.batches import Decode
-from shared.runtime.dead_letters import dead_letter
+from shared.runtime.batches import Decode, Misconfigured, commit, where
+from shared.runtime.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
 from shared.runtime.logs import log
 from shared.runtime.records import Record
 from shared.runtime.service import Service
@@ -54,12 +54,18 @@ class InFlight(Generic[T]):
         give_up: Callable[[T], Iterable[Outgoing]],
         settings: LinkingSettings,
     ) -> None:
-        """`answer` is tried three times when it fails; then `give_up` says what is sent beside the dead letter."""
+        """`answer` is tried three times when it fails; then `give_up` says what is sent beside the dead letter.
+
+        It also is where what `answer` gives is larger than its topic takes.
+        """
         self._service = service
         self._decode = decode
         self._answer = answer
         self._give_up = give_up
         self._settings = settings
+        self._limit = DeadLetterLimit(
+            share=service.settings.dead_letter_share, window=service.settings.dead_letter_window
+        )
         self._progress: defaultdict[TopicPartition, _Progress] = defaultdict(_Progress)
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
@@ -94,10 +100,7 @@ class InFlight(Generic[T]):
     async def _finish(self, record: Record, consumer: AIOKafkaConsumer) -> None:
         partition = TopicPartition(record.topic, record.partition)
         with metrics.IN_FLIGHT.track_inprogress():
-            try:
-                await self._publish(await self._answered(record))
-            except MessageSizeTooLargeError:
-                await self._publish([self._put_aside(record, "what it leads to is larger than its topic takes")])
+            await self._answered(record)
         progress = self._progress[partition]
         progress.unfinished.discard(record.offset)
         self._bytes -= len(record.value or b"")
@@ -106,22 +109,35 @@ class InFlight(Generic[T]):
             self._paused.clear()
         await self._commit(partition, consumer)
 
-    async def _answered(self, record: Record) -> list[Outgoing]:
-        name = self._service.name
+    async def _answered(self, record: Record) -> None:
+        """Publish what a message leads to, or what is left to send where the service fails on it."""
         try:
             message = self._decode(record)
         except Undecodable as problem:
-            return [self._put_aside(record, str(problem))]
+            await self._put_aside(record, str(problem))
+            return
+        self._limit.check([(record, False)])
         for _ in range(_TRIES):
             try:
-                return list(await self._answer(message))
-            except Exception:  # noqa: BLE001 - a fault of ours that this message brings out
-                log.exception("message fails", topic=record.topic, partition=record.partition, offset=record.offset)
-        return [*self._give_up(message), self._put_aside(record, f"the service {name} fails on it; see its log")]
+                await self._publish(list(await self._answer(message)))
+            except MessageSizeTooLargeError:
+                await self._put_aside(record, "what it leads to is larger than its topic takes", message)
+            except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
+                about = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                log.error("message fails", reason=where(error), **about)
+                continue
+            return
+        await self._put_aside(record, f"the service {self._service.name} fails on it; see its log", message)
 
-    def _put_aside(self, record: Record, reason: str) -> Outgoing:
+    async def _put_aside(self, record: Record, reason: str, message: T | None = None) -> None:
+        """Raises TooManyDeadLetters, and Misconfigured where the letter cannot be kept: then nothing is lost."""
         metrics.DEAD_LETTERS.labels(record.topic).inc()
-        return dead_letter(record, service=self._service.name, reason=reason)
+        self._limit.check([(record, True)])
+        instead = [] if message is None else list(self._give_up(message))
+        try:
+            await self._publish([*instead, dead_letter(record, service=self._service.name, reason=reason)])
+        except MessageSizeTooLargeError as error:
+            raise Misconfigured(f"dead letters cannot be published: {where(error)}") from error
 
     async def _publish(self, messages: list[Outgoing]) -> None:
         """Publish for as long as it takes."""
@@ -146,12 +162,7 @@ class InFlight(Generic[T]):
             if progress.finished_to == progress.committed or partition not in consumer.assignment():
                 return
             to = progress.finished_to
-            try:
-                await consumer.commit({partition: to})
-            except (KafkaError, IllegalStateError) as error:
-                # It has gone to another instance, which does it again; or the next one that is finished commits it.
-                log.info("offset was not committed", reason=type(error).__name__)
-            else:
+            if await commit(consumer, {partition: to}):
                 progress.committed = to
 
     def _is_full(self) -> bool:
@@ -160,5 +171,7 @@ class InFlight(Generic[T]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._service.give_up(f"a message cannot be finished: {type(task.exception()).__name__}")
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        known = isinstance(error, TooManyDeadLetters | Misconfigured)
+        self._service.give_up(str(error) if known else f"a message cannot be finished: {type(error).__name__}")

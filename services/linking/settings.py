@@ -9,7 +9,7 @@ MIB = 1024 * 1024
 class LinkingSettings(BaseSettings):
     """Environment variables `CLAIMBUS_LINK_…`; times are in the unit of the name."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_LINK_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_LINK_", extra="ignore", hide_input_in_errors=True)
 
     give_up_after_s: float = Field(default=900.0, gt=0)
     """How long copying a link's files may take, the store being slow or away, before the claim is temporary again

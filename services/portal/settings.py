@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class WebSettings(BaseSettings):
     """Where the pages are, and how people log in."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_PORTAL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_PORTAL_", extra="ignore", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int = 8000

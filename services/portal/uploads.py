@@ -31,7 +31,7 @@ _READ_AT_ONCE = 4
 class UploadSettings(BaseSettings):
     """What is done with uploads."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_PORTAL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_PORTAL_", extra="ignore", hide_input_in_errors=True)
 
     upload_days: int = Field(default=7, ge=1)
     """For so many days after it was completed an upload can be named in a report."""

@@ -16,7 +16,7 @@ from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
 from shared.directory import Directory
 from shared.runtime import metrics
-from shared.runtime.batches import Conflict, Misconfigured
+from shared.runtime.batches import Conflict, Misconfigured, where
 from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
 from shared.runtime.publishing import Publisher
@@ -76,8 +76,8 @@ class Closing:
             except Misconfigured as fault:
                 self._give_up(str(fault))
                 return
-            except Exception:  # noqa: BLE001 - the stream is read on, and the next look tries again
-                log.exception("closing periods fails")
+            except Exception as error:  # noqa: BLE001 - the stream is read on, and the next look tries again
+                log.error("closing periods fails", reason=where(error))
             await asyncio.sleep(self._every_s)
 
     async def look(self, now: datetime) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ Handler = Callable[[Sequence[T]], Awaitable[Iterable[Outgoing]]]
 
 _TRIES_ALONE = 3
 _CONFLICTS_IN_A_ROW = 20
+_COMMIT_S = 2.0
+"""How long a commit may take before it is asked whether its topics are still there."""
 _FAILS = "the service {} fails on it; see its log"
 _HERE = Path(__file__).parents[2]
 
@@ -169,15 +171,7 @@ class BatchLoop:
         offsets: dict[TopicPartition, int] = {}
         for record in records:
             offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
-        held = consumer.assignment()
-        ours = {partition: offset for partition, offset in offsets.items() if partition in held}
-        if not ours:
-            return  # all of it has gone to another instance
-        try:
-            await consumer.commit(ours)
-        except (KafkaError, IllegalStateError) as error:
-            # The partitions have gone to another instance, which repeats the batch and comes to the same.
-            log.info("batch was not committed", reason=type(error).__name__)
+        await commit(consumer, offsets)
 
     def _put_aside(self, record: Record, reason: str) -> Outgoing:
         metrics.DEAD_LETTERS.labels(record.topic).inc()
@@ -208,6 +202,29 @@ class BatchLoop:
             took_ms=round(took_s * 1000),
             partitions=sorted({f"{r.topic}/{r.partition}" for r in records}),
         )
+
+
+async def commit(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> bool:
+    """Commit what is done, of the partitions that are still held; tell whether all of these are committed.
+
+    What has gone to another instance is repeated there and comes to the same. For a topic that was deleted aiokafka
+    tries a commit for ever (issue 1095), and that of all others with it; so it is asked which are still there.
+    """
+    while ours := {partition: at for partition, at in offsets.items() if partition in consumer.assignment()}:
+        try:
+            async with asyncio.timeout(_COMMIT_S):
+                await consumer.commit(ours)
+        except (KafkaError, IllegalStateError) as error:
+            log.info("offsets were not committed", reason=type(error).__name__)
+            return False
+        except TimeoutError:
+            with contextlib.suppress(KafkaError, OSError):
+                there = await consumer.topics()
+                offsets = {partition: at for partition, at in ours.items() if partition.topic in there}
+            log.warning("offsets are committed again", without=sorted({p.topic for p in ours.keys() - offsets.keys()}))
+        else:
+            return True
+    return False
 
 
 def _decoded(record: Record, decode: Decode[T]) -> T:

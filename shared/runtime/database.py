@@ -55,6 +55,7 @@ def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngi
         max_overflow=connections - 2,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # an error's text would hold what somebody wrote in a claim
         connect_args={"server_settings": SESSION},
     )
 

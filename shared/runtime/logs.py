@@ -3,13 +3,16 @@
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Callable
+
+from aiokafka.errors import KafkaError
 
 _rich = sys.modules.get("rich")
 # structlog loads it where it is installed, for colours that a service has no use for: 4 MiB.
 sys.modules["rich"] = None  # type: ignore[assignment]
 import structlog  # noqa: E402
-from structlog.typing import Processor  # noqa: E402
+from structlog.typing import ExcInfo, Processor  # noqa: E402
 
 del sys.modules["rich"]
 if _rich is not None:
@@ -37,6 +40,37 @@ class SaidLately(logging.Filter):
         return True
 
 
+class WithoutErrorTexts(logging.Filter):
+    """Takes the texts of errors out of what libraries say, except those of servers that cannot be reached."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let it pass, changed."""
+        if record.name == "asyncio":
+            record.msg, record.args = record.getMessage().partition("\n")[0], ()  # a task's result follows
+        elif isinstance(record.args, tuple):
+            record.args = tuple(
+                type(arg).__qualname__
+                if isinstance(arg, BaseException) and not isinstance(arg, OSError | KafkaError)
+                else arg
+                for arg in record.args
+            )
+        return True
+
+
+def kind_and_place(exc_info: ExcInfo) -> str:
+    """Format an exception and what led to it: the kinds and the places in the code, and no texts.
+
+    Whoever logs it, we or a library: the text of an error may hold what somebody wrote in a claim.
+    """
+    error: BaseException | None = exc_info[1]
+    lines: list[str] = []
+    while error is not None:
+        lines.append(type(error).__qualname__)
+        lines += [f"  {f.filename}:{f.lineno} in {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(lines)
+
+
 def configure_logs(service: str, level: str) -> None:
     """Send everything that the service and its libraries log through one JSON renderer."""
     shared: list[Processor] = [
@@ -44,7 +78,7 @@ def configure_logs(service: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(kind_and_place),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -54,6 +88,7 @@ def configure_logs(service: str, level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(SaidLately("aiokafka"))
+    handler.addFilter(WithoutErrorTexts())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,10 +1,11 @@
 """Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from shared.contract.envelope import Outgoing
@@ -17,6 +18,8 @@ from shared.runtime.unhurried import unhurried
 _LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
 _BATCH_BYTES = 128 * 1024
 _GOODBYE_S = 5.0
+_IS_IT_THERE_AFTER_S = 1.0
+"""How long an acknowledgement is waited for before it is asked whether the topic is still there."""
 
 
 class Publisher:
@@ -31,7 +34,7 @@ class Publisher:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
-        self._known_topics: set[str] = set()
+        self._topics = {DEAD_LETTERS.name}
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[RecordMetadata]:
@@ -41,27 +44,60 @@ class Publisher:
         """
         if not messages:
             return []
+        topics = [message.topic for message in messages]
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s):
                 producer = await self._started()
-                await asyncio.gather(*map(producer.client.add_topic, {m.topic for m in messages}))
+                self._topics.update(topics)
+                await producer.client.set_topics(self._topics)
+                await self._all_exist(topics)
                 pending = [
                     await producer.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers)) for m in messages
                 ]
-                published = await asyncio.gather(*pending)
+                published = await self._acknowledged(pending, topics)
         except BaseException:
             self._discard()
             raise
-        for message in messages:
-            metrics.MESSAGES_PUBLISHED.labels(message.topic).inc()
+        for topic in topics:
+            metrics.MESSAGES_PUBLISHED.labels(topic).inc()
         return published
 
+    async def _acknowledged(
+        self, pending: Sequence[asyncio.Future[RecordMetadata]], topics: Sequence[str]
+    ) -> list[RecordMetadata]:
+        """Wait for the brokers, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""
+        waiting = set(pending)
+        while waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=_IS_IT_THERE_AFTER_S, return_when=asyncio.FIRST_EXCEPTION)
+            failed = next((sent for sent in pending if sent.done() and sent.exception()), None)
+            if failed is not None:
+                failed.result()
+            await self._all_exist([topic for sent, topic in zip(pending, topics, strict=True) if sent in waiting])
+        return [sent.result() for sent in pending]
+
+    async def _all_exist(self, topics: Iterable[str]) -> None:
+        """Raise UnknownTopicOrPartitionError for what does not exist, which is then no longer asked for."""
+        if missing := await self.missing(set(topics)):
+            self._topics -= missing
+            raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
+
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist, at once; the producer itself would wait for them."""
-        if not topics <= self._known_topics:
-            producer = await self._started()
-            self._known_topics = set((await producer.client.fetch_all_metadata()).topics())
-        return topics - self._known_topics
+        """Tell which topics do not exist, at once; the producer itself would wait for them.
+
+        What it knows is as old as `metadata_max_age_ms`. Raises TopicAuthorizationFailedError for one that it may not
+        know of: that is a fault of the deployment and says nothing of the topic.
+        """
+        producer = await self._started()
+        unknown = topics - producer.client.cluster.topics()
+        if not unknown:
+            return set()
+        now = ClusterMetadata()
+        if not await producer.client._metadata_update(now, sorted(unknown)):
+            raise KafkaConnectionError("no broker answers")
+        if now.unauthorized_topics:
+            raise TopicAuthorizationFailedError(now.unauthorized_topics)
+        missing: set[str] = unknown - now.topics()
+        return missing
 
     async def answers(self) -> None:
         """Raise KafkaError or OSError if the brokers do not answer the producer.
@@ -99,7 +135,7 @@ class Publisher:
         try:
             await producer.start()
             # Without any topic a client asks for the metadata of all that the cluster has, again and again.
-            await producer.client.set_topics([DEAD_LETTERS.name])
+            await producer.client.set_topics(self._topics)
         except BaseException:
             await _stop(producer)
             raise

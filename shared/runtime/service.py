@@ -21,7 +21,7 @@ from faststream.security import SASLScram256, SASLScram512
 from prometheus_client import make_asgi_app
 
 from shared.contract.topics import Topic
-from shared.runtime.batches import BatchLoop, Decode, Handler, Misconfigured, Stopping
+from shared.runtime.batches import BatchLoop, Decode, Handler, Misconfigured, Stopping, where
 from shared.runtime.dead_letters import TooManyDeadLetters
 from shared.runtime.logs import configure_logs, log
 from shared.runtime.publishing import Publisher
@@ -117,8 +117,7 @@ class Service:
                 except (TooManyDeadLetters, Misconfigured) as fault:
                     self.give_up(str(fault))
                 except Exception as error:  # noqa: BLE001 - FastStream would go on, and the next commit pass this batch
-                    log.exception("the batch loop fails")
-                    self.give_up(f"the batch loop fails: {type(error).__name__}")
+                    self.give_up(f"the batch loop fails: {where(error)}")
 
             del consume.__wrapped__  # FastStream reads the signature: a message, not the handler's own parameters
             consume.__annotations__ = {"message": KafkaMessage, "return": None}

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class KafkaSettings(BaseSettings):
     """How to reach Kafka, as one SCRAM user."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore", hide_input_in_errors=True)
 
     bootstrap_servers: str = "127.0.0.1:9092"
     security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
@@ -60,7 +60,7 @@ class ServiceSettings(KafkaSettings):
 class DatabaseSettings(BaseSettings):
     """How to reach the service's own database."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore", hide_input_in_errors=True)
 
     database_url: SecretStr = SecretStr("")
     """postgresql://user:password@host:port/database"""
@@ -69,7 +69,7 @@ class DatabaseSettings(BaseSettings):
 class MediaSettings(BaseSettings):
     """Where media are stored, and what their keys are signed with."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore", hide_input_in_errors=True)
 
     media: str = ""
     """file:///folder or s3://bucket/prefix; S3 is reached as the ordinary AWS_… variables say."""

@@ -1,6 +1,7 @@
 """The batch loop on a real Kafka: what a service does with messages that it cannot take, and when it stops."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
+from services.linking.in_flight import InFlight
+from services.linking.settings import LinkingSettings
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.contract.topics import OPERATOR, Topic
 from shared.runtime.records import Record
@@ -34,6 +37,8 @@ class Probe:
     times: dict[str, int] = field(default_factory=dict)
     """How often a text is repeated in what is published of it."""
     handled: list[str] = field(default_factory=list)
+    many_at_once: bool = False
+    """Whether it works as linking does, on many messages in flight."""
 
     @property
     def source(self) -> Topic:
@@ -53,6 +58,11 @@ class Probe:
             **settings,  # type: ignore[arg-type]
         )
         service = Service(self.name, options)
+        if self.many_at_once:
+            parts = InFlight(service, read_text, answer=self.answer, give_up=self.given_up, settings=LinkingSettings())
+            service.on_stop.append(parts.stop)
+            service.subscriber(self.source)(parts.consume)
+            return service
 
         @service.subscriber(self.source)
         @service.published_before_committed(read_text)
@@ -67,6 +77,14 @@ class Probe:
 
         return service
 
+    async def answer(self, text: str) -> Iterable[Outgoing]:
+        if text == self.trips_on:
+            raise KeyError(text)
+        return [Outgoing(self.target, text, (), text.encode() * self.times.get(text, 1))]
+
+    def given_up(self, text: str) -> Iterable[Outgoing]:
+        return [Outgoing(self.target, text, (), f"{text} is given up".encode())]
+
 
 def read_text(record: Record) -> str:
     """Read a text; what begins with a question mark cannot be read."""
@@ -79,9 +97,9 @@ def read_text(record: Record) -> str:
 
 
 @pytest.fixture
-def probe(connection: Connection, request: pytest.FixtureRequest) -> Probe:
+def probe(connection: Connection) -> Probe:
     """A probe with topics of its own."""
-    probe = Probe(connection, f"probe-{abs(hash(request.node.name)) % 10**9}")
+    probe = Probe(connection, f"probe-{uuid.uuid4().hex[:12]}")
     admin = AdminClient(connection.client())
     for created in admin.create_topics([NewTopic(probe.source.name, 1, 1), NewTopic(probe.target, 1, 1)]).values():
         created.result(20)
@@ -131,6 +149,28 @@ async def test_too_many_dead_letters_stop_the_service_before_any_of_them_is_pass
     assert "cannot be understood" in service.fault
     assert not _letters(probe)
     assert await _committed(probe) is None
+
+
+async def test_too_many_dead_letters_stop_a_service_that_works_on_many_messages_at_once(probe: Probe) -> None:
+    probe.many_at_once = True
+    await _send(probe, [f"?{n}" for n in range(20)])
+    service = probe.build(dead_letter_window=10)
+    await asyncio.wait_for(service.run(), WAIT_S)
+    assert service.fault is not None
+    assert "cannot be understood" in service.fault
+    assert (await _committed(probe) or 0) < 10
+
+
+async def test_what_fails_or_is_too_large_in_flight_is_given_up_and_holds_up_nothing(probe: Probe) -> None:
+    probe.many_at_once = True
+    probe.trips_on = "broken"
+    probe.times["large"] = 9 * 1024 * 1024
+    async with _running(probe.build()):
+        await _send(probe, ["one", "large", "broken", "two"])
+        published = await _published(probe, 4)
+        await _until(lambda: len(_letters(probe)) == 2)
+        await _until(lambda: asyncio.run(_committed(probe)) == 4)
+    assert sorted(published) == ["broken is given up", "large is given up", "one", "two"]
 
 
 async def test_a_service_reads_on_where_it_stopped(probe: Probe) -> None:

@@ -1,6 +1,9 @@
 """What a service writes while something of it is away can be read."""
 
+import json
 import logging
+import subprocess
+import sys
 
 from shared.runtime.logs import SaidLately
 
@@ -28,3 +31,58 @@ def test_a_library_says_a_sentence_once_in_ten_seconds() -> None:
 def test_what_we_say_is_always_said() -> None:
     said = SaidLately("aiokafka")
     assert all(said.filter(record("claimbus", "batch is tried again")) for _ in range(3))
+
+
+_ERRORS = """
+import asyncio, logging, os, pydantic, sqlalchemy
+from shared.contract.requests import CreateTemporaryClaim
+from shared.runtime.logs import configure_logs, log
+from shared.runtime.settings import ServiceSettings
+
+configure_logs("claims", "INFO")
+
+def provoke(error):
+    try:
+        try:
+            error()
+        except Exception as first:
+            raise RuntimeError("Anne Berg") from first
+    except RuntimeError as second:
+        log.exception("ours")
+        logging.getLogger("a library").exception("theirs")
+        logging.getLogger("a library").error("theirs", exc_info=second)
+
+def invalid():
+    CreateTemporaryClaim.model_validate({"insurer": "Anne Berg"})
+
+def statement():
+    engine = sqlalchemy.create_engine("sqlite://", hide_parameters=True)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("select :name from nowhere"), {"name": "Anne Berg"})
+
+async def unretrieved():
+    async def fail():
+        raise ValueError("Anne Berg")
+    asyncio.create_task(fail())
+    await asyncio.sleep(0)
+
+for error in (invalid, statement):
+    provoke(error)
+asyncio.run(unretrieved())
+os.environ["CLAIMBUS_HEALTH_PORT"] = "Anne Berg"
+try:
+    ServiceSettings()
+except pydantic.ValidationError as error:
+    logging.getLogger("a library").error("it fails: %s", error)
+"""
+
+
+def test_an_error_is_logged_with_its_kind_and_place_and_never_with_its_text_whoever_logs_it() -> None:
+    done = subprocess.run([sys.executable, "-c", _ERRORS], capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines[:3]] == ["ours", "theirs", "theirs"]
+    assert all("RuntimeError\n  " in line["exception"] and "ValidationError" in line["exception"] for line in lines[:3])
+    assert len(lines) == 8
+    assert "ValueError" in lines[6]["exception"]
+    assert lines[7]["event"] == "it fails: ValidationError"
+    assert "Anne" not in done.stdout + done.stderr
