@@ -1,0 +1,27 @@
+"""One text is one text: how texts are kept, compared, searched and sorted, however they were typed (contract: Envelope)."""
+
+from unicodedata import combining, normalize
+
+_LAST_LETTERS = str.maketrans({"æ": "{", "ä": "{", "ø": "|", "ö": "|", "å": "}"})
+"""The letters after z, as signs that come after z."""
+
+
+def composed(text: str) -> str:
+    """Write a text in Unicode NFC: `Å` is one character, whether it was sent as one or as A and a ring."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """Write a text without case, in NFC, to be compared or searched for."""
+    return text.lower() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
+
+
+def number_key(claim_number: str) -> str:
+    """Write a claim number as it is compared: without case, and without surrounding or doubled spaces."""
+    return " ".join(folded(claim_number).split())
+
+
+def alphabetical(text: str) -> tuple[str, str]:
+    """Tell where a text stands in a Norwegian list: without case and accents, with æ, ø and å after z."""
+    letters = folded(text).translate(_LAST_LETTERS)
+    return "".join(letter for letter in normalize("NFD", letters) if not combining(letter)), composed(text)
