@@ -100,7 +100,7 @@ claim_numbers = Table(
     Column("claim_number", Text, primary_key=True),
     Column("claim_id", Uuid, nullable=False),
 )
-"""Every number that a claim of an insurer has or had: a number is never used for another claim."""
+"""Every number that a claim of an insurer has or had, as numbers are compared: it is never used for another claim."""
 
 
 _IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(

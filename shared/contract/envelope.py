@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -285,10 +286,8 @@ def _attributes_of_broken(event: str) -> dict[str, str]:
         elif text[0] in "]}":
             depth -= len(text)
         elif depth == 1 and last == ":" and last_but_one in names and text[0] == '"':
-            try:
+            with suppress(ValueError):  # an escape that means nothing, or a text that is not ended
                 attributes[names[last_but_one]] = json.loads(text)
-            except ValueError:
-                pass  # an escape that means nothing, or the text is not ended
         last_but_one, last = last, text
     return attributes
 

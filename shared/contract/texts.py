@@ -1,6 +1,16 @@
-"""One text is one text: how texts are kept, compared, searched and sorted, however they were typed (contract: Envelope)."""
+"""One text is one text, however it was typed: how it is kept, compared, searched and sorted (contract: Envelope)."""
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
 from unicodedata import combining, normalize
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
 
 _LAST_LETTERS = str.maketrans({"æ": "{", "ä": "{", "ø": "|", "ö": "|", "å": "}"})
 """The letters after z, as signs that come after z."""
@@ -25,3 +35,8 @@ def alphabetical(text: str) -> tuple[str, str]:
     """Tell where a text stands in a Norwegian list: without case and accents, with æ, ø and å after z."""
     letters = folded(text).translate(_LAST_LETTERS)
     return "".join(letter for letter in normalize("NFD", letters) if not combining(letter)), composed(text)
+
+
+def by_name(named: Iterable[N]) -> list[N]:
+    """Sort companies, offices or users as a Norwegian list has them."""
+    return sorted(named, key=lambda each: alphabetical(each.name))

@@ -25,6 +25,7 @@ from shared.contract.events import (
     TemporaryClaimCreated,
 )
 from shared.contract.outcomes import RequestAccepted, RequestRefused
+from shared.contract.texts import number_key
 from shared.contract.topics import OPERATOR
 from tests.unit.commands import (
     GLAZIER,
@@ -275,7 +276,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         for id, events in self.events.items():
             for event in events:
                 if isinstance(event, TemporaryClaimCreated | ClaimRegistered | ClaimConverted):
-                    assert owners.setdefault((event.insurer, event.claim_number), id) == id
+                    assert owners.setdefault((event.insurer, number_key(event.claim_number)), id) == id
         assert self.batch.numbers == owners
 
     @invariant()
