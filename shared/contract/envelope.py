@@ -22,7 +22,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 _STRUCTURED = "application/cloudevents+json"
-_JSON = frozenset({"application/json", "text/json"})
+_JSON = ("application/json", "text/json")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]+|[\]}]+|[^\s"\[\]{}]+', re.DOTALL)
 """What JSON is made of, roughly: a text, brackets, and what stands between, such as a colon; never tried twice."""
@@ -200,7 +200,7 @@ def _attributes_and_body(
             return in_value, body
         problems.append(Detail(field="id", problem="is not in the value, which has all attributes in structured mode"))
         return in_headers, body
-    if content_type not in _JSON and not content_type.endswith("+json"):
+    if not _is_json(content_type):
         problems.append(Detail(field="content-type", problem=f"is neither application/json nor {_STRUCTURED}"))
     if in_headers.get("id") or not value.startswith(b"{"):
         return in_headers, value
@@ -247,6 +247,12 @@ def details_of(error: ValidationError) -> list[Detail]:
     if len(problems) > _MOST_DETAILS:
         details.append(Detail(field="body", problem=f"and {len(problems) - _MOST_DETAILS} more"))
     return details
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type in _JSON or (
+        content_type.endswith("+json") and not content_type.startswith("application/cloudevents")
+    )
 
 
 def _structured(value: bytes, problems: list[Detail]) -> tuple[dict[str, str], bytes]:
