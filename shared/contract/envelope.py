@@ -181,7 +181,7 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
         actor=_printable(actor) if actor else None,
         trace=tuple(trace.items()),
         republished_for=attributes.get("republishedfor") or None,
-        problems=tuple(problems),
+        problems=tuple(problems[:_MOST_DETAILS]),
     )
 
 
@@ -202,7 +202,7 @@ def _attributes_and_body(
         return in_headers, body
     if not _is_json(content_type):
         problems.append(Detail(field="content-type", problem=f"is neither application/json nor {_STRUCTURED}"))
-    if in_headers.get("id") or not value.startswith(b"{"):
+    if in_headers.get("id") or not value.lstrip().startswith(b"{"):
         return in_headers, value
     in_value, body = _structured(value, [])
     if not (in_value.get("id") and in_value.get("specversion")):
