@@ -29,14 +29,13 @@ from shared.contract.linking import (
 )
 from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
 from shared.contract.requests import REQUESTS, LinkClaim, Request
-from shared.contract.texts import number_key
 from shared.media_keys import UploadedMedia
 from shared.runtime.records import Record
 
 RequestKey = tuple[str, str]
 """Company and request id; of a step of a link, `claimbus` and the step's id."""
 NumberKey = tuple[str, str]
-"""Insurer and claim number, as numbers are compared."""
+"""Insurer and claim number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +212,8 @@ class Batch:
             self.histories.get(command.claim_id, []).append(event)
         number = None
         if answer.claim_number is not None and claim is not None:
-            number = claim.insurer, number_key(answer.claim_number)
-            self.numbers[number] = claim.id
+            number = claim.insurer, answer.claim_number
+            self.numbers |= dict.fromkeys(number_keys(*number), claim.id)
         outcome = _outcome(command, answer)
         return Decided(command, outcome, answer.events, answer.follow_ups, number, answer.republish_for)
 

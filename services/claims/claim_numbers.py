@@ -29,10 +29,10 @@ def is_temporary_number(claim_number: str) -> bool:
 
 
 def number_keys(insurer: str, claim_number: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Tell under which keys a number can be recorded: as it was written, and as numbers are compared.
+    """Tell the keys under which a claim is recorded: its number as it was written, and as numbers are compared.
 
-    The first is for claims from before numbers were compared without case, spaces and Unicode form, where two had the
-    same number: each is found by its own spelling.
+    The first comes first: of two claims from before numbers were compared without case, spaces and Unicode form, each
+    is found by its own spelling.
     """
     return (insurer, claim_number), (insurer, number_key(claim_number))
 

@@ -53,9 +53,10 @@ claims = Table(
     Column("version", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("claim_number", Text, nullable=False),
-    Column("number_key", Text, nullable=False),
+    Column("number_key", Text),
     Column("particulars", Text, nullable=False),
-    Index("claims_by_number", "number_key"),
+    Index("claims_by_number", "claim_number"),
+    Index("claims_by_number_key", "number_key"),
 )
 """Each claim whose first event was met."""
 
@@ -341,7 +342,7 @@ async def suggestions_for(database_url: str, claim: str, insurer: str | None = N
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:
-            which = claims.c.number_key == number_key(claim)
+            which = (claims.c.number_key == number_key(claim)) | (claims.c.claim_number == claim)
             if (id := _uuid(claim)) is not None:
                 which |= claims.c.id == id
             if insurer is not None:

@@ -135,7 +135,7 @@ async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) ->
 
 
 async def test_numbers_from_before_an_upgrade_are_found_by_every_spelling(engine: AsyncEngine) -> None:
-    """Where two claims had one number already, one holds it, and the other is found by its own spelling alone."""
+    """Where two claims had one number already, one is found by every spelling, and the other by its own."""
     old = {
         "Midlertidig 2026-11-24-K1F2G2": UUID(int=1),
         "A\u030a-17": UUID(int=2),
@@ -162,7 +162,10 @@ async def test_numbers_from_before_an_upgrade_are_found_by_every_spelling(engine
             keys = number_keys(INSURER, number)
             recorded = await record.numbers_in_use(keys)
             assert next(recorded[key] for key in keys if key in recorded) == id, number
-    assert await _count(engine, claim_numbers) == len(old)
+
+    async with transaction(engine) as connection:
+        kept = dict((await connection.execute(select(claim_numbers.c.claim_number, claim_numbers.c.claim_id))).all())
+    assert kept.items() >= old.items()  # an instance that is older finds what it has found
 
 
 async def test_instances_that_start_together_migrate_once(databases: Databases) -> None:

@@ -13,7 +13,6 @@ from shared.contract.codes import Code
 from shared.contract.commands import Refusal
 from shared.contract.envelope import Undecodable
 from shared.contract.outcomes import Detail, RequestRefused
-from shared.contract.texts import number_key
 from tests.unit.commands import (
     FIRST_AID,
     INSURER,
@@ -134,7 +133,7 @@ def test_repeating_requests_changes_nothing_however_often_and_wherever(order: li
 
 def test_a_number_that_a_request_of_the_batch_took_is_taken_for_those_after_it() -> None:
     batch = decided(CREATION, registration("SK-1"), CONVERSION)
-    assert batch.decided[INSURER, "registration"].number_taken == (INSURER, "sk-1")
+    assert batch.decided[INSURER, "registration"].number_taken == (INSURER, "SK-1")
     assert code_of(batch.decided[CONVERSION.key]) is Code.CLAIM_NUMBER_TAKEN
     assert batch.claims[CLAIM].state is State.TEMPORARY
 
@@ -152,7 +151,7 @@ def test_a_refused_request_takes_no_number() -> None:
 
 def test_a_created_claim_takes_its_temporary_number() -> None:
     batch = decided(CREATION)
-    assert batch.decided[CREATION.key].number_taken == (INSURER, number_key(batch.claims[CLAIM].claim_number))
+    assert batch.decided[CREATION.key].number_taken == (INSURER, batch.claims[CLAIM].claim_number)
     assert batch.is_taken(INSURER, batch.claims[CLAIM].claim_number)
 
 
