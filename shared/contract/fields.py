@@ -93,7 +93,7 @@ def _whole(value: Any) -> Any:
 
 
 class _EmptyIsAbsent:
-    """Makes null and a text without a letter, in a field with a default, the same as leaving the field out."""
+    """Makes null and a text of nothing but blanks the same as leaving the field out, where it has a default."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._given, handler(source))
