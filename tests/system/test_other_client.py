@@ -180,7 +180,7 @@ def test_a_clients_settings_fail_and_work_as_the_guide_says(world: World, client
         finally:
             consumer.close()
 
-    admin = AdminClient(client.login)
+    admin = AdminClient({**client.login})
     fails("transactional.id", lambda: Producer(client.login | {"transactional.id": "vest-1"}).init_transactions(30))
     own = f"{client.company}.1"
     fails("own transactional.id", lambda: Producer(client.login | {"transactional.id": own}).init_transactions(30))
