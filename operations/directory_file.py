@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
-from shared.contract.fields import CompanyKind, CreationPermission, Email, Line, Slug
+from shared.contract.fields import EMPTY_IS_ABSENT, WHOLE, CompanyKind, CreationPermission, Email, Line, Maybe, Slug
 from shared.contract.requests import (
     RESERVED_COMPANY_IDS,
     RegisterCompany,
@@ -49,9 +50,9 @@ class UserEntry(_Named):
     """A user of the company that it stands under."""
 
     name: Line
-    office: Slug | None = None
-    email: Email | None = None
-    authorisation_level: int = Field(ge=1, le=6)
+    office: Maybe[Slug] = None
+    email: Maybe[Email] = None
+    authorisation_level: Annotated[int, Field(ge=1, le=6), WHOLE]
 
 
 class PermissionEntry(_Part):
@@ -59,8 +60,8 @@ class PermissionEntry(_Part):
 
     office: Slug
     creation: CreationPermission
-    may_assign_to_others: bool | None = None
-    may_define_claim_number: bool | None = None
+    may_assign_to_others: Maybe[bool] = None
+    may_define_claim_number: Maybe[bool] = None
 
 
 class CompanyEntry(_Named):
@@ -69,9 +70,9 @@ class CompanyEntry(_Named):
     name: Line
     kind: CompanyKind
     settings: dict[str, Any] | None = None
-    offices: list[OfficeEntry] = []
-    users: list[UserEntry] = []
-    permissions: list[PermissionEntry] = []
+    offices: Annotated[list[OfficeEntry], EMPTY_IS_ABSENT] = []
+    users: Annotated[list[UserEntry], EMPTY_IS_ABSENT] = []
+    permissions: Annotated[list[PermissionEntry], EMPTY_IS_ABSENT] = []
 
     def registration(self) -> RegisterCompany:
         """Tell the request that registers it."""
@@ -87,7 +88,7 @@ class CompanyEntry(_Named):
 
     def settings_request(self) -> SetPortalSettings | None:
         """Tell the request that makes its settings."""
-        return SetPortalSettings.model_validate(self.settings, strict=False) if self.settings else None
+        return SetPortalSettings.model_validate_json(to_json(self.settings)) if self.settings else None
 
     def permission_requests(self) -> list[SetOfficePermission]:
         """Tell the requests that give its permissions."""
@@ -112,7 +113,7 @@ def read_directory_file(file: Path) -> DirectoryFile:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise WrongFile(file, [(line, f"is not YAML: {error.problem}")]) from None
     try:
-        directory = DirectoryFile.model_validate(_plain(content))
+        directory = DirectoryFile.model_validate_json(to_json(_plain(content)), strict=True)
     except ValidationError as error:
         raise WrongFile(file, list(_located(content, (), error))) from None
     problems = sorted(_problems(content, directory))

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from services.claims.claim import Claim, apply
+from services.claims.claim_numbers import number_keys
 from services.claims.decisions import Accepted, FollowUp
 from services.claims.link_rules import decide_step
 from services.claims.rules import decide, numbers_asked_for, refused_creation
@@ -124,7 +125,8 @@ class Needs:
         return needs
 
     def _add_request(self, command: Command, request: Request) -> None:
-        self.numbers |= set(numbers_asked_for(command.checked, request))
+        numbers = {key for asked in numbers_asked_for(command.checked, request) for key in number_keys(*asked)}
+        self.numbers |= numbers
         if (refused := refused_creation(request)) is not None:
             self.refused.add(refused)
         if isinstance(request, LinkClaim):
@@ -132,7 +134,7 @@ class Needs:
             if request.target_claim_id is not None:
                 self.claims.add(request.target_claim_id)
             else:
-                self.targets |= set(numbers_asked_for(command.checked, request))
+                self.targets |= numbers
 
     def _add_step(self, command: Step) -> None:
         step = command.step
@@ -158,7 +160,7 @@ class Batch:
 
     def is_taken(self, insurer: str, claim_number: str) -> bool:
         """Whether an insurer's claim has or had this number."""
-        return (insurer, claim_number) in self.numbers
+        return self._holder(insurer, claim_number) is not None
 
     def claim(self, id: UUID) -> Claim | None:
         """Find a claim."""
@@ -166,8 +168,12 @@ class Batch:
 
     def claim_with_number(self, insurer: str, claim_number: str) -> Claim | None:
         """Find an insurer's claim that has or had this number."""
-        id = self.numbers.get((insurer, claim_number))
+        id = self._holder(insurer, claim_number)
         return None if id is None else self.claims.get(id)
+
+    def _holder(self, insurer: str, claim_number: str) -> UUID | None:
+        found = (self.numbers.get(key) for key in number_keys(insurer, claim_number))
+        return next((id for id in found if id is not None), None)
 
     def history(self, claim_id: UUID) -> Sequence[ClaimEvent]:
         """Tell all that happened to a claim."""
@@ -207,7 +213,7 @@ class Batch:
         number = None
         if answer.claim_number is not None and claim is not None:
             number = claim.insurer, answer.claim_number
-            self.numbers[number] = claim.id
+            self.numbers |= dict.fromkeys(number_keys(*number), claim.id)
         outcome = _outcome(command, answer)
         return Decided(command, outcome, answer.events, answer.follow_ups, number, answer.republish_for)
 

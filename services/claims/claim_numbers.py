@@ -3,6 +3,8 @@
 from datetime import date
 from uuid import UUID
 
+from shared.contract.texts import folded, number_key
+
 MARK = "Midlertidig"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -23,7 +25,16 @@ def temporary_numbers(claim_id: UUID, today: date, defined: str | None = None) -
 
 def is_temporary_number(claim_number: str) -> bool:
     """Whether a number is, or could be taken for, a temporary claim's."""
-    return MARK.lower() in claim_number.lower()
+    return MARK.lower() in folded(claim_number)
+
+
+def number_keys(insurer: str, claim_number: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Tell the keys under which a claim is recorded: its number as it was written, and as numbers are compared.
+
+    The first comes first: of two claims from before numbers were compared without case, spaces and Unicode form, each
+    is found by its own spelling.
+    """
+    return (insurer, claim_number), (insurer, number_key(claim_number))
 
 
 def _code(claim_id: UUID, length: int) -> str:

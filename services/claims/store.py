@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided, NumberKey, RequestKey
 from services.claims.claim import Claim, State
+from services.claims.claim_numbers import number_keys
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.contract.outcomes import RequestRefused
@@ -100,7 +101,10 @@ claim_numbers = Table(
     Column("claim_number", Text, primary_key=True),
     Column("claim_id", Uuid, nullable=False),
 )
-"""Every number that a claim of an insurer has or had: a number is never used for another claim."""
+"""Every number that a claim of an insurer has or had, as it was written and as numbers are compared.
+
+A number is never used for another claim.
+"""
 
 
 _IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(
@@ -284,7 +288,12 @@ class Transaction:
                 for (company, request_id), decided in sorted(batch.decided.items(), key=itemgetter(0))
             ],
         )
-        taken = {d.number_taken: d.command.claim_id for d in batch.decided.values() if d.number_taken}
+        taken = {
+            key: decided.command.claim_id
+            for decided in batch.decided.values()
+            if decided.number_taken
+            for key in number_keys(*decided.number_taken)
+        }
         await self._insert(
             claim_numbers,
             [

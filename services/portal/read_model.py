@@ -32,6 +32,7 @@ from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.outcomes import OUTCOMES, Outcome
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
+from shared.contract.texts import folded
 from shared.runtime.batches import Misconfigured
 from shared.runtime.logs import log
 from shared.runtime.records import Record
@@ -344,7 +345,7 @@ def _office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
 
 def words(*texts: str) -> set[str]:
     """Take texts apart into what can be searched for."""
-    return {word for text in texts for word in re.findall(r"\w+", text.casefold())}
+    return {word for text in texts for word in re.findall(r"\w+", folded(text))}
 
 
 def facets(state: str | None, cause: str | None, *offices: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from services.portal.words import DEFAULT, LANGUAGES
 from shared.contract.fields import CompanyKind
+from shared.contract.texts import by_name
 from shared.creation import NotPermitted, decide_creation
 from shared.directory import Company, Directory, User
 from shared.reports.access import may_see_reports
@@ -52,7 +53,7 @@ def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list
     office = viewer.user.office
     if viewer.is_insurer or office is None:
         return []
-    insurers = [c for c in directory.companies(at) if c.kind is CompanyKind.INSURER]
+    insurers = by_name(c for c in directory.companies(at) if c.kind is CompanyKind.INSURER)
     return [insurer for insurer in insurers if _may_create(directory, insurer.id, office, at)]
 
 

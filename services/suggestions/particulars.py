@@ -121,8 +121,8 @@ _LONGEST_SKELETON = 6
 
 def _folded(text: str) -> str:
     """Write a text without case and accents; å, ø and æ as those do who have no such keys."""
-    text = text.casefold().replace("ø", "o").replace("æ", "a")
-    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    text = "".join(c for c in text if not unicodedata.combining(c)).replace("ø", "o").replace("æ", "a")
     return text.replace("aa", "a").replace("oe", "o").replace("ae", "a")
 
 

@@ -36,6 +36,7 @@ from services.suggestions.lists import Published
 from services.suggestions.particulars import Particulars, blocks_of
 from services.suggestions.rules import Found, Match
 from shared.contract.suggestions import LinkSuggested, Reason
+from shared.contract.texts import number_key
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 
@@ -52,8 +53,10 @@ claims = Table(
     Column("version", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("claim_number", Text, nullable=False),
+    Column("number_key", Text),
     Column("particulars", Text, nullable=False),
     Index("claims_by_number", "claim_number"),
+    Index("claims_by_number_key", "number_key"),
 )
 """Each claim whose first event was met."""
 
@@ -138,7 +141,8 @@ class Transaction:
         """Write claims, and forget the moved ones' matches; tell which those were, temporary claim and normal one."""
         if changed:
             statement = upsert(claims)
-            written = {n: statement.excluded[n] for n in ("version", "state", "claim_number", "particulars")}
+            names = ("version", "state", "claim_number", "number_key", "particulars")
+            written = {name: statement.excluded[name] for name in names}
             statement = statement.on_conflict_do_update(index_elements=[claims.c.id], set_=written)
             await self._connection.execute(statement, [_row(changed[id]) for id in sorted(changed)])
         if not moved:
@@ -294,6 +298,7 @@ def _row(claim: Claim) -> dict[str, Any]:
         "version": claim.version,
         "state": claim.state,
         "claim_number": claim.claim_number,
+        "number_key": number_key(claim.claim_number),
         "particulars": claim.particulars.model_dump_json(),
     }
 
@@ -337,7 +342,7 @@ async def suggestions_for(database_url: str, claim: str, insurer: str | None = N
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:
-            which = claims.c.claim_number == claim
+            which = (claims.c.number_key == number_key(claim)) | (claims.c.claim_number == claim)
             if (id := _uuid(claim)) is not None:
                 which |= claims.c.id == id
             if insurer is not None:

@@ -129,8 +129,9 @@ class _Comparison:
         if was_null != is_null:
             yield from self._report(path, "may no longer be null" if was_null else "may be null", narrower=was_null)
         old, new = ([kind for kind in kinds if kind.get("type") != "null"] for kinds in (old, new))
-        if len(old) == len(new) == 1:
-            yield from self._same_kind(old[0], new[0], path)
+        changed, into = _without_what_both_have(old, new)
+        if len(changed) == len(into) == 1:
+            yield from self._same_kind(changed[0], into[0], path)
             return
         for kind in old:
             if all(list(self._same_kind(kind, other, path)) for other in new):
@@ -233,6 +234,17 @@ def _kinds(schema: Json, root: Json) -> list[Json]:
     if isinstance(rest.get("type"), list):
         return [{**rest, "type": kind} for kind in rest["type"]]
     return [rest]
+
+
+def _without_what_both_have(old: list[Json], new: list[Json]) -> tuple[list[Json], list[Json]]:
+    """Leave out the kinds that are the same, such as the empty text of a field that need not be given.
+
+    Two that are made of others may only look alike.
+    """
+    same = [kind for kind in old if kind in new and not kind.keys() & {*_NESTED, "propertyNames"}]
+    if len(old) == len(new) == 1:
+        same = []
+    return [kind for kind in old if kind not in same], [kind for kind in new if kind not in same]
 
 
 def _values(kind: Json) -> set[str] | None:

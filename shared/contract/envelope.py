@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,11 +16,17 @@ from pydantic_core import from_json, to_json
 from shared.contract.fields import REQUEST_ID_PATTERN
 from shared.contract.outcomes import Detail
 from shared.contract.requests import MAX_BODY_BYTES
+from shared.contract.texts import composed
 
 Headers = Sequence[tuple[str, bytes]]
 
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 _STRUCTURED = "application/cloudevents+json"
+_JSON = ("application/json", "text/json")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]+|[\]}]+|[^\s"\[\]{}]+', re.DOTALL)
+"""What JSON is made of, roughly: a text, brackets, and what stands between, such as a colon; never tried twice."""
+_ATTRIBUTES = ("id", "specversion", "type", "source", "subject", "actor")
 _LONGEST_ECHO = 200
 _MOST_DETAILS = 20
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -154,15 +162,9 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
             texts[name] = (raw or b"").decode()
         except UnicodeDecodeError:
             problems.append(Detail(field=_printable(name), problem="is not UTF-8"))
-    content_type = texts.get("content-type", "application/json").split(";")[0].strip().lower()
-    if content_type == _STRUCTURED:
-        attributes, body = _structured(value or b"", problems)
-    else:
-        attributes, body = {n[3:]: t for n, t in texts.items() if n.startswith("ce_")}, value or b""
-        if content_type != "application/json":
-            problems.append(Detail(field="content-type", problem=f"is neither application/json nor {_STRUCTURED}"))
+    attributes, body = _attributes_and_body(texts, (value or b"").removeprefix(_BYTE_ORDER_MARK), problems)
     request_id = attributes.get("id")
-    if request_id is None:
+    if not request_id:
         raise Undecodable("; ".join(["it has no ce_id", *(f"{p.field} {p.problem}" for p in problems)]))
     if not _REQUEST_ID.fullmatch(request_id):
         raise Undecodable("its ce_id is not 1–100 characters of [A-Za-z0-9._:-]")
@@ -175,12 +177,38 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
         type=_printable(attributes.get("type", "")),
         source=_printable(attributes.get("source", "")),
         body=body,
-        subject=attributes.get("subject"),
+        subject=attributes.get("subject") or None,
         actor=_printable(actor) if actor else None,
         trace=tuple(trace.items()),
-        republished_for=attributes.get("republishedfor"),
-        problems=tuple(problems),
+        republished_for=attributes.get("republishedfor") or None,
+        problems=tuple(problems[:_MOST_DETAILS]),
     )
+
+
+def _attributes_and_body(
+    texts: Mapping[str, str], value: bytes, problems: list[Detail]
+) -> tuple[Mapping[str, str], bytes]:
+    """Find the attributes in the headers, or in the value in structured mode; an id that is in the other is read too.
+
+    An attribute that is null or empty is not there.
+    """
+    in_headers = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+    content_type = (texts.get("content-type") or "application/json").split(";")[0].strip().lower()
+    if content_type == _STRUCTURED:
+        in_value, body = _structured(value, problems)
+        if in_value.get("id") or not in_headers.get("id"):
+            return in_value, body
+        problems.append(Detail(field="id", problem="is not in the value, which has all attributes in structured mode"))
+        return in_headers, body
+    if not _is_json(content_type):
+        problems.append(Detail(field="content-type", problem=f"is neither application/json nor {_STRUCTURED}"))
+    if in_headers.get("id") or not value.lstrip().startswith(b"{"):
+        return in_headers, value
+    in_value, body = _structured(value, [])
+    if not (in_value.get("id") and in_value.get("specversion")):
+        return in_headers, value
+    problems.append(Detail(field="content-type", problem=f"must be {_STRUCTURED}, since the value has the attributes"))
+    return in_value, body
 
 
 def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
@@ -221,27 +249,56 @@ def details_of(error: ValidationError) -> list[Detail]:
     return details
 
 
+def _is_json(content_type: str) -> bool:
+    return content_type in _JSON or (
+        content_type.endswith("+json") and not content_type.startswith("application/cloudevents")
+    )
+
+
 def _structured(value: bytes, problems: list[Detail]) -> tuple[dict[str, str], bytes]:
     try:
         event: Any = from_json(value)
     except ValueError as error:
-        raise Undecodable(f"it is not JSON, so its id cannot be read: {error}") from None
+        problems.append(Detail(field="body", problem=f"Invalid JSON: {error}"))
+        return _attributes_of_broken(value.decode(errors="replace")), b""
     if not isinstance(event, dict):
-        raise Undecodable("it is not a JSON object, so it has no id")
+        problems.append(Detail(field="body", problem="is not a JSON object"))
+        return {}, b""
     attributes = {
         name: content
         for name, content in event.items()
         if isinstance(content, str) and name not in {"data", "data_base64"}
     }
-    if "data_base64" in event:
+    in_base_64 = event.get("data_base64")
+    if in_base_64 is not None and in_base_64 != "":
         try:
-            return attributes, base64.b64decode(event["data_base64"], validate=True)
+            return attributes, base64.b64decode(in_base_64, validate=True)
         except (TypeError, ValueError, binascii.Error):
             problems.append(Detail(field="data_base64", problem="is not base 64"))
             return attributes, b""
     return attributes, to_json(event["data"]) if "data" in event else b""
 
 
+def _attributes_of_broken(event: str) -> dict[str, str]:
+    """Find the texts at the top of an event that is no JSON: what is wrong in its data is no reason to lose its id."""
+    names = {f'"{name}"': name for name in _ATTRIBUTES}
+    attributes: dict[str, str] = {}
+    depth = 0
+    last = last_but_one = ""
+    for token in _TOKEN.finditer(event):
+        text = token[0]
+        if text[0] in "[{":
+            depth += len(text)
+        elif text[0] in "]}":
+            depth -= len(text)
+        elif depth == 1 and last == ":" and last_but_one in names and text[0] == '"':
+            with suppress(ValueError):  # an escape that means nothing, or a text that is not ended
+                attributes[names[last_but_one]] = json.loads(text)
+        last_but_one, last = last, text
+    return attributes
+
+
 def _printable(text: str) -> str:
     """Cut a text that we repeat to a length, and leave out what no log or database should get."""
-    return "".join(c for c in text[:_LONGEST_ECHO] if c.isprintable())
+    shortened = composed(text[: 2 * _LONGEST_ECHO])[:_LONGEST_ECHO]
+    return "".join(c for c in shortened if c.isprintable())

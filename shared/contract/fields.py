@@ -1,23 +1,32 @@
 """The kinds of value that messages are made of, each with its limits (contract: Envelope)."""
 
+import re
 import zoneinfo
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import CoreSchema, PydanticUseDefault, core_schema
+
+from shared.contract.texts import composed
+
+T = TypeVar("T")
 
 
 class Message(BaseModel):
@@ -47,11 +56,60 @@ class NamedMessage(Message):
         return f"claimbus.{cls.NAME}.v1"
 
 
-def _without_nul(text: str) -> str:
+def _kept(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
     # PostgreSQL cannot keep U+0000 in text or JSON, so it is refused at the door.
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
-    return text
+    return composed(text)
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _day(value: Any) -> date:
+    # pydantic takes seconds since 1970 in a text for a date, and without being strict a moment too.
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        return date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError("must be a date as YYYY-MM-DD")
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _hyphenated(value: Any) -> Any:
+    # pydantic takes braces, urn:uuid: and 32 digits in a row too.
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        raise ValueError("must be a UUID as 8-4-4-4-12 hexadecimal digits")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 6.0 is the integer 6, and some serializers write it so.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class _EmptyIsAbsent:
+    """Makes null and a text of nothing but blanks the same as leaving the field out, where it has a default."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._given, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        written = handler(schema)
+        if handler.mode == "serialization":
+            return written
+        kinds = [kind for kind in written.pop("anyOf", [written]) if kind != {"type": "null"}]
+        return {"anyOf": [*kinds, {"type": "string", "pattern": r"^\s*$"}, {"type": "null"}]}
+
+    @staticmethod
+    def _given(value: Any) -> Any:
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise PydanticUseDefault
+        return value
 
 
 @cache
@@ -72,12 +130,16 @@ def rfc3339(at: datetime) -> str:
     return text.replace("+00:00", "Z")
 
 
+EMPTY_IS_ABSENT = _EmptyIsAbsent()
+"""Null and an empty text are as if the field were left out: it has its default."""
+Maybe = Annotated[T | None, EMPTY_IS_ABSENT]
+"""An optional field, whose default is None: for what is left out, null and an empty text."""
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,100}$"
 RequestId = Annotated[str, StringConstraints(pattern=REQUEST_ID_PATTERN)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)]
-Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
-ClaimNumber = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(_kept)]
+Text = Annotated[str, StringConstraints(min_length=1), BeforeValidator(_kept)]
+ClaimNumber = Annotated[str, StringConstraints(min_length=1, max_length=100), BeforeValidator(_kept)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 """E.164."""
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$", max_length=254)]
@@ -96,6 +158,14 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 """RFC 3339, sent in UTC."""
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""YYYY-MM-DD, and nothing else that could be taken for a date."""
+Id = Annotated[UUID, BeforeValidator(_hyphenated)]
+"""A UUID as RFC 9562 writes it, in lower or upper case."""
+WHOLE = BeforeValidator(_whole)
+"""Stands after an integer's limits: one that is written with a zero fraction is an integer too."""
 
 
 class CompanyKind(StrEnum):
@@ -180,18 +250,18 @@ class Address(Message):
     street: Line
     postal_code: Line
     city: Line
-    country: Country = "NO"
+    country: Annotated[Country, EMPTY_IS_ABSENT] = "NO"
     """ISO 3166-1 alpha-2."""
 
 
 class Incident(Message):
     """What happened, when (the insurer's local date) and where."""
 
-    date: date
+    date: Day
     """The insurer's local date; after the request's own date it is refused."""
     cause: Cause
     address: Address
-    description: Text | None = None
+    description: Maybe[Text] = None
 
 
 class Policyholder(Message):
@@ -200,7 +270,7 @@ class Policyholder(Message):
     name: Line
     phone: Phone
     """E.164."""
-    email: Email | None = None
+    email: Maybe[Email] = None
 
 
 class Media(Message):
@@ -208,7 +278,7 @@ class Media(Message):
 
     name: Line
     content_type: Line
-    size: Annotated[int, Field(gt=0, le=100 * 1024 * 1024)]
+    size: Annotated[int, Field(gt=0, le=100 * 1024 * 1024), WHOLE]
     """Bytes, at most 100 MiB."""
     sha256: Sha256
     """Of the bytes, in lower-case hexadecimal."""
@@ -229,7 +299,3 @@ class Actor(Message):
     company: Slug
     name: str | None = None
     """The request's `ce_actor`."""
-
-
-ClaimId = UUID
-TaskId = UUID

@@ -1,22 +1,25 @@
 """What companies may ask for (contract: Requests). `ce_type` is `claimbus.<name>.v1`."""
 
-from datetime import date
 from typing import Annotated, Any, ClassVar
-from uuid import UUID
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from shared.contract.fields import (
+    EMPTY_IS_ABSENT,
+    WHOLE,
     Amount,
     ClaimNumber,
     CompanyKind,
     Country,
     CreationPermission,
     Currency,
+    Day,
     Email,
     Hours,
+    Id,
     Incident,
     Line,
+    Maybe,
     Media,
     Message,
     NamedMessage,
@@ -62,7 +65,7 @@ class Request(NamedMessage):
 class ClaimRequest(Request):
     """A request about a claim that exists."""
 
-    claim_id: UUID
+    claim_id: Id
 
 
 class DirectoryRequest(Request):
@@ -73,7 +76,7 @@ class NewTask(Message):
     """A task to assign at once; without an office it is the creating office's (or the assigned office's)."""
 
     kind: TaskKind
-    office: Slug | None = None
+    office: Maybe[Slug] = None
 
 
 class CreateTemporaryClaim(Request):
@@ -86,12 +89,12 @@ class CreateTemporaryClaim(Request):
     office: Slug
     incident: Incident
     policyholder: Policyholder
-    claim_number: ClaimNumber | None = None
+    claim_number: Maybe[ClaimNumber] = None
     """For offices that hold the right to define it; else it is made (domain rule 9)."""
-    policy_number: Line | None = None
-    partner_reference: Line | None = None
-    assigned_office: Slug | None = None
-    tasks: Annotated[list[NewTask], Field(max_length=100)] = []
+    policy_number: Maybe[Line] = None
+    partner_reference: Maybe[Line] = None
+    assigned_office: Maybe[Slug] = None
+    tasks: Annotated[list[NewTask], Field(max_length=100), EMPTY_IS_ABSENT] = []
 
 
 class AssignTask(ClaimRequest):
@@ -101,7 +104,7 @@ class AssignTask(ClaimRequest):
     SENT_BY = _PARTNER | _INSURER
 
     kind: TaskKind
-    office: Slug | None = None
+    office: Maybe[Slug] = None
 
 
 class ReportTask(ClaimRequest):
@@ -110,10 +113,10 @@ class ReportTask(ClaimRequest):
     NAME = "report-task"
     SENT_BY = _PARTNER | _INSURER
 
-    task_id: UUID
-    text: Text | None = None
-    media: Annotated[list[Media], Field(max_length=5000)] = []
-    finished: bool = False
+    task_id: Id
+    text: Maybe[Text] = None
+    media: Annotated[list[Media], Field(max_length=5000), EMPTY_IS_ABSENT] = []
+    finished: Annotated[bool, EMPTY_IS_ABSENT] = False
 
     @model_validator(mode="after")
     def _reports_something(self) -> "ReportTask":
@@ -132,7 +135,7 @@ class RegisterClaim(Request):
     handler: Slug
     incident: Incident
     policyholder: Policyholder
-    policy_number: Line | None = None
+    policy_number: Maybe[Line] = None
 
 
 class ConvertToNormal(ClaimRequest):
@@ -154,10 +157,10 @@ class AmendClaim(ClaimRequest):
     NAME = "amend-claim"
     SENT_BY = _PARTNER | _INSURER
 
-    incident: Incident | None = None
-    policyholder: Policyholder | None = None
-    policy_number: Line | None = None
-    partner_reference: Line | None = None
+    incident: Maybe[Incident] = None
+    policyholder: Maybe[Policyholder] = None
+    policy_number: Maybe[Line] = None
+    partner_reference: Maybe[Line] = None
 
     @model_validator(mode="after")
     def _amends_something(self) -> "AmendClaim":
@@ -172,7 +175,7 @@ class CancelClaim(ClaimRequest):
     NAME = "cancel-claim"
     SENT_BY = _INSURER
 
-    reason: Text | None = None
+    reason: Maybe[Text] = None
 
 
 class CreationRequest(Message):
@@ -190,7 +193,7 @@ class RepublishClaim(ClaimRequest):
 
     reader: Slug
     """`reporting`, `portal`, `suggestions`, or a company."""
-    refused: CreationRequest | None = None
+    refused: Maybe[CreationRequest] = None
     """Where the creation was refused, so that there is no claim: which request it was. Then its outcome is sent."""
 
 
@@ -203,8 +206,8 @@ class LinkClaim(ClaimRequest):
     NAME = "link-claim"
     SENT_BY = _INSURER
 
-    target_claim_id: UUID | None = None
-    target_claim_number: ClaimNumber | None = None
+    target_claim_id: Maybe[Id] = None
+    target_claim_number: Maybe[ClaimNumber] = None
 
     @model_validator(mode="after")
     def _names_one_target(self) -> "LinkClaim":
@@ -226,7 +229,7 @@ class ApproveBudget(ClaimRequest):
     NAME = "approve-budget"
     SENT_BY = _INSURER
 
-    task_id: UUID
+    task_id: Id
     amount: Amount
     """A decimal number as a string, never a float."""
     currency: Currency
@@ -241,8 +244,8 @@ class SetOfficePermission(DirectoryRequest):
 
     office: Slug
     creation: CreationPermission
-    may_assign_to_others: bool | None = None
-    may_define_claim_number: bool | None = None
+    may_assign_to_others: Maybe[bool] = None
+    may_define_claim_number: Maybe[bool] = None
 
 
 class SetPortalSettings(DirectoryRequest):
@@ -254,20 +257,28 @@ class SetPortalSettings(DirectoryRequest):
     NAME = "set-portal-settings"
     SENT_BY = _INSURER
 
-    time_zone: TimeZone | None = None
+    time_zone: Maybe[TimeZone] = None
     """An IANA time zone, such as Europe/Oslo."""
-    country: Country | None = None
+    country: Maybe[Country] = None
     """Whose public holidays count: ISO 3166-1 alpha-2."""
-    subdivision: Line | None = None
+    subdivision: Maybe[Line] = None
     """The part of the country, for its own holidays; null takes it away."""
-    office_hours: dict[Weekday, Hours | None] | None = None
-    closed_days: Annotated[list[date], Field(max_length=2000)] | None = None
-    special_hours: Annotated[dict[date, Hours | None], Field(max_length=2000)] | None = None
-    enhanced_function: bool | None = None
-    inspection_needs_budget: bool | None = None
-    report_period: ReportPeriod | None = None
-    unlink_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    office_hours: Maybe[dict[Weekday, Hours | None]] = None
+    closed_days: Maybe[Annotated[list[Day], Field(max_length=2000)]] = None
+    special_hours: Maybe[Annotated[dict[Day, Hours | None], Field(max_length=2000)]] = None
+    enhanced_function: Maybe[bool] = None
+    inspection_needs_budget: Maybe[bool] = None
+    report_period: Maybe[ReportPeriod] = None
+    unlink_days: Maybe[Annotated[int, Field(ge=0, le=3650), WHOLE]] = None
     """For how many days after a claim was linked the link can be taken back; 30 by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_left_out(cls, given: Any) -> Any:
+        # Null is not left out here: it takes a subdivision away. An empty text never does.
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
 
     @model_validator(mode="after")
     def _sets_something(self) -> "SetPortalSettings":
@@ -296,7 +307,7 @@ class RegisterCompany(DirectoryRequest):
         BeforeValidator(_insurer_or_partner),
         WithJsonSchema({"type": "string", "enum": ["insurer", "partner"]}),
     ]
-    token_sha256: Sha256 | None = None
+    token_sha256: Maybe[Sha256] = None
     """The SHA-256 of the bearer token with which its systems call the portal; left out, it keeps the one it has."""
 
 
@@ -320,9 +331,9 @@ class RegisterUser(DirectoryRequest):
     id: Slug
     company: Slug
     name: Line
-    office: Slug | None = None
-    email: Email | None = None
-    authorisation_level: Annotated[int, Field(ge=1, le=6)]
+    office: Maybe[Slug] = None
+    email: Maybe[Email] = None
+    authorisation_level: Annotated[int, Field(ge=1, le=6), WHOLE]
     """1–6 in an insurer, 1–4 in a partner."""
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from shared.contract.fields import Cause
 from shared.contract.reports import Figures, PeriodReport
+from shared.contract.texts import alphabetical
 from shared.reports.labels import Language, cause_name, duration, moment, number, period_name, reason, word
 
 
@@ -154,7 +155,7 @@ class _Builder:
         self, counts: Mapping[str, int], before: Mapping[str, int] | None, names: Mapping[str, str]
     ) -> list[Row]:
         """Make a row for each that was counted in either period, the most first."""
-        keys = sorted({*counts, *(before or ())}, key=lambda key: (-counts.get(key, 0), names[key]))
+        keys = sorted({*counts, *(before or ())}, key=lambda key: (-counts.get(key, 0), alphabetical(names[key])))
         return [
             Row(key, names[key], counts.get(key, 0), None if before is None else before.get(key, 0)) for key in keys
         ]

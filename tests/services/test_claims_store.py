@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
@@ -9,12 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
 from services.claims.app import decided_now
-from services.claims.store import Store, Transaction, claim_events, claims, requests
+from services.claims.batch import Command, Decided
+from services.claims.claim_numbers import number_keys
+from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
+from shared.contract.codes import Code
+from shared.contract.events import LinkStarted
 from shared.media_keys import MediaKeys
 from shared.runtime.batches import Conflict
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
 from tests.services.conftest import Databases, engine_of
-from tests.unit.commands import creation
+from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration
 
 KEYS = MediaKeys(["a secret"])
 
@@ -106,6 +111,61 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
     with pytest.raises(KeyError):
         await interrupted()
     assert await _count(engine, requests) == 0
+
+
+async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) -> None:
+    store = Store(engine)
+
+    async def decide(command: Command) -> Decided:
+        async with store.transaction() as record:
+            batch = await decided_now(record, [command], KEYS)
+            await record.save(batch)
+        return batch.decided[command.key]
+
+    target = accepted(await decide(registration("Å-17  Bergen"))).claim_id
+    source = accepted(await decide(creation("r-1"))).claim_id
+    assert source is not None
+    spellings = ("A\u030a-17 Bergen", "å-17 BERGEN", " Å-17\u00a0Bergen")
+    for n, spelling in enumerate(spellings):
+        assert code_of(await decide(registration(spelling, f"again-{n}"))) is Code.CLAIM_NUMBER_TAKEN
+    link = about(source, "link-claim", INSURER, "link", target_claim_number=spellings[0])
+    started = (await decide(link)).events[0]
+    assert isinstance(started, LinkStarted)
+    assert started.target_claim_id == target
+
+
+async def test_numbers_from_before_an_upgrade_are_found_by_every_spelling(engine: AsyncEngine) -> None:
+    """Where two claims had one number already, one is found by every spelling, and the other by its own."""
+    old = {
+        "Midlertidig 2026-11-24-K1F2G2": UUID(int=1),
+        "A\u030a-17": UUID(int=2),
+        "SK-1": UUID(int=3),
+        "sk-1": UUID(int=4),
+        "sk 2": UUID(int=5),
+    }
+    rows = [{"insurer": INSURER, "claim_number": number, "claim_id": id} for number, id in old.items()]
+    async with transaction(engine) as connection:
+        await connection.execute(claim_numbers.insert(), rows)
+        await connection.execute(text("update alembic_version set version_num = '0002'"))
+    await migrate(engine, "services.claims")
+    found = {
+        "midlertidig 2026-11-24-k1f2g2": UUID(int=1),
+        "Å-17": UUID(int=2),
+        "å-17": UUID(int=2),
+        "SK-1": UUID(int=3),
+        "Sk-1": UUID(int=4),
+        "sk-1": UUID(int=4),
+        " SK   2 ": UUID(int=5),
+    }
+    async with Store(engine).transaction() as record:
+        for number, id in found.items():
+            keys = number_keys(INSURER, number)
+            recorded = await record.numbers_in_use(keys)
+            assert next(recorded[key] for key in keys if key in recorded) == id, number
+
+    async with transaction(engine) as connection:
+        kept = dict((await connection.execute(select(claim_numbers.c.claim_number, claim_numbers.c.claim_id))).all())
+    assert kept.items() >= old.items()  # an instance that is older finds what it has found
 
 
 async def test_instances_that_start_together_migrate_once(databases: Databases) -> None:

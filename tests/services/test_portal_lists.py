@@ -1,5 +1,7 @@
 """The portal's claims list on a real PostgreSQL: by which offices a claim is found, also after an upgrade."""
 
+import json
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -137,3 +139,40 @@ async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office
         after = [(await connection.execute(query)).all() for query in (everything, words)]
     assert len(after[0]) == 8
     assert after == before
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+async def test_a_claim_is_found_in_whichever_form_a_text_is_stored_or_typed(
+    lists: Lists, stored: Any, typed: Any
+) -> None:
+    id = uuid4()
+    await lists.take_in(in_alesund(id, stored))
+    for said in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
+        page = await lists.store.page("fjord", Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
+        assert [row.claim_id for row in page.rows] == [id], said
+        assert page.rows[0].place == "Åsvegen 1, 6002 Ålesund"
+
+
+async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too(lists: Lists) -> None:
+    id = uuid4()
+    await lists.take_in(in_alesund(id, "NFC"))
+    async with lists.engine.begin() as connection:
+        for column in ("policyholder", "place", "claim_number"):
+            await connection.execute(text(f"update listing set {column} = normalize({column}, nfd)"))
+        taken_apart = "update listing set words = array_to_tsvector(array['fjord/a', 'fjord/lesund', 'fjord/6002'])"
+        await connection.execute(text(taken_apart))
+        await connection.execute(text("update alembic_version set version_num = '0003'"))
+    await migrate(lists.engine, "services.portal")
+    for said in ("Ålesund", "6002", "ødegård", "å-7"):
+        (row,) = (await lists.store.page("fjord", Filter(text=said), "Europe/Oslo")).rows
+        assert (row.claim_id, row.place, row.policyholder) == (id, "Åsvegen 1, 6002 Ålesund", "Åse Ødegård")
+
+
+def in_alesund(id: UUID, form: Any) -> ClaimRegistered:
+    """A claim whose texts are in one form of Unicode, as events from before were."""
+    event = registered(id).model_dump(mode="json")
+    event["claim_number"] = "Å-7"
+    event["incident"]["address"] |= {"street": "Åsvegen 1", "postal_code": "6002", "city": "Ålesund"}
+    event["policyholder"]["name"] = "Åse Ødegård"
+    return ClaimRegistered.model_validate_json(unicodedata.normalize(form, json.dumps(event, ensure_ascii=False)))

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from services.suggestions.app import lists_after
 from services.suggestions.batch import read_event
@@ -19,7 +20,7 @@ from shared.contract.fields import Cause
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.contract.topics import LINK_SUGGESTIONS
 from shared.runtime.batches import Misconfigured
-from shared.runtime.database import engine_for
+from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
 from tests.services.conftest import Databases
 from tests.unit.claim_events import DAY, Told, content, record
@@ -262,3 +263,23 @@ def _random_content(chance: random.Random) -> ClaimContent:
         day=DAY - timedelta(days=chance.choice([0, 0, 1, 5, 20, 100])),
         cause=chance.choice([Cause.WATER, Cause.STORM]),
     )
+
+
+async def test_a_claim_is_found_by_every_spelling_of_its_number(instance: Instance) -> None:
+    normal = Told()
+    registered = normal.registered()
+    await instance.take(registered.model_copy(update={"claim_number": "Å-17 Bergen"}))
+    for spelling in ("Å-17 Bergen", "A\u030a-17 bergen", " å-17  BERGEN"):
+        (answer,) = await suggestions_for(instance.url, spelling)
+        assert answer.claim.id == normal.id
+
+
+async def test_claims_from_before_an_upgrade_are_found_by_every_spelling_too(instance: Instance) -> None:
+    normal = Told()
+    await instance.take(normal.registered().model_copy(update={"claim_number": "SK  1"}))
+    async with instance.engine.begin() as connection:
+        await connection.execute(text("alter table claims drop column number_key"))
+        await connection.execute(text("update alembic_version set version_num = '0001'"))
+    await migrate(instance.engine, "services.suggestions")
+    (answer,) = await suggestions_for(instance.url, "sk 1")
+    assert answer.claim.id == normal.id

@@ -1,6 +1,7 @@
 """A temporary claim's number: *Midlertidig*, and a code to read over the phone (domain rule 9)."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Batch
+from services.claims.batch import Batch, Needs
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
 from shared.contract.codes import Code
+from shared.contract.events import LinkStarted
+from shared.contract.texts import number_key
 from tests.unit.commands import (
     INSURER,
     OTHER_INSURER,
@@ -22,6 +25,7 @@ from tests.unit.commands import (
     code_of,
     creation,
     facts,
+    registration,
 )
 
 TODAY = date(2026, 11, 24)
@@ -129,3 +133,73 @@ def test_every_temporary_claims_number_is_recognised_as_one(claim_id: UUID, defi
 @pytest.mark.parametrize("number", ["SK-1", "2026-11-24-ABC123", "midler", "tidig"])
 def test_an_insurers_own_number_is_not_a_temporary_one(number: str) -> None:
     assert not is_temporary_number(number)
+
+
+# One number is one number, however it is written
+
+SPELLINGS = [
+    "Å-17 Bergen",
+    "A\u030a-17 Bergen",
+    "å-17 bergen",
+    "a\u030a-17 BERGEN",
+    " Å-17\u00a0 Bergen ",
+    "Å-17\tBergen",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_number_is_taken_by_every_spelling_of_it(spelling: str) -> None:
+    desk = Desk()
+    desk.register("Å-17 Bergen")
+    temporary = desk.create()
+    assert code_of(desk.decide(registration(spelling, "another"))) is Code.CLAIM_NUMBER_TAKEN
+    converted = desk.ask(temporary, "convert-to-normal", INSURER, claim_number=spelling, handler="kari")
+    assert code_of(converted) is Code.CLAIM_NUMBER_TAKEN
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_link_finds_its_target_by_every_spelling_of_its_number(spelling: str) -> None:
+    desk = Desk()
+    target = desk.register("Å-17 Bergen")
+    started = desk.ask(desk.create(), "link-claim", INSURER, target_claim_number=spelling).events[0]
+    assert isinstance(started, LinkStarted)
+    assert started.target_claim_id == target.id
+
+
+@pytest.mark.parametrize("spelling", ["Å 7", "A\u030a 7", "å  7"])
+def test_a_number_that_a_partner_defines_is_taken_by_every_spelling_of_it(spelling: str) -> None:
+    desk = Desk()
+    desk.create("first", claim_number="Å 7")
+    assert code_of(desk.decide(creation("second", claim_number=spelling))) is Code.CLAIM_NUMBER_TAKEN
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_what_decides_is_found_in_the_record_by_every_spelling(spelling: str) -> None:
+    needs = Needs.of([registration(spelling)])
+    assert (INSURER, "å-17 bergen") in needs.numbers
+
+
+def test_a_number_is_shown_as_it_was_written_in_nfc() -> None:
+    assert Desk().register(" A\u030a-17  b").claim_number == "Å-17  b"
+
+
+def test_of_two_old_claims_with_one_number_each_is_found_by_its_own_spelling() -> None:
+    """Before numbers were compared like this, an insurer could have both."""
+    desk = Desk(Batch(numbers={(INSURER, "sk-1"): CLAIM, (INSURER, "SK-1"): ANOTHER}))
+    assert desk.batch.is_taken(INSURER, "Sk-1")
+    desk.batch.claims |= {id: desk.register(f"{id}", f"{id}").model_copy(update={"id": id}) for id in (CLAIM, ANOTHER)}
+    for spelling, id in (("sk-1", CLAIM), ("Sk-1", CLAIM), ("SK-1", ANOTHER)):
+        found = desk.batch.claim_with_number(INSURER, spelling)
+        assert found is not None
+        assert found.id == id
+
+
+@given(st.text(min_size=1, max_size=20))
+@settings(deadline=None)
+def test_every_spelling_of_a_number_is_the_same_number(number: str) -> None:
+    key = number_key(number)
+    assert number_key(key) == key
+    for form in ("NFC", "NFD"):
+        written = unicodedata.normalize(form, number)
+        for spelling in (written, f"  {written} ", written.replace(" ", " \u00a0")):
+            assert number_key(spelling) == key

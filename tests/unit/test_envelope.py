@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import string
+import time
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
@@ -393,12 +395,165 @@ def test_both_modes_carry_the_same_body(body: object) -> None:
 
 
 @pytest.mark.parametrize("depth", range(150, 300, 5))
-def test_a_deeply_nested_structured_message_is_read_or_undecodable(depth: int) -> None:
+def test_a_deeply_nested_structured_message_is_read_or_has_a_problem(depth: int) -> None:
     event = b'{"specversion": "1.0", "id": "r-1", "source": "/", "type": "x", "data": ' + b"[" * depth + b"]" * depth
-    try:
-        assert read_envelope([STRUCTURED], event + b"}").body == b"[" * depth + b"]" * depth
-    except Undecodable:
+    envelope = read_envelope([STRUCTURED], event + b"}")
+    assert envelope.id == "r-1"
+    if envelope.problems:
         assert depth >= 190
+        assert list(problems_of(envelope)) == ["body"]
+    else:
+        assert envelope.body == b"[" * depth + b"]" * depth
+
+
+# What other languages' serializers write
+
+
+@pytest.mark.parametrize(
+    "name", ["data_base64", "datacontenttype", "dataschema", "subject", "time", "actor", "traceparent", "sequence"]
+)
+def test_an_attribute_that_is_null_is_unset(name: str) -> None:
+    event = json.loads(structured())
+    assert read_envelope([STRUCTURED], json.dumps(event | {name: None}).encode()) == read_envelope(
+        [STRUCTURED], structured()
+    )
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "specversion"])
+def test_a_mandatory_attribute_that_is_null_is_missing(name: str) -> None:
+    value = json.dumps(json.loads(structured()) | {name: None}).encode()
+    if name == "id":
+        with pytest.raises(Undecodable, match="no ce_id"):
+            read_envelope([STRUCTURED], value)
+    else:
+        assert list(problems_of(read_envelope([STRUCTURED], value))) == [f"ce_{name}"]
+
+
+def test_data_that_is_null_beside_data_in_base_64_is_unset() -> None:
+    event = json.loads(structured(data_base64=base64.b64encode(BODY).decode())) | {"data": None}
+    assert read_envelope([STRUCTURED], json.dumps(event).encode()).body == BODY
+
+
+@pytest.mark.parametrize("name", ["content-type", "ce_subject", "ce_actor", "ce_time", "ce_datacontenttype"])
+@pytest.mark.parametrize("raw", [None, b""])
+def test_a_header_that_is_null_or_empty_is_unset(name: str, raw: bytes | None) -> None:
+    headers: Headers = [*changed(headers_of(TYPE, "r-1"), content_type=None), (name, raw)]  # type: ignore[list-item]
+    assert read_envelope(headers, BODY) == read_envelope(headers_of(TYPE, "r-1"), BODY)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/json", "application/vnd.vest.request+json", "application/problem+json;charset=utf-8", "APPLICATION/JSON"],
+)
+def test_every_kind_of_json_is_json(content_type: str) -> None:
+    headers = changed(headers_of(TYPE), content_type=content_type.encode())
+    assert read_envelope(headers, BODY).problems == ()
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/vnd.vest+json", "text/json"])
+def test_the_content_type_of_structured_data_may_say_more_than_json(content_type: str) -> None:
+    envelope = read_envelope([STRUCTURED], structured(datacontenttype=content_type))
+    assert (json.loads(envelope.body), envelope.problems) == ({"claim_id": CLAIM}, ())
+
+
+def test_a_byte_order_mark_before_the_value_is_no_part_of_it() -> None:
+    assert read_envelope(headers_of(TYPE), b"\xef\xbb\xbf" + BODY).body == BODY
+    assert read_envelope([STRUCTURED], b"\xef\xbb\xbf" + structured()) == read_envelope([STRUCTURED], structured())
+
+
+# An id that can be read is read
+
+BROKEN = {
+    "half an emoji": rb'{"text": "Vann \ud83d"}',
+    "the other half": rb'{"text": "\ude00 Vann"}',
+    "half an emoji in a name": rb'{"\ud83d": 1}',
+    "half an emoji in bytes": b'{"text": "\xed\xa0\xbd"}',
+    "Latin-1": '{"text": "Ålesund"}'.encode("latin-1"),
+    "a line break in a text": b'{"text": "a\nb"}',
+    "an escape that means nothing": rb'{"text": "\x"}',
+    "NaN in lower case": b'{"text": nan}',
+    "undefined": b'{"text": undefined}',
+    "Python's None": b"{'text': None}",
+    "a huge number": b"9" * 5000,
+    "a number with a comma": b'{"amount": 1,50}',
+    "a leading zero": b'{"amount": 007}',
+    "a trailing comma": b'{"text": "a",}',
+    "a comment": b'{"text": "a" /* or b */}',
+    "deep nesting": b"[" * 5000 + b"]" * 5000,
+    "objects nested deeply": b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    "a text that is not ended": b'{"text": "a',
+    "the end missing": b'{"text": {"a": [1',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
+def test_a_structured_event_that_is_no_json_is_a_problem_of_the_request_that_it_names(data: bytes) -> None:
+    event = b'{"specversion": "1.0", "id": "r-1", "source": "/vest", "type": "%s", "data": %s}' % (TYPE.encode(), data)
+    envelope = read_envelope([STRUCTURED], event)
+    assert (envelope.id, envelope.type, envelope.body) == ("r-1", TYPE, b"")
+    assert list(problems_of(envelope)) == ["body"]
+    assert problems_of(envelope)["body"].startswith("Invalid JSON: ")
+
+
+@pytest.mark.parametrize("name", ["type", "source", "subject", "actor", "specversion", "time", "other"])
+def test_half_an_emoji_beside_the_id_does_not_lose_it(name: str) -> None:
+    event = structured(**{name: "half"}).replace(b'"half"', rb'"\ud83d"')
+    envelope = read_envelope([STRUCTURED], event)
+    assert envelope.id == "r-1"
+    assert "body" in problems_of(envelope)
+
+
+def test_an_id_after_what_is_broken_is_read_and_one_within_it_is_not() -> None:
+    begins = rb'{"data": {"id": "r-2", "text": "\ud83d", "list": [{"id": "r-3"}]}, "note": "\"id\": \"r-4\"", '
+    assert read_envelope([STRUCTURED], begins + b'"specversion": "1.0", "id": "r-1"}').id == "r-1"
+    with pytest.raises(Undecodable, match="no ce_id"):
+        read_envelope([STRUCTURED], begins + b'"specversion": "1.0"}')
+
+
+@pytest.mark.parametrize("content_type", [None, b"application/json", b"text/plain", b"\xff"])
+def test_a_structured_event_under_another_content_type_gets_its_problem(content_type: bytes | None) -> None:
+    headers = changed([STRUCTURED], content_type=content_type)
+    envelope = read_envelope(headers, structured())
+    assert (envelope.id, envelope.type) == ("r-1", TYPE)
+    assert "content-type" in problems_of(envelope)
+
+
+def test_an_id_in_the_headers_of_a_structured_event_without_one_is_read() -> None:
+    headers = [*changed(headers_of(TYPE, "r-1"), content_type=None), STRUCTURED]
+    for value in (BODY, b"", b"{", b"[]"):
+        envelope = read_envelope(headers, value)
+        assert envelope.id == "r-1"
+        assert "id" in problems_of(envelope)
+
+
+def test_a_batch_of_events_is_not_read() -> None:
+    """Kafka's binding knows no batches: there would be several ids."""
+    headers = [("content-type", b"application/cloudevents-batch+json")]
+    with pytest.raises(Undecodable, match="content-type is neither"):
+        read_envelope(headers, b"[" + structured() + b"]")
+
+
+@unhurried
+@given(st.integers(0, 60), st.integers(0, 20), st.one_of(st.binary(max_size=8), st.sampled_from(list(BROKEN.values()))))
+def test_whatever_comes_after_an_id_it_is_read(place: int, cut: int, put: bytes) -> None:
+    begins = b'{"id":"r-1",'
+    rest = structured(id=None).removeprefix(b"{")
+    value = begins + rest[:place] + put + rest[place + cut :]
+    assert read_envelope([STRUCTURED], value).id == "r-1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b'{"data":' + b"[1" * 350_000, b'{"data":"' + b'\\"' * 500_000, b'{"id":"a",' * 110_000, b"[{" * 500_000],
+    ids=["numbers", "escapes", "ids", "brackets"],
+)
+def test_a_broken_event_of_the_largest_size_is_scanned_once(value: bytes) -> None:
+    """Not once for each of its quotation marks: that would take minutes."""
+    began = time.process_time()
+    with suppress(Undecodable):
+        read_envelope([STRUCTURED], value)
+    assert time.process_time() - began < 10
 
 
 # Nothing that is sent breaks the reading

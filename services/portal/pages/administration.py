@@ -18,6 +18,7 @@ from services.portal.words import said
 from shared.contract.fields import CompanyKind, Weekday
 from shared.contract.outcomes import DecisionRule
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
+from shared.contract.texts import by_name
 from shared.directory import Company, Office, OfficePermission, PortalSettings
 from shared.office_hours import local_moment
 
@@ -193,8 +194,8 @@ def _rows(request: Request) -> list[OfficeRow]:
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
     return [
         OfficeRow(partner, office, directory.permission(insurer, office.id, at))
-        for partner in sorted(partners, key=lambda partner: partner.name)
-        for office in sorted(directory.offices_of(partner.id, at), key=lambda office: office.name)
+        for partner in by_name(partners)
+        for office in by_name(directory.offices_of(partner.id, at))
     ]
 
 

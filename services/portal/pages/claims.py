@@ -12,6 +12,7 @@ from services.portal.listing import Day, Filter
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract.fields import Cause, CompanyKind
+from shared.contract.texts import by_name
 from shared.directory import Directory, Office
 
 _DAYS = {"registrert": Day.REGISTERED, "skadedato": Day.INCIDENT}
@@ -70,9 +71,9 @@ def offices_in_list(viewer: Viewer, directory: Directory) -> list[Office]:
     """Tell the offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
     at = datetime.now(UTC)
     if not viewer.is_insurer:
-        return directory.offices_of(viewer.company.id, at)
+        return by_name(directory.offices_of(viewer.company.id, at))
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
-    return [office for partner in partners for office in directory.offices_of(partner.id, at)]
+    return [office for partner in by_name(partners) for office in by_name(directory.offices_of(partner.id, at))]
 
 
 def _turned(wanted: Filter, day: Day) -> str:

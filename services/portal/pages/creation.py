@@ -16,6 +16,7 @@ from services.portal.web import portal_of, render, translated, viewer_from
 from services.portal.words import said
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
+from shared.contract.texts import alphabetical, by_name
 from shared.creation import rights_in_force
 from shared.directory import Company, Directory, Office
 
@@ -95,5 +96,5 @@ def offices_to_assign(viewer: Viewer, directory: Directory, *, others: bool) -> 
     at = datetime.now(UTC)
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
     wanted = [company for company in partners if others or company.id == viewer.company.id]
-    wanted.sort(key=lambda company: (company.id != viewer.company.id, company.name))
-    return [(company, offices) for company in wanted if (offices := directory.offices_of(company.id, at))]
+    wanted.sort(key=lambda company: (company.id != viewer.company.id, alphabetical(company.name)))
+    return [(company, by_name(offices)) for company in wanted if (offices := directory.offices_of(company.id, at))]

@@ -16,6 +16,7 @@ from services.portal.pages.creation import offices_to_assign
 from services.portal.web import portal_of, viewer_from
 from services.portal.words import said
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
+from shared.contract.texts import by_name
 from shared.creation import rights_in_force
 from shared.directory import User
 
@@ -168,8 +169,7 @@ def _task(request: Request, claim: ClaimView) -> TaskView:
 
 def _colleagues(request: Request) -> list[User]:
     company = viewer_from(request).company.id
-    users = [user for user in portal_of(request).directory.users(datetime.now(UTC)) if user.company == company]
-    return sorted(users, key=lambda user: user.name)
+    return by_name(user for user in portal_of(request).directory.users(datetime.now(UTC)) if user.company == company)
 
 
 def _may_assign_to_others(request: Request, claim: ClaimView) -> bool:

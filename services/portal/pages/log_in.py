@@ -13,6 +13,7 @@ from services.portal.viewer import log_in
 from services.portal.web import check_form, may_log_in, portal_of, render
 from services.portal.words import LANGUAGES
 from shared.contract.fields import CompanyKind
+from shared.contract.texts import by_name
 
 
 def routes(settings: WebSettings) -> list[BaseRoute]:
@@ -70,8 +71,8 @@ def show(request: Request, status: int = 200) -> Response:
     portal, at = portal_of(request), datetime.now(UTC)
     if not portal.followed.was_read:
         raise DirectoryNotRead
-    companies = [company for company in portal.directory.companies(at) if company.kind is not CompanyKind.OPERATOR]
-    users = portal.directory.users(at) if portal.settings.log_in_from_directory else []
+    companies = by_name(c for c in portal.directory.companies(at) if c.kind is not CompanyKind.OPERATOR)
+    users = by_name(portal.directory.users(at)) if portal.settings.log_in_from_directory else []
     return render(
         request,
         "log_in.html",
