@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from services.portal.words import DEFAULT, LANGUAGES
-from shared.contract.fields import CompanyKind
+from shared.clock import is_known
+from shared.contract.fields import CompanyKind, LocalizedText
 from shared.creation import NotPermitted, decide_creation
 from shared.directory import Company, Directory, User
+from shared.lacking import lacking
 from shared.reports.access import may_see_reports
 
 _PARTNERS_ZONE = "Europe/Oslo"
@@ -24,6 +26,13 @@ class Viewer:
     user: User
     company: Company
     zone: str
+    lacking: tuple[LocalizedText, ...] = ()
+    """What this installation does not know of what the company, an insurer, has set."""
+
+    @property
+    def sees_utc(self) -> bool:
+        """Whether times are shown in UTC, since this installation does not know the time zone."""
+        return not is_known(self.zone)
 
     @property
     def is_insurer(self) -> bool:
@@ -43,8 +52,10 @@ def viewer_of(request: Request, directory: Directory) -> Viewer | None:
     company = None if user is None else directory.company(user.company, at)
     if user is None or company is None:
         return None
-    insurer = company.kind is CompanyKind.INSURER
-    return Viewer(user, company, directory.settings(company.id, at).time_zone if insurer else _PARTNERS_ZONE)
+    if company.kind is not CompanyKind.INSURER:
+        return Viewer(user, company, _PARTNERS_ZONE)
+    zone = directory.settings(company.id, at).time_zone
+    return Viewer(user, company, zone, lacking(directory, company.id, at))
 
 
 def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:

@@ -4,9 +4,12 @@ Each message carries the request that led to it, so that the outcome of that req
 else (domain rule 21). Of two messages for the same request the first counts.
 """
 
+from pydantic import ValidationError
+
 from shared.contract.codes import Code
-from shared.contract.fields import Moment, NamedMessage, Slug
+from shared.contract.fields import Message, Moment, NamedMessage, Slug
 from shared.contract.outcomes import Detail
+from shared.contract.recorded import read_recorded
 from shared.contract.requests import (
     RegisterCompany,
     RegisterOffice,
@@ -91,3 +94,51 @@ DIRECTORY_EVENTS: dict[str, type[DirectoryEvent]] = {
     )
 }
 """Every directory message by its CloudEvents type."""
+
+
+class NotUnderstood(DirectoryEvent):
+    """A message that a newer version wrote, as far as this one can read it; never sent."""
+
+    NAME = "not-understood"
+
+    message: str
+    """Its CloudEvents type."""
+    reason: str
+    """What this version does not understand."""
+
+    @property
+    def is_registration(self) -> bool:
+        """Whether it registers something, which decides nothing that was set."""
+        return self.message in {event.type() for event in (CompanyRegistered, OfficeRegistered, UserRegistered)}
+
+
+class _Asked(Message):
+    """What every message on `directory` says, of whatever version."""
+
+    company: Slug
+    request_id: str
+    request_type: str
+    requested_at: Moment
+    actor: str | None = None
+
+
+def read_directory_event(type: str, body: bytes) -> DirectoryEvent:
+    """Read a message of `directory`: what was accepted once is not judged again, on whatever machine.
+
+    What a newer version wrote and this one does not understand is NotUnderstood. Raises ValueError where not even who
+    asked for it can be read.
+    """
+    model = DIRECTORY_EVENTS.get(type)
+    if model is None:
+        reason = f"this version does not know the message {type}"
+    else:
+        try:
+            return read_recorded(model, body)
+        except ValidationError as error:
+            fields = ", ".join(".".join(str(part) for part in problem["loc"]) for problem in error.errors())
+            reason = f"this version does not understand {fields} of {type}"
+    about = dict(read_recorded(_Asked, body))
+    if model is SettingsRequestRefused:  # it had no effect, and a code that is not known is a refusal too
+        detail = Detail(field="code", problem=reason)
+        return SettingsRequestRefused.model_construct(**about, code=Code.INVALID_REQUEST, details=[detail])
+    return NotUnderstood.model_construct(**about, message=type, reason=reason)

@@ -260,6 +260,9 @@ class SetPortalSettings(DirectoryRequest):
     """Whose public holidays count: ISO 3166-1 alpha-2."""
     subdivision: Line | None = None
     """The part of the country, for its own holidays; null takes it away."""
+    holiday_categories: Annotated[list[Line], Field(max_length=50)] | None = None
+    """Which of the country's holidays count, by the categories of the package `holidays`, such as public or de_facto;
+    an empty list, and another country, makes it what is usual there again."""
     office_hours: dict[Weekday, Hours | None] | None = None
     closed_days: Annotated[list[date], Field(max_length=2000)] | None = None
     special_hours: Annotated[dict[date, Hours | None], Field(max_length=2000)] | None = None

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer, insurers_open_to, tell_next_page
 from services.portal.web import portal_of, render, translated, viewer_from
 from services.portal.words import said
+from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.creation import rights_in_force
@@ -67,8 +67,8 @@ def _chosen(insurers: list[Company], id: str | None) -> Company | None:
 
 def _first_values(request: Request, insurer: Company) -> dict[str, str]:
     """Today is the insurer's, which decides whether a date is in the future."""
-    zone = portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone
-    return {"incident.date": datetime.now(ZoneInfo(zone)).date().isoformat()}
+    zone, _ = zone_to_show(portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone)
+    return {"incident.date": datetime.now(zone).date().isoformat()}
 
 
 def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
