@@ -123,7 +123,7 @@ def _moment(directory: Directory, insurer: str, given: str | None) -> tuple[date
         raise _wrong(f"{unknown}: give the time with its offset, such as {given}+01:00") from None
     except NoSuchTime as gap:
         raise _wrong(str(gap)) from None
-    return moments[0], comes_twice(moments)
+    return moments[0].astimezone(UTC), comes_twice(moments)
 
 
 def _moments(directory: Directory, insurer: str, local: datetime) -> Sequence[datetime]:
