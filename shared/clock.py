@@ -5,7 +5,7 @@ looks zones up, and whoever asks for one decides what to do without it.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 _EARLIEST_CLOCK = timezone(timedelta(hours=14))
@@ -33,13 +33,15 @@ class UnknownTimeZone(NotKnownHere):
 class NoSuchTime(Exception):
     """A local time that the clocks skip when they are put forward; the text says so, with the nearest times."""
 
-    def __init__(self, local: datetime, zone: ZoneInfo, last: datetime, first: datetime) -> None:
+    def __init__(self, local: datetime, zone: tzinfo, last: datetime, first: datetime) -> None:
         """`last` is the moment at which the clocks are put forward as they show it before, `first` after it."""
         super().__init__(
-            f"{_clock(local)} on {local.date()} does not exist in {zone.key}: the clocks go from {_clock(last, local)} "
+            f"{_clock(local)} on {local.date()} does not exist in {zone}: the clocks go from {_clock(last, local)} "
             f"to {_clock(first, local)}. The nearest times are {_clock(last - timedelta(minutes=1), local)}, at "
             f"{_offset(last)}, and {_clock(first, local)}, at {_offset(first)}"
         )
+        self.first = first
+        """The first moment after the change."""
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -75,7 +77,7 @@ def latest_date(at: datetime, zone: str) -> date:
         return at.astimezone(_EARLIEST_CLOCK).date()
 
 
-def moments_of(local: datetime, zone: ZoneInfo) -> Sequence[datetime]:
+def moments_of(local: datetime, zone: tzinfo) -> Sequence[datetime]:
     """Tell the moments at which a zone's clocks show a local time: two, in order, where they are put back.
 
     Raises NoSuchTime where they are put forward and skip it.
@@ -88,18 +90,27 @@ def moments_of(local: datetime, zone: ZoneInfo) -> Sequence[datetime]:
     raise NoSuchTime(local, zone, *_put_forward(second.astimezone(UTC), first.astimezone(UTC), zone))
 
 
+def start_of(day: date, zone: tzinfo) -> datetime:
+    """Tell the first moment of a day (UTC): where the clocks skip midnight the one after it, of two the earlier."""
+    try:
+        first = moments_of(datetime.combine(day, time.min), zone)[0]
+    except NoSuchTime as gap:
+        first = gap.first
+    return first.astimezone(UTC)
+
+
 def comes_twice(moments: Sequence[datetime]) -> str | None:
     """Say which of two moments is meant by a local time that comes twice, the first, and how to say the other."""
     if len(moments) == 1:
         return None
     first, second = moments
     return (
-        f"{_clock(first)} comes twice on {first.date()} in {_zone_of(first)}, since the clocks are put back: this is "
+        f"{_clock(first)} comes twice on {first.date()} in {first.tzinfo}, since the clocks are put back: this is "
         f"the first time, at {_offset(first)}. The second is {second.isoformat()}"
     )
 
 
-def _put_forward(before: datetime, after: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+def _put_forward(before: datetime, after: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
     """Tell the moment of a change of clocks between two moments (UTC), as the clocks show it without and with it."""
     old = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
@@ -120,7 +131,3 @@ def _clock(at: datetime, day: datetime | None = None) -> str:
 
 def _offset(at: datetime) -> str:
     return at.isoformat(timespec="seconds")[19:]
-
-
-def _zone_of(at: datetime) -> str:
-    return getattr(at.tzinfo, "key", str(at.tzinfo))

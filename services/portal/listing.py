@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.claim_view import State
 from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing, office_listing
-from shared.clock import zone_to_show
+from shared.clock import start_of, zone_to_show
 from shared.contract.fields import Cause
 
 PAGE = 50
@@ -166,7 +166,7 @@ class _Wanted:
         return [*self.bounds(table), tuple_(*key) < place if self.chosen.newest_first else tuple_(*key) > place]
 
     def _beginning_of(self, day: date) -> date:
-        return day if self.chosen.day is Day.INCIDENT else datetime.combine(day, time(), self.zone)
+        return day if self.chosen.day is Day.INCIDENT else start_of(day, self.zone)
 
 
 async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: str, after: str | None = None) -> Page:

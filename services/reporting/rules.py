@@ -5,10 +5,9 @@ Periods follow each other without a gap, so that every moment since the insurer 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
-from shared.clock import time_zone
+from shared.clock import start_of, time_zone
 from shared.contract.fields import ReportPeriod
 from shared.directory import PortalSettings
 
@@ -54,9 +53,9 @@ def period_from(begins: datetime, settings: PortalSettings, before: Period | Non
     return Period(
         label=_label(first, settings.report_period),
         begins=begins,
-        ends=_start_of(_next(first, settings.report_period), zone),
+        ends=start_of(_next(first, settings.report_period), zone),
         time_zone=settings.time_zone,
-        short=_start_of(first, zone) < begins,
+        short=start_of(first, zone) < begins,
     )
 
 
@@ -86,8 +85,3 @@ def _next(first: date, kind: ReportPeriod) -> date:
 
 def _label(first: date, kind: ReportPeriod) -> str:
     return f"{first:%G-W%V}" if kind is ReportPeriod.WEEKLY else f"{first:%Y-%m}"
-
-
-def _start_of(day: date, zone: ZoneInfo) -> datetime:
-    """Tell the first moment of a day: where the clocks skip midnight or repeat it, the earlier one."""
-    return datetime.combine(day, time.min, zone).astimezone(UTC)

@@ -1,14 +1,23 @@
 """Local times that people write: those that the clocks skip, and those that come twice."""
 
 import zoneinfo
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import NoSuchTime, UnknownTimeZone, comes_twice, is_known, latest_date, moments_of, time_zone
+from shared.clock import (
+    NoSuchTime,
+    UnknownTimeZone,
+    comes_twice,
+    is_known,
+    latest_date,
+    moments_of,
+    start_of,
+    time_zone,
+)
 from shared.office_hours import local_moment
 from tests.unit.directories import settings_of, unhurried
 
@@ -96,6 +105,34 @@ def _next_change(zone: ZoneInfo, at: datetime) -> datetime | None:
                 if (begins + timedelta(minutes=m + 1)).astimezone(zone).utcoffset() != offset
             )
     return None
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins"),
+    [
+        ("Europe/Oslo", "2027-03-28", "2027-03-27T23:00Z"),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00Z"),
+        ("America/Sao_Paulo", "2018-02-18", "2018-02-18T03:00Z"),  # 23:00 came twice the evening before
+        ("Africa/Cairo", "2027-04-30", "2027-04-29T22:00Z"),
+        ("America/Havana", "2026-11-01", "2026-11-01T04:00Z"),  # midnight comes twice
+        ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00Z"),  # a day that never was
+        ("America/Toronto", "1919-03-31", "1919-03-31T04:30Z"),  # 23:30 became 00:30
+    ],
+)
+def test_a_day_begins_at_the_first_moment_that_the_clocks_show_it(zone: str, day: str, begins: str) -> None:
+    assert start_of(date.fromisoformat(day), time_zone(zone)) == datetime.fromisoformat(begins)
+
+
+@unhurried
+@given(st.sampled_from(ZONES), st.dates(date(1970, 1, 3), date(2037, 12, 30)))
+def test_no_earlier_moment_has_a_days_date(name: str, day: date) -> None:
+    zone = ZoneInfo(name)
+    change = _next_change(zone, datetime(day.year, day.month, day.day, tzinfo=UTC))
+    for each in (day, change.astimezone(zone).date() if change else day):
+        begins = start_of(each, zone)
+        assert begins.astimezone(zone).date() >= each
+        hours_before = (begins - timedelta(minutes=minutes) for minutes in range(1, 26 * 60, 15))
+        assert all(at.astimezone(zone).date() < each for at in hours_before)
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "Europe", "../../etc/passwd", "/etc/passwd", "Europe/Oslo\0"])

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operations.directory_file import WrongFile, read_directory_file
 from services.portal.forms import WrongForm
 from services.portal.pages import holidays as page
 from shared.contract.codes import Code
@@ -154,6 +156,30 @@ def test_with_any_categories_a_day_is_closed_just_when_one_of_them_has_it(
         midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("Europe/Oslo"))
         assert local_moment(settings, midnight).inside is (begins is not None)
         assert not local_moment(settings, midnight + timedelta(hours=23, minutes=59)).inside
+
+
+@pytest.mark.parametrize(
+    ("categories", "problem"),
+    [
+        ("[public, de_facto]", None),
+        ("[]", None),
+        (
+            "[public, halloween]",
+            ":6: holiday_categories: halloween: not of SE, which has public, bank, de_facto, optional",
+        ),
+        ("public", ":6: companies.0.settings.holiday_categories: Input should be a valid list"),
+    ],
+)
+def test_the_directory_file_has_categories_too(tmp_path: Path, categories: str, problem: str | None) -> None:
+    file = tmp_path / "directory.yaml"
+    settings = f"    settings:\n      holiday_categories: {categories}\n      country: SE\n"
+    file.write_text(f"companies:\n  - id: tre\n    name: Tre\n    kind: insurer\n{settings}")
+    if problem is None:
+        assert read_directory_file(file).companies[0].settings_request() is not None
+    else:
+        with pytest.raises(WrongFile) as wrong:
+            read_directory_file(file)
+        assert str(wrong.value) == f"{file}{problem}"
 
 
 # The settings page
