@@ -4,7 +4,7 @@ A later version may take less than the one that accepted a message, and another 
 recorded message is read by what its fields *are* (a text, a date, a list), whatever its request had to be like.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -43,20 +43,30 @@ def _without_judgement(schema: Any) -> Any:
         parts["default"] = schema["default"]
     if not isinstance(kind, str):
         return parts
-    if kind in ("function-after", "function-before"):
-        return _in_order(kind, schema["function"]["function"], parts["schema"], parts.get("ref"))
+    if kind in _FUNCTIONS:
+        return _in_order(schema["function"], _FUNCTIONS[kind], parts["schema"], parts.get("ref"))
     return {name: part for name, part in parts.items() if name not in _LIMITS}
 
 
-def _in_order(kind: str, function: Callable[[Any], Any], schema: Any, ref: str | None) -> Any:
-    def as_it_is(value: Any) -> Any:
+_FUNCTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "function-after": {
+        "no-info": core_schema.no_info_after_validator_function,
+        "with-info": core_schema.with_info_after_validator_function,
+    },
+    "function-before": {
+        "no-info": core_schema.no_info_before_validator_function,
+        "with-info": core_schema.with_info_before_validator_function,
+    },
+}
+
+
+def _in_order(given: Any, make: Mapping[str, Callable[..., Any]], schema: Any, ref: str | None) -> Any:
+    function = given["function"]
+
+    def as_it_is(value: Any, *info: Any) -> Any:
         try:
-            return function(value)
+            return function(value, *info)
         except ValueError:
             return value
 
-    make = {
-        "function-after": core_schema.no_info_after_validator_function,
-        "function-before": core_schema.no_info_before_validator_function,
-    }[kind]
-    return make(as_it_is, schema, ref=ref)
+    return make[given["type"]](as_it_is, schema, ref=ref)

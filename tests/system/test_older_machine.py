@@ -44,7 +44,7 @@ def older(world: World) -> Iterator[World]:
 
 def accept_elsewhere(world: World, **settings: object) -> None:
     """Write to `directory` what the permission service of another machine would, as the operator, who may."""
-    body = {
+    body: dict[str, Any] = {
         "company": world.insurer_id,
         "request_id": f"elsewhere-{'-'.join(settings)}",
         "request_type": "claimbus.set-portal-settings.v1",
@@ -123,7 +123,9 @@ def test_a_subdivision_that_is_not_known_here_has_the_countrys_holidays_and_a_wa
     assert outcome.body.get("code") in (None, "inside_office_hours")
     assert warning in outcome.body["decision"]["explanation"]["en"]
     register: dict[str, Any] = {"claim_number": f"SK-{older.insurer_id}", "handler": older.handler}
-    body = {name: older.creation().body[name] for name in ("incident", "policyholder")}
+    written = older.creation().body
+    assert isinstance(written, dict)
+    body = {name: written[name] for name in ("incident", "policyholder")}
     (registered,) = older.insurer.ask(NewRequest("register-claim", {**body, **register}))
     assert registered.accepted
     pages = as_person(connection, older.handler, ASKED_BY_HANDLER)

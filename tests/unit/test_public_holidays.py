@@ -126,7 +126,7 @@ def test_a_category_that_the_country_does_not_have_is_refused_with_those_that_it
 
 
 def test_the_time_at_which_a_half_day_begins_is_read_from_every_name_that_has_one() -> None:
-    found = {}
+    found: dict[str, str | None] = {}
     for country in COUNTRIES:
         for category in known_categories(country):
             if category != "public":

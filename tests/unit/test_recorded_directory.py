@@ -5,19 +5,31 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from services.permissions.rules import check
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
 from shared.contract.fields import CreationPermission
+from shared.contract.recorded import read_recorded
 from shared.creation import NotPermitted, decide_creation
 from shared.directory import Directory
 from shared.lacking import all_lacking, lacking
@@ -60,14 +72,12 @@ class Recorded:
     timestamp: int = int(REGISTERED.timestamp() * 1000)
     timestamp_type: int = 1
     key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
-    @property
-    def value(self) -> bytes:
-        return json.dumps(self.body).encode()
-
-    @property
-    def headers(self) -> list[tuple[str, bytes]]:
-        return [("ce_id", b"x"), ("ce_type", self.type.encode()), ("ce_source", b"/claimbus/permissions")]
+    def __post_init__(self) -> None:
+        self.value = json.dumps(self.body).encode()
+        self.headers = [("ce_id", b"x"), ("ce_type", self.type.encode()), ("ce_source", b"/claimbus/permissions")]
 
 
 def about(company: str = FJORD, id: str = "recorded") -> Json:
@@ -186,6 +196,15 @@ def test_a_company_of_an_unknown_kind_is_not_known_and_stops_nobody() -> None:
     assert list(all_lacking(directory, NIGHT)) == ["operator"]
 
 
+def test_a_user_whom_an_insurer_registered_elsewhere_and_is_not_understood_holds_up_nobody() -> None:
+    directory = with_permission("always")
+    user = {**BODIES["register-user"], "id": "ny", "company": FJORD, "authorisation_level": "chief"}
+    take_in(directory, Recorded("claimbus.user-registered.v1", {**about(), "registered": user}))
+    assert directory.user("ny", NIGHT) is None
+    assert create(directory, FJORD).refusal is None
+    assert list(all_lacking(directory, NIGHT)) == ["operator"]
+
+
 def test_a_refusal_with_an_unknown_code_is_a_refusal_and_holds_up_nobody() -> None:
     directory = with_permission("always")
     take_in(directory, Recorded("claimbus.settings-request-refused.v1", {**about(), "code": "too_warm"}))
@@ -196,7 +215,8 @@ def test_a_refusal_with_an_unknown_code_is_a_refusal_and_holds_up_nobody() -> No
 
 
 def test_a_message_of_nobody_stops_the_service() -> None:
-    for body in ([], {"company": FJORD}, {**about(), "requested_at": "yesterday"}):
+    bodies: list[object] = [[], {"company": FJORD}, {**about(), "requested_at": "yesterday"}]
+    for body in bodies:
         with pytest.raises(Misconfigured):
             take_in(Directory(), Recorded("claimbus.portal-settings-set.v1", body))
 
@@ -235,6 +255,34 @@ def test_a_value_that_no_request_may_have_any_longer_is_still_read(name: str, bo
     assert directory.answered(FJORD, "recorded") is not None
 
 
+def _refuse(value: object) -> Any:
+    raise ValueError(f"not {value}")
+
+
+class Strict(BaseModel):
+    """A model of a later version, which judges in every way that pydantic has."""
+
+    name: Annotated[str, AfterValidator(str.upper), AfterValidator(_refuse)]
+    day: Annotated[date, BeforeValidator(_refuse)]
+    many: Annotated[list[Annotated[int, Field(gt=5)]], Field(max_length=1)]
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _judge(cls, value: str, info: ValidationInfo) -> str:
+        raise ValueError(f"{info.field_name} may not be {value}")
+
+    @model_validator(mode="after")
+    def _judge_it_all(self) -> "Strict":
+        raise ValueError("no")
+
+
+def test_a_recorded_message_is_put_into_order_and_not_judged_whatever_judges_it() -> None:
+    read = read_recorded(Strict, b'{"name": "vest", "day": "2027-02-03", "many": [1, 2]}')
+    assert (read.name, read.day, read.many) == ("VEST", date(2027, 2, 3), [1, 2])
+    with pytest.raises(ValidationError):
+        read_recorded(Strict, b'{"name": "vest", "day": "soon", "many": [1, 2]}')
+
+
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
 
 
@@ -259,7 +307,7 @@ import sys
 sys.modules["tzdata"] = None  # as if it were not installed
 import json, zoneinfo
 assert not zoneinfo.available_timezones()
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from tests.unit.test_recorded_directory import *
 
 directory = with_permission_by_hand(sys.argv[1])
