@@ -33,7 +33,7 @@ class NotPermitted(Exception):
     The codes are `never_permitted`, `inside_office_hours` and `settings_not_understood`.
     """
 
-    def __init__(self, code: Code, decision: Decision, problem: str | None = None) -> None:
+    def __init__(self, code: Code, decision: Decision, problem: LocalizedText | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.decision = decision
@@ -50,15 +50,17 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
     settings = directory.settings(insurer, at)
     permission = directory.permission(insurer, office, at).creation
     for reason in directory.not_understood(insurer, at):
-        decision = _without_a_clock(DecisionRule.SETTINGS_NOT_UNDERSTOOD, permission, at, newer_said(reason))
-        raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, reason)
+        problem = newer_said(reason)
+        decision = _without_a_clock(DecisionRule.SETTINGS_NOT_UNDERSTOOD, permission, at, problem)
+        raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, problem)
     try:
         moment = local_moment(settings, at)
     except UnknownTimeZone as unknown:
         rule = _BY_PERMISSION.get(permission, DecisionRule.SETTINGS_NOT_UNDERSTOOD)
-        decision = _without_a_clock(rule, permission, at, LocalizedText(nb=unknown.nb, en=str(unknown)))
+        problem = LocalizedText(nb=unknown.nb, en=str(unknown))
+        decision = _without_a_clock(rule, permission, at, problem)
         if permission is CreationPermission.OUTSIDE_OFFICE_HOURS:
-            raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, str(unknown)) from None
+            raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, problem) from None
     else:
         decision = _by_the_clock(permission, moment)
     if permission is CreationPermission.NEVER:

@@ -214,10 +214,6 @@ class SettingsHistory:
         later = self._before[bisect_right(self._moments, moment) :]
         return _changed(self.latest, later[::-1]) if later else self.latest
 
-    def __len__(self) -> int:
-        """Tell how many versions are remembered."""
-        return len(self._moments)
-
 
 def _difference(new: PortalSettings, old: PortalSettings) -> Mapping[str, Any]:
     """Tell what makes the old settings of the new ones: of lists of days, only the days that differ."""

@@ -159,7 +159,10 @@ def _check_creation(directory: Directory, asked: Asked, request: CreateTemporary
     try:
         decision = decide_creation(directory, request.insurer, request.office, asked.at)
     except NotPermitted as no:
-        raise Refused(no.code, no.problem and "insurer", no.problem or "", no.decision) from None
+        refused = Refused(no.code, decision=no.decision)
+        if no.problem is not None:
+            refused.details = [Detail(field="insurer", problem=no.problem.en)]
+        raise refused from None
     try:
         companies = _check_rights(directory, asked, request)
     except Refused as refused:

@@ -67,6 +67,21 @@ def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list
     return [insurer for insurer in insurers if _may_create(directory, insurer.id, office, at)]
 
 
+def insurers_not_understood(viewer: Viewer, directory: Directory, at: datetime) -> list[tuple[Company, LocalizedText]]:
+    """Tell the insurers for which it cannot be told here whether the user's office may create a claim, and why."""
+    office = viewer.user.office
+    if viewer.is_insurer or office is None:
+        return []
+    found = []
+    for insurer in (c for c in directory.companies(at) if c.kind is CompanyKind.INSURER):
+        try:
+            decide_creation(directory, insurer.id, office, at)
+        except NotPermitted as no:
+            if no.problem is not None:
+                found.append((insurer, no.problem))
+    return found
+
+
 def _may_create(directory: Directory, insurer: str, office: str, at: datetime) -> bool:
     try:
         decide_creation(directory, insurer, office, at)

@@ -110,7 +110,8 @@ def test_a_time_zone_that_is_not_known_here_stops_no_service_and_no_other_insure
     pages = as_person(connection, older.handler, (*ASKED_BY_HANDLER, f"/saker/{accepted.body['claim_id']}"))
     assert [path for path, page in pages.items() if f"kjenner ikke tidssonen {ZONE}" not in page] == []
     as_person(connection, older.plumber, (*ASKED_BY_PLUMBER, f"/saker/{accepted.body['claim_id']}"))
-    as_person(connection, older.night_plumber, ("/", "/saker"))
+    (page,) = as_person(connection, older.night_plumber, ("/saker/ny",)).values()
+    assert f"Insurer: denne installasjonen kjenner ikke tidssonen {ZONE}." in page
     as_person(connection, other.handler, ASKED_BY_HANDLER)
 
 

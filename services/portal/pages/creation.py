@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.forms import read, typed
 from services.portal.pages.acting import send, show
-from services.portal.viewer import Viewer, insurers_open_to, tell_next_page
+from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
 from services.portal.web import portal_of, render, translated, viewer_from
 from services.portal.words import said
 from shared.clock import zone_to_show
@@ -27,7 +27,11 @@ async def form(request: Request) -> Response:
     """Show the form, or first the choice of the insurer where there are several."""
     insurers = _insurers(request)
     if not insurers:
-        tell_next_page(request, translated(request, said("Kontoret kan ikke opprette midlertidige saker nå.")), "info")
+        text = translated(request, said("Kontoret kan ikke opprette midlertidige saker nå."))
+        viewer, directory = viewer_from(request), portal_of(request).directory
+        for company, why in insurers_not_understood(viewer, directory, datetime.now(UTC)):
+            text += f" {company.name}: {getattr(why, language_of(request))}."
+        tell_next_page(request, text, "info")
         return RedirectResponse("/", 303)
     insurer = _chosen(insurers, request.query_params.get("forsikringsselskap"))
     if insurer is None:
