@@ -49,8 +49,9 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
     """
     settings = directory.settings(insurer, at)
     permission = directory.permission(insurer, office, at).creation
-    for reason in directory.not_understood(insurer, at):
-        problem = newer_said(reason)
+    newer = directory.not_understood(insurer, at)
+    if newer:
+        problem = newer_said("; ".join(newer))
         decision = _without_a_clock(DecisionRule.SETTINGS_NOT_UNDERSTOOD, permission, at, problem)
         raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, problem)
     try:

@@ -140,7 +140,7 @@ def _closed_by(settings: PortalSettings, day: date, hours: Hours | None, *, spec
 
 
 def _until(hours: Hours, begins: str) -> Hours:
-    return Hours(opens=hours.opens, closes=min(hours.closes, begins))
+    return hours.model_copy(update={"closes": min(hours.closes, begins)})
 
 
 def _rule(local: datetime, hours: Hours | None) -> DecisionRule:

@@ -176,8 +176,9 @@ def periods_of(directory: Directory, insurer: str, after: Period | None = None) 
 
 
 def _settings(directory: Directory, insurer: str, at: datetime) -> PortalSettings:
-    for reason in directory.not_understood(insurer, at):
-        said = newer_said(reason)
+    newer = directory.not_understood(insurer, at)
+    if newer:
+        said = newer_said("; ".join(newer))
         raise NotKnownHere(said.en, said.nb)
     return directory.settings(insurer, at)
 

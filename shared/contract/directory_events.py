@@ -4,10 +4,13 @@ Each message carries the request that led to it, so that the outcome of that req
 else (domain rule 21). Of two messages for the same request the first counts.
 """
 
+import re
+from collections.abc import Iterator, Mapping
+
 from pydantic import ValidationError
 
 from shared.contract.codes import Code
-from shared.contract.fields import Message, Moment, NamedMessage, Slug
+from shared.contract.fields import Hours, Message, Moment, NamedMessage, Slug
 from shared.contract.outcomes import Detail
 from shared.contract.recorded import read_recorded
 from shared.contract.requests import (
@@ -112,6 +115,20 @@ class NotUnderstood(DirectoryEvent):
         return self.message in {event.type() for event in (CompanyRegistered, OfficeRegistered, UserRegistered)}
 
 
+def _not_understood(event: DirectoryEvent) -> Iterator[str]:
+    """Tell the fields with which this version cannot reckon, although they are texts as it expects them."""
+    if not isinstance(event, PortalSettingsSet):
+        return
+    for name in ("office_hours", "special_hours"):
+        days: Mapping[object, Hours | None] = getattr(event.settings, name) or {}
+        for day, hours in days.items():
+            if hours is not None and not (_CLOCK.fullmatch(hours.opens) and _CLOCK.fullmatch(hours.closes)):
+                yield f"settings.{name}.{day}"
+
+
+_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
+
+
 class _Asked(Message):
     """What every message on `directory` says, of whatever version."""
 
@@ -133,10 +150,14 @@ def read_directory_event(type: str, body: bytes) -> DirectoryEvent:
         reason = f"this version does not know the message {type}"
     else:
         try:
-            return read_recorded(model, body)
+            event = read_recorded(model, body)
         except ValidationError as error:
             fields = ", ".join(".".join(str(part) for part in problem["loc"]) for problem in error.errors())
-            reason = f"this version does not understand {fields} of {type}"
+        else:
+            fields = ", ".join(_not_understood(event))
+            if not fields:
+                return event
+        reason = f"this version does not understand {fields} of {type}"
     about = dict(read_recorded(_Asked, body))
     if model is SettingsRequestRefused:  # it had no effect, and a code that is not known is a refusal too
         detail = Detail(field="code", problem=reason)

@@ -168,12 +168,14 @@ def test_an_unknown_subdivision_has_the_whole_countrys_holidays() -> None:
         Recorded("claimbus.portal-settings-set.v2", {**about(), "settings": []}),
         settings_recorded(report_period="quarterly"),
         settings_recorded(office_hours={"holidays": None}),
+        settings_recorded(office_hours={"mon": {"opens": "08:00:30", "closes": "16:00"}}),
+        settings_recorded(special_hours={"2026-12-24": {"opens": "08:00", "closes": "noon"}}),
         Recorded(
             "claimbus.office-permission-set.v1",
             {**about(), "permission": {"office": VEST_BERGEN, "creation": "at_night"}},
         ),
     ],
-    ids=["event", "version", "period", "weekday", "permission"],
+    ids=["event", "version", "period", "weekday", "hours", "special hours", "permission"],
 )
 def test_what_a_newer_version_set_holds_up_its_insurer_alone(message: Recorded) -> None:
     directory = with_permission("always")
