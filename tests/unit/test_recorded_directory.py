@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ from pydantic import (
 )
 
 from services.permissions.rules import check
+from services.reporting.closing import periods_of
+from shared.clock import NotKnownHere
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
 from shared.contract.fields import CreationPermission
@@ -140,6 +143,22 @@ def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
         ],
         NORDLYS: ["this installation does not know the public holidays of ZZ, so none are counted"],
     }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [settings_recorded(time_zone="America/Coyhaique2"), Recorded("claimbus.portal-closed.v1", about())],
+    ids=["time zone", "newer message"],
+)
+def test_an_insurers_periods_are_told_up_to_what_is_not_known_here_and_the_others_go_on(message: Recorded) -> None:
+    directory = registered()
+    message.timestamp = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp() * 1000)
+    take_in(directory, message)
+    periods = periods_of(directory, FJORD)
+    assert [period.label for period in islice(periods, 4)] == ["2026-W01", "2026-W02", "2026-W03", "2026-W04"]
+    with pytest.raises(NotKnownHere):
+        next(periods)
+    assert [period.label for period in islice(periods_of(directory, NORDLYS), 60)][-1] == "2027-W07"
 
 
 @pytest.mark.parametrize("region", [{"subdivision": "99"}, {"country": "ZZ"}, {"holiday_categories": ["new"]}])
@@ -310,6 +329,7 @@ sys.modules["tzdata"] = None  # as if it were not installed
 import json, zoneinfo
 assert not zoneinfo.available_timezones()
 from datetime import UTC, date, datetime
+from itertools import islice
 from tests.unit.test_recorded_directory import *
 
 directory = with_permission_by_hand(sys.argv[1])
