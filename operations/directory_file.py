@@ -21,7 +21,8 @@ from shared.contract.requests import (
     SetPortalSettings,
 )
 from shared.directory import PortalSettings
-from shared.office_hours import unknown_region
+from shared.office_hours import region_of
+from shared.public_holidays import unknown_region
 
 
 class WrongFile(Exception):
@@ -181,7 +182,7 @@ def _company_problems(content: Any, here: tuple[str | int, ...], company: Compan
     for name in sorted(unknown):
         yield line_of(content, (*here, "settings", name)), f"there is no setting {name}"
     settings = PortalSettings().changed_by(request) if request else PortalSettings()
-    wrong = unknown_region(settings.country, settings.subdivision)
+    wrong = unknown_region(region_of(settings))
     if wrong is not None:
         yield line_of(content, (*here, "settings", wrong[0])), f"{wrong[0]}: {wrong[1]}"
     for p, permission in enumerate(company.permissions):

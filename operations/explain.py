@@ -1,10 +1,10 @@
 """`claimbus explain`: what would be answered to a creation request at a time, and by which rule (domain rules 1–7)."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -12,6 +12,7 @@ from operations.connection import Unreachable, load_connection
 from operations.directory_file import WrongFile, read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from shared.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
 from shared.contract.codes import Code
 from shared.contract.fields import CompanyKind
 from shared.contract.outcomes import Decision
@@ -33,7 +34,11 @@ def explain(
     insurer: Annotated[str, typer.Option(help="The insurer's id.")],
     office: Annotated[str, typer.Option(help="The partner office's id.")],
     at: Annotated[
-        str | None, typer.Option(help="RFC 3339; without an offset it is the insurer's local time. By default now.")
+        str | None,
+        typer.Option(
+            help="RFC 3339; without an offset it is the insurer's local time, the first where clocks are put back and "
+            "it comes twice. By default now."
+        ),
     ] = None,
     right: Annotated[Right | None, typer.Option(help="Ask about this right instead.")] = None,
     directory: Annotated[
@@ -50,7 +55,8 @@ def explain(
             known = directory_from_bus(load_connection(connection_file))
     except (WrongFile, Unreachable) as error:
         fail(error)
-    code, decision = answer(known, insurer, office, _moment(known, insurer, at), right)
+    moment, note = _moment(known, insurer, at)
+    code, decision = answer(known, insurer, office, moment, right)
     if as_json:
         print_json(
             {
@@ -58,8 +64,11 @@ def explain(
                 "code": code,
                 "decision": None if decision is None else decision.model_dump(mode="json", exclude_none=True),
             }
+            | ({} if note is None else {"note": note})
         )
         return
+    if note is not None:
+        out.print(note, markup=False)
     out.print("allowed" if code is None else f"refused: {code}", style="green" if code is None else "red")
     if code is not None:
         out.print(code.message.en)
@@ -96,18 +105,34 @@ _LACKING = {
 }
 
 
-def _moment(directory: Directory, insurer: str, given: str | None) -> datetime:
+def _moment(directory: Directory, insurer: str, given: str | None) -> tuple[datetime, str | None]:
+    """Tell the moment that is asked about, and what there is to say of how it was understood."""
     if given is None:
-        return datetime.now(UTC)
+        return datetime.now(UTC), None
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
-        raise typer.BadParameter(
-            f"{given!r} is not a time such as 2026-11-24T17:12:00+01:00", param_hint="--at"
-        ) from None
-    if moment.tzinfo is None:
-        latest = datetime.max.replace(tzinfo=UTC)
-        moment = moment.replace(tzinfo=ZoneInfo(directory.settings(insurer, latest).time_zone))
+        raise _wrong(f"{given!r} is not a time such as 2026-11-24T17:12:00+01:00") from None
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise typer.BadParameter(f"{given!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}", param_hint="--at")
-    return moment
+        raise _wrong(f"{given!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    if moment.tzinfo is not None:
+        return moment, None
+    try:
+        moments = _moments(directory, insurer, moment)
+    except UnknownTimeZone as unknown:
+        raise _wrong(f"{unknown}: give the time with its offset, such as {given}+01:00") from None
+    except NoSuchTime as gap:
+        raise _wrong(str(gap)) from None
+    return moments[0].astimezone(UTC), comes_twice(moments)
+
+
+def _moments(directory: Directory, insurer: str, local: datetime) -> Sequence[datetime]:
+    """Tell the moments at which the insurer's clock showed a time, in the time zone that was its own then."""
+    zone = directory.settings(insurer, local.replace(tzinfo=UTC)).time_zone
+    moments = moments_of(local, time_zone(zone))
+    then = directory.settings(insurer, moments[0]).time_zone
+    return moments if then == zone else moments_of(local, time_zone(then))
+
+
+def _wrong(problem: str) -> typer.BadParameter:
+    return typer.BadParameter(problem, param_hint="--at")

@@ -17,6 +17,7 @@ from operations.directory_view import directory_from_bus
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.reporting.reports import Incomplete, UnknownPeriod, find_report
 from services.reporting.store import Store
+from shared.clock import NotKnownHere
 from shared.contract.reports import PeriodReport
 from shared.directory import Directory
 from shared.reports.comma_separated import csv_of
@@ -59,7 +60,7 @@ def report(
         connection = load_connection(connection_file)
         directory = directory_from_bus(connection)
         found, time_zone = asyncio.run(look_up(connection, directory, insurer, period))
-    except (Unreachable, UnknownPeriod, Incomplete) as error:
+    except (Unreachable, UnknownPeriod, Incomplete, NotKnownHere) as error:
         fail(error)
     except (OSError, DatabaseAway):
         fail("the reporting database does not answer")
@@ -71,7 +72,7 @@ async def look_up(
 ) -> tuple[PeriodReport, str]:
     """Find a report and the time zone that it was counted in.
 
-    Raises Unreachable, UnknownPeriod, Incomplete or DatabaseAway.
+    Raises Unreachable, UnknownPeriod, Incomplete, NotKnownHere or DatabaseAway.
     """
     engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
     try:

@@ -43,7 +43,7 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether every instance that we know of is ready."""
-        return all(health == "ready" for service in self.services for health in service.health)
+        return all(health.split(";")[0] == "ready" for service in self.services for health in service.health)
 
 
 def status(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:

@@ -21,7 +21,7 @@ from operations.report import look_up
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
-from shared.office_hours import holiday_name
+from shared.public_holidays import Region
 
 INSURER = "fjord-forsikring"
 PARTNER = "vest-skadeservice"
@@ -396,7 +396,7 @@ def country_without_holiday() -> str:
     """Norway, unless today is a public holiday there: then a country where it is not."""
     today = datetime.now(ZoneInfo("Europe/Oslo")).date()
     days = (today, today + timedelta(days=1))
-    return next(c for c in ("NO", "SA", "IN", "JP") if not any(holiday_name(c, None, day) for day in days))
+    return next(c for c in ("NO", "SA", "IN", "JP") if not any(Region(c).holiday(day) for day in days))
 
 
 def _rule(outcome: Delivered) -> str:

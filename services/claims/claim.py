@@ -4,8 +4,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+from shared.clock import latest_date
 from shared.contract.events import (
     BudgetApproved,
     ClaimAmended,
@@ -140,8 +140,8 @@ class Claim(Message):
         return [office for owner, office in offices if owner == company and office]
 
     def local_date(self, at: datetime) -> date:
-        """Tell the insurer's date at a moment."""
-        return at.astimezone(ZoneInfo(self.time_zone)).date()
+        """Tell the insurer's date at a moment, as `latest_date` does."""
+        return latest_date(at, self.time_zone)
 
 
 def apply(claim: Claim | None, event: ClaimEvent) -> Claim:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from services.claims.claim import MAX_MEDIA, MAX_TASKS, Claim, State
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
 from services.claims.decisions import Accepted, Known, Refused, actor_of, asked_of, task_of, unsettled, visible
 from services.claims.link_rules import late_report, link_claim, unlink_claim
+from shared.clock import latest_date
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -310,7 +310,7 @@ def _is_new(claim: Claim | None) -> None:
 
 
 def _not_in_future(incident: Incident, checked: CheckedRequest, zone: str) -> None:
-    today = checked.requested_at.astimezone(ZoneInfo(zone)).date()
+    today = latest_date(checked.requested_at, zone)
     if incident.date > today:
         raise Refused(Code.INCIDENT_IN_FUTURE, "incident.date", f"is after {today} in {zone}")
 
@@ -323,7 +323,7 @@ def _is_free(claim_number: str, insurer: str, known: Known) -> None:
 
 
 def _temporary_numbers(checked: CheckedRequest, request: CreateTemporaryClaim) -> list[str]:
-    today = checked.requested_at.astimezone(ZoneInfo(checked.facts.time_zones[request.insurer])).date()
+    today = latest_date(checked.requested_at, checked.facts.time_zones[request.insurer])
     return temporary_numbers(checked.claim_id, today, request.claim_number)
 
 

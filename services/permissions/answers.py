@@ -1,7 +1,5 @@
 """The messages that permissions sends: checked commands, directory messages, and the outcomes of the latter."""
 
-from datetime import datetime
-
 from services.permissions.rules import Asked
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import (
@@ -9,12 +7,12 @@ from shared.contract.directory_events import (
     DirectoryEvent,
     OfficePermissionSet,
     OfficeRegistered,
-    SettingsRequestRefused,
     UserRegistered,
 )
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_COMMANDS, DIRECTORY, REQUEST_OUTCOMES
+from shared.directory import Answer
 
 _SOURCE = "permissions"
 
@@ -45,34 +43,35 @@ def directory_message(event: DirectoryEvent, asked: Asked) -> Outgoing:
     )
 
 
-def outcome_of(event: DirectoryEvent, effective_at: datetime, asked: Asked) -> Outgoing:
-    """Tell the outcome that a directory message is of; the same whenever it is asked for (domain rule 21)."""
+def outcome_of(answer: Answer, asked: Asked) -> Outgoing:
+    """Tell the outcome of a request that the directory answered; the same whenever it is asked for (domain rule 21)."""
+    request_id = asked.envelope.id
     outcome: RequestAccepted | RequestRefused
-    if isinstance(event, SettingsRequestRefused):
+    if answer.code is not None:
         outcome = RequestRefused(
-            request_id=event.request_id,
-            company=event.company,
-            request_type=event.request_type,
-            requested_at=event.requested_at,
-            code=event.code,
-            message=event.code.message,
-            details=event.details,
+            request_id=request_id,
+            company=asked.company,
+            request_type=answer.request_type,
+            requested_at=answer.requested_at,
+            code=answer.code,
+            message=answer.code.message,
+            details=None if answer.details is None else list(answer.details),
         )
     else:
         outcome = RequestAccepted(
-            request_id=event.request_id,
-            company=event.company,
-            request_type=event.request_type,
-            requested_at=event.requested_at,
-            effective_at=effective_at,
+            request_id=request_id,
+            company=asked.company,
+            request_type=answer.request_type,
+            requested_at=answer.requested_at,
+            effective_at=answer.effective_at,
         )
     return outgoing(
         REQUEST_OUTCOMES.name,
-        event.request_id,
+        request_id,
         outcome,
-        id=f"{event.company}/{event.request_id}",
+        id=f"{asked.company}/{request_id}",
         source=_SOURCE,
-        cause=event.request_id,
+        cause=request_id,
         trace=asked.envelope.trace,
     )
 

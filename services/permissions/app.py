@@ -9,6 +9,7 @@ from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
 from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
+from shared.runtime.lacking import Lacking
 from shared.runtime.reading import TopicReader, take_in
 from shared.runtime.records import Record
 from shared.runtime.service import Service
@@ -23,14 +24,22 @@ def build() -> Service:
     """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
     service = Service(NAME, ServiceSettings())
     directory = Directory()
+    lacking = Lacking(directory)
+    service.notes.append(lacking.notes)
     reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
-    service.on_start.append(reader.catch_up)
+
+    async def read_the_directory() -> None:
+        await reader.catch_up()
+        lacking.look()
+
+    service.on_start.append(read_the_directory)
     service.on_stop.append(reader.stop)
 
     @service.subscriber(REQUESTS)
     @service.published_before_committed(read_request)
     async def handle(requests: Sequence[Asked]) -> Iterable[Outgoing]:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
+        lacking.look()
         answers: list[Outgoing] = []
         for asked in sorted(requests, key=lambda asked: asked.at):
             if is_about_directory(asked.envelope) or directory.answered(asked.company, asked.envelope.id):
@@ -47,7 +56,7 @@ def build() -> Service:
         answered = directory.answered(*request)
         if answered is None:
             raise Misconfigured(f"what was published on {DIRECTORY.name} cannot be read back")
-        return outcome_of(*answered, asked)
+        return outcome_of(answered, asked)
 
     return service
 

@@ -44,7 +44,8 @@ from shared.contract.requests import (
 from shared.contract.topics import OPERATOR
 from shared.creation import NotPermitted, decide_creation, rights_in_force
 from shared.directory import Company, Directory, Office
-from shared.office_hours import unknown_region
+from shared.office_hours import region_of
+from shared.public_holidays import unknown_region
 
 _NOW = datetime.max.replace(tzinfo=UTC)
 """Asks the directory for what was appended last."""
@@ -158,7 +159,10 @@ def _check_creation(directory: Directory, asked: Asked, request: CreateTemporary
     try:
         decision = decide_creation(directory, request.insurer, request.office, asked.at)
     except NotPermitted as no:
-        raise Refused(no.code, decision=no.decision) from None
+        refused = Refused(no.code, decision=no.decision)
+        if no.problem is not None:
+            refused.details = [Detail(field="insurer", problem=no.problem.en)]
+        raise refused from None
     try:
         companies = _check_rights(directory, asked, request)
     except Refused as refused:
@@ -353,7 +357,7 @@ def _check_permission(directory: Directory, asked: Asked, request: SetOfficePerm
 
 def _check_settings(directory: Directory, asked: Asked, request: SetPortalSettings) -> None:
     settings = directory.settings(asked.company, asked.at).changed_by(request)
-    if request.country is not None or request.subdivision is not None:
-        wrong = unknown_region(settings.country, settings.subdivision)
+    if request.country is not None or request.subdivision is not None or request.holiday_categories:
+        wrong = unknown_region(region_of(settings))
         if wrong is not None:
             raise Refused(Code.INVALID_REQUEST, *wrong)

@@ -41,6 +41,7 @@ def build() -> Service:
     store = Store(engine)
     live = Live(database)
     followed = FollowedDirectory(lambda: service.settings)
+    service.notes.append(followed.lacking.notes)
     asking = Asking(service.publisher, store, live, followed)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)

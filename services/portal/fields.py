@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from services.portal.words import CAUSES, CREATION, PERIODS, TASK_KINDS, WEEKDAYS, a_short_day, said
+from services.portal.words import CAUSES, CREATION, HOLIDAY_CATEGORIES, PERIODS, TASK_KINDS, WEEKDAYS, a_short_day, said
 
 Say = Callable[[str], str]
 """Says a text of the catalogue in a language."""
@@ -51,6 +51,7 @@ _FIELDS = {
 _PARTS_OF_A_DAY = {"opens": said("åpner"), "closes": said("stenger")}
 _CHOICES = {"cause": CAUSES, "kind": TASK_KINDS, "creation": CREATION, "report_period": PERIODS}
 _TICKED = said("ja")
+_USUAL = said("Som vanlig i landet")
 _BOXES = {
     "finished",
     "may_assign_to_others",
@@ -66,6 +67,8 @@ def label(name: str, say: Say) -> str | None:
     if path[:1] == ["office_hours"]:
         weekday = WEEKDAYS.get(path[-1])
         return f"{say(weekday)}, {say(_PARTS_OF_A_DAY[last])}" if weekday and last in _PARTS_OF_A_DAY else None
+    if path == ["holidays"]:
+        return say(_USUAL if last == "usual" else HOLIDAY_CATEGORIES.get(last, last))
     number = next((int(part) for part in path if part.isdecimal()), 0)
     text = _FIELDS.get(".".join("#" if part.isdecimal() else part for part in (*path, last)))
     return say(text).replace("%(number)s", str(number + 1)) if text is not None else None
@@ -83,7 +86,7 @@ def _reading(name: str, value: str, say: Say, office: Callable[[str], str], pers
     last = name.rsplit(".", 1)[-1]
     if last in _CHOICES:
         return say(_CHOICES[last].get(value, value))
-    if last in _BOXES:
+    if last in _BOXES or name.startswith("holidays."):
         return say(_TICKED)
     if last in ("office", "assigned_office"):
         return office(value)

@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaError
 
-from shared.contract.directory_events import DIRECTORY_EVENTS
-from shared.contract.envelope import Undecodable, read_internal_envelope
 from shared.contract.topics import DIRECTORY
 from shared.directory import Directory
+from shared.runtime.batches import Misconfigured
+from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
-from shared.runtime.reading import TopicReader
+from shared.runtime.reading import TopicReader, take_in
 from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
@@ -29,15 +28,19 @@ class FollowedDirectory:
 
     def __init__(self, settings: Callable[[], ServiceSettings]) -> None:
         self.directory = Directory()
+        self.lacking = Lacking(self.directory)
         self.answering = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
-        self.changes = 0
-        """How many messages were taken in."""
         self._settings = settings
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
+
+    @property
+    def changes(self) -> int:
+        """How many messages changed anything that is in force."""
+        return self.directory.changes
 
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
@@ -66,6 +69,7 @@ class FollowedDirectory:
                 self.answering = False
                 raise
             self.answering = self.was_read = True
+            self.lacking.look()
 
     async def _follow(self) -> None:
         while True:
@@ -77,10 +81,6 @@ class FollowedDirectory:
 
     def _take_in(self, record: Record) -> None:
         try:
-            envelope = read_internal_envelope(record.headers, record.value)
-            event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
-        except (Undecodable, KeyError, ValueError) as error:
-            log.error("directory message cannot be read", offset=record.offset, reason=type(error).__name__)
-            return
-        self.changes += 1
-        self.directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))
+            take_in(self.directory, record)
+        except Misconfigured as fault:
+            log.error("directory message cannot be read", reason=str(fault))

@@ -11,11 +11,10 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ARRAY,
@@ -39,6 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.claim_view import State
 from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing, office_listing
+from shared.clock import start_of, zone_to_show
 from shared.contract.fields import Cause
 
 PAGE = 50
@@ -125,7 +125,7 @@ class _Wanted:
 
     company: str
     chosen: Filter
-    zone: ZoneInfo
+    zone: tzinfo
     after: tuple[Any, UUID] | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -166,7 +166,7 @@ class _Wanted:
         return [*self.bounds(table), tuple_(*key) < place if self.chosen.newest_first else tuple_(*key) > place]
 
     def _beginning_of(self, day: date) -> date:
-        return day if self.chosen.day is Day.INCIDENT else datetime.combine(day, time(), self.zone)
+        return day if self.chosen.day is Day.INCIDENT else start_of(day, self.zone)
 
 
 async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: str, after: str | None = None) -> Page:
@@ -174,7 +174,7 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
 
     Raises ValueError for an `after` that is not the end of a page of this list.
     """
-    wanted = _Wanted(company, chosen, ZoneInfo(zone), _place(after, chosen.day))
+    wanted = _Wanted(company, chosen, zone_to_show(zone)[0], _place(after, chosen.day))
     keys, count = await (_with_text if chosen.words else _without_text)(connection, wanted)
     more = len(keys) > PAGE
     keys = keys[:PAGE]

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from services.portal.words import DEFAULT, LANGUAGES
-from shared.contract.fields import CompanyKind
+from shared.clock import is_known
+from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
 from shared.creation import NotPermitted, decide_creation
 from shared.directory import Company, Directory, User
+from shared.lacking import lacking
 from shared.reports.access import may_see_reports
 
 _PARTNERS_ZONE = "Europe/Oslo"
@@ -25,6 +27,13 @@ class Viewer:
     user: User
     company: Company
     zone: str
+    lacking: tuple[LocalizedText, ...] = ()
+    """What this installation does not know of what the company, an insurer, has set."""
+
+    @property
+    def sees_utc(self) -> bool:
+        """Whether times are shown in UTC, since this installation does not know the time zone."""
+        return not is_known(self.zone)
 
     @property
     def is_insurer(self) -> bool:
@@ -44,8 +53,10 @@ def viewer_of(request: Request, directory: Directory) -> Viewer | None:
     company = None if user is None else directory.company(user.company, at)
     if user is None or company is None:
         return None
-    insurer = company.kind is CompanyKind.INSURER
-    return Viewer(user, company, directory.settings(company.id, at).time_zone if insurer else _PARTNERS_ZONE)
+    if company.kind is not CompanyKind.INSURER:
+        return Viewer(user, company, _PARTNERS_ZONE)
+    zone = directory.settings(company.id, at).time_zone
+    return Viewer(user, company, zone, lacking(directory, company.id, at))
 
 
 def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:
@@ -55,6 +66,21 @@ def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list
         return []
     insurers = by_name(c for c in directory.companies(at) if c.kind is CompanyKind.INSURER)
     return [insurer for insurer in insurers if _may_create(directory, insurer.id, office, at)]
+
+
+def insurers_not_understood(viewer: Viewer, directory: Directory, at: datetime) -> list[tuple[Company, LocalizedText]]:
+    """Tell the insurers for which it cannot be told here whether the user's office may create a claim, and why."""
+    office = viewer.user.office
+    if viewer.is_insurer or office is None:
+        return []
+    found = []
+    for insurer in (c for c in directory.companies(at) if c.kind is CompanyKind.INSURER):
+        try:
+            decide_creation(directory, insurer.id, office, at)
+        except NotPermitted as no:
+            if no.problem is not None:
+                found.append((insurer, no.problem))
+    return found
 
 
 def _may_create(directory: Directory, insurer: str, office: str, at: datetime) -> bool:

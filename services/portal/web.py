@@ -252,6 +252,7 @@ def _environment(language: str) -> jinja2.Environment:
         creation=words.CREATION,
         weekdays=words.WEEKDAYS,
         periods=words.PERIODS,
+        holiday_categories=words.HOLIDAY_CATEGORIES,
     )
     return environment
 

@@ -4,12 +4,13 @@ import io
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
+
+from shared.clock import zone_to_show
 
 LANGUAGES = {"nb": "Norsk bokmål", "en": "English"}
 DEFAULT = "nb"
@@ -48,6 +49,18 @@ WEEKDAYS = {
     "sat": said("Lørdag"),
     "sun": said("Søndag"),
 }
+HOLIDAY_CATEGORIES = {
+    "public": said("Offentlige helligdager"),
+    "de_facto": said("Dager som i praksis er fridager"),
+    "half_day": said("Halve dager"),
+    "bank": said("Bankenes fridager"),
+    "optional": said("Valgfrie fridager"),
+    "government": said("Offentlige kontorers fridager"),
+    "school": said("Skolenes fridager"),
+    "unofficial": said("Merkedager"),
+    "workday": said("Merkedager som er arbeidsdager"),
+}
+"""Categories of the package `holidays`; those of faiths and peoples are called as there."""
 PERIODS = {"weekly": said("Hver uke"), "monthly": said("Hver måned")}
 
 
@@ -70,8 +83,8 @@ def a_day(day: date, language: str) -> str:
 
 
 def a_moment(at: datetime, zone: str, language: str) -> str:
-    """Write a moment in a time zone, to the minute."""
-    local = at.astimezone(ZoneInfo(zone))
+    """Write a moment in a time zone, to the minute; in UTC where the zone is not known."""
+    local = at.astimezone(zone_to_show(zone)[0])
     return f"{a_day(local.date(), language)} {local:%H:%M}"
 
 
@@ -87,7 +100,7 @@ def a_short_day(day: date) -> str:
 
 def a_short_moment(at: datetime, zone: str) -> str:
     """Write a moment in a time zone in numbers, to the minute."""
-    return f"{at.astimezone(ZoneInfo(zone)):%d.%m.%Y %H:%M}"
+    return f"{at.astimezone(zone_to_show(zone)[0]):%d.%m.%Y %H:%M}"
 
 
 def a_number(number: int, language: str) -> str:

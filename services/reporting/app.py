@@ -16,6 +16,7 @@ from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
 from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
 from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
+from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.reading import TopicReader, take_in
 from shared.runtime.records import Record
@@ -45,13 +46,20 @@ def build() -> Service:
     store = Store(engine)
     directory = Directory()
     reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
+    lacking = Lacking(directory)
+    service.notes.append(lacking.notes)
     progress = Progress(service.settings)
+
+    async def read_the_directory() -> None:
+        await reader.catch_up()
+        lacking.look()
+
     closing = Closing(
         store,
         directory,
         progress,
         service.publisher,
-        catch_up=reader.catch_up,
+        catch_up=read_the_directory,
         give_up=service.give_up,
         clocks_differ_s=settings.clocks_differ_s,
         every_s=settings.close_every_s,

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aiokafka.errors import KafkaError
@@ -10,11 +11,13 @@ from aiokafka.errors import KafkaError
 from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period, periods_from
 from services.reporting.store import MadeReport, Store, Transaction
+from shared.clock import NotKnownHere
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
-from shared.directory import Directory
+from shared.directory import Directory, PortalSettings
+from shared.lacking import newer_said
 from shared.runtime import metrics
 from shared.runtime.batches import Conflict, Misconfigured, where
 from shared.runtime.database import DatabaseAway
@@ -52,6 +55,7 @@ class Closing:
         self._clocks_differ = timedelta(seconds=clocks_differ_s)
         self._every_s = every_s
         self._waits_for = ""
+        self._held_up: Mapping[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -89,7 +93,8 @@ class Closing:
         async with self._store.transaction() as transaction:
             incomplete = await transaction.is_incomplete()
             found = {insurer: await due_periods(transaction, self._directory, insurer, over) for insurer in insurers}
-        due = {insurer: periods for insurer, periods in found.items() if periods}
+        self._say_who_waits({insurer: due.held_up for insurer, due in found.items() if due.held_up is not None})
+        due = {insurer: due.periods for insurer, due in found.items() if due.periods}
         metrics.REPORTS_DUE.set(sum(len(periods) for periods in due.values()))
         if not due:
             return
@@ -127,29 +132,55 @@ class Closing:
             async with self._store.transaction() as transaction:
                 await transaction.announced(waiting)
 
+    def _say_who_waits(self, held_up: Mapping[str, str]) -> None:
+        for insurer, reason in held_up.items():
+            if self._held_up.get(insurer) != reason:
+                log.warning("an insurer's reports wait", insurer=insurer, reason=reason)
+        self._held_up = held_up
+
     def _say(self, reason: str) -> None:
         if reason != self._waits_for:
             log.info("a report waits", reason=reason)
         self._waits_for = reason
 
 
-async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> list[Period]:
-    """Tell the periods of an insurer that are over and have no report yet, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The periods of an insurer that are over and have no report yet, oldest first."""
+
+    periods: list[Period]
+    held_up: str | None = None
+    """Why it cannot be told which come after them, if it cannot be told here."""
+
+
+async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:
+    """Tell an insurer's periods that are due: those before anything that this installation does not know."""
     last = await transaction.last_report(insurer)
-    periods = []
-    for period in periods_of(directory, insurer, last.period if last else None):
-        if not period.has_ended(over):
-            break
-        periods.append(period)
-    return periods
+    periods: list[Period] = []
+    try:
+        for period in periods_of(directory, insurer, last.period if last else None):
+            if not period.has_ended(over):
+                break
+            periods.append(period)
+    except NotKnownHere as problem:
+        return Due(periods, str(problem))
+    return Due(periods)
 
 
 def periods_of(directory: Directory, insurer: str, after: Period | None = None) -> Iterator[Period]:
-    """Tell an insurer's periods, from its registration or after another period, without end."""
+    """Tell an insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
     begins = after.ends if after else directory.registered_at(insurer)
     if begins is None:
         return iter(())
-    return periods_from(begins, lambda at: directory.settings(insurer, at), after)
+    return periods_from(begins, lambda at: _settings(directory, insurer, at), after)
+
+
+def _settings(directory: Directory, insurer: str, at: datetime) -> PortalSettings:
+    newer = directory.not_understood(insurer, at)
+    if newer:
+        said = newer_said("; ".join(newer))
+        raise NotKnownHere(said.en, said.nb)
+    return directory.settings(insurer, at)
 
 
 async def made(

@@ -26,7 +26,7 @@ async def find_report(
 
     Without a label it is the newest that is made, or where none is yet, that of the running period. One that is made is
     told also while claims can be missing, and no other: it would look like any preliminary one, and lack them. Raises
-    UnknownPeriod or Incomplete.
+    UnknownPeriod, Incomplete, or NotKnownHere where this installation cannot tell the insurer's periods.
     """
     stored = await (transaction.last_report(insurer) if label is None else transaction.report(insurer, label))
     if stored is not None:

@@ -5,16 +5,16 @@ Periods follow each other without a gap, so that every moment since the insurer 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
+from shared.clock import start_of, time_zone
 from shared.contract.fields import ReportPeriod
 from shared.directory import PortalSettings
 
 _WEEK = timedelta(weeks=1)
 
 SettingsAt = Callable[[datetime], PortalSettings]
-"""Tells an insurer's settings in force at a moment."""
+"""Tells an insurer's settings in force at a moment. Raises NotKnownHere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,24 @@ def period_from(begins: datetime, settings: PortalSettings, before: Period | Non
     It lasts to the end of the ISO week or calendar month in the insurer's time zone. So a change of `report_period` or
     of the time zone counts from the next period on, and that one can be short. Where another time zone makes the
     period before it end within the week or month that it is named for, the rest belongs to this one.
+
+    Raises UnknownTimeZone.
     """
-    zone = ZoneInfo(settings.time_zone)
+    zone = time_zone(settings.time_zone)
     first = _FIRST_DAY[settings.report_period](begins.astimezone(zone).date())
     if before is not None and _label(first, settings.report_period) == before.label:
         first = _next(first, settings.report_period)
     return Period(
         label=_label(first, settings.report_period),
         begins=begins,
-        ends=_start_of(_next(first, settings.report_period), zone),
+        ends=start_of(_next(first, settings.report_period), zone),
         time_zone=settings.time_zone,
-        short=_start_of(first, zone) < begins,
+        short=start_of(first, zone) < begins,
     )
 
 
 def periods_from(begins: datetime, settings_at: SettingsAt, before: Period | None = None) -> Iterator[Period]:
-    """Tell the periods from a moment on, one after the other, without end."""
+    """Tell the periods from a moment on, one after the other, without end. Raises NotKnownHere."""
     while True:
         before = period_from(begins, settings_at(begins), before)
         yield before
@@ -83,8 +85,3 @@ def _next(first: date, kind: ReportPeriod) -> date:
 
 def _label(first: date, kind: ReportPeriod) -> str:
     return f"{first:%G-W%V}" if kind is ReportPeriod.WEEKLY else f"{first:%Y-%m}"
-
-
-def _start_of(day: date, zone: ZoneInfo) -> datetime:
-    """Tell the first moment of a day: where the clocks skip midnight or repeat it, the earlier one."""
-    return datetime.combine(day, time.min, zone).astimezone(UTC)

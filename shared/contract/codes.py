@@ -37,6 +37,7 @@ class Code(StrEnum):
     CLAIM_FULL = "claim_full"
     NOT_LINKED = "not_linked"
     TOO_LATE_TO_UNLINK = "too_late_to_unlink"
+    SETTINGS_NOT_UNDERSTOOD = "settings_not_understood"
 
     @property
     def message(self) -> LocalizedText:
@@ -164,5 +165,9 @@ _SENTENCES = {
     Code.TOO_LATE_TO_UNLINK: _said(
         "Fristen for å oppheve tilknytningen er ute.",
         "The time for taking the link back has run out.",
+    ),
+    Code.SETTINGS_NOT_UNDERSTOOD: _said(
+        "Denne installasjonen kan ikke bruke forsikringsselskapets innstillinger; detaljene sier hvorfor.",
+        "This installation cannot apply the insurer's settings; the details say why.",
     ),
 }

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from shared.contract.codes import Code
-from shared.contract.fields import Message, Moment, NamedMessage, Slug, TimeZone
+from shared.contract.fields import Message, Moment, NamedMessage, Slug
 from shared.contract.outcomes import Decision, Detail
 
 
@@ -26,7 +26,7 @@ class OfficeOfInsurer(Message):
 class Facts(Message):
     """What permissions knew at the moment of the request and claims needs to decide; only what matters is given."""
 
-    time_zones: dict[Slug, TimeZone] = {}
+    time_zones: dict[Slug, str] = {}
     """The time zones of the insurers that the claim can belong to."""
     companies_of_offices: dict[Slug, Slug] = {}
     """The company of each office that the request names."""

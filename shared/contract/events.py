@@ -17,7 +17,6 @@ from shared.contract.fields import (
     Policyholder,
     Slug,
     TaskKind,
-    TimeZone,
 )
 
 
@@ -103,7 +102,7 @@ class TemporaryClaimCreated(ClaimEvent):
     assigned_company: Slug | None = None
     tasks: list[Task]
     inside_office_hours: bool
-    time_zone: TimeZone
+    time_zone: str
     """The insurer's, whose local date an incident date is."""
 
 
@@ -117,7 +116,7 @@ class ClaimRegistered(ClaimEvent):
     incident: Incident
     policyholder: Policyholder
     policy_number: str | None = None
-    time_zone: TimeZone
+    time_zone: str
 
 
 class TaskAssigned(ClaimEvent):

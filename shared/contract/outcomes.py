@@ -19,6 +19,7 @@ class DecisionRule(StrEnum):
     BEFORE_OPENING = "before_opening"
     AFTER_CLOSING = "after_closing"
     INSIDE_OFFICE_HOURS = "inside_office_hours"
+    SETTINGS_NOT_UNDERSTOOD = "settings_not_understood"
 
 
 class Decision(Message):
@@ -27,12 +28,15 @@ class Decision(Message):
     rule: DecisionRule
     creation_permission: CreationPermission
     local_time: str
-    """The request's append time in the insurer's time zone, as RFC 9557: 2026-11-24T17:12:00.000+01:00[Europe/Oslo]."""
+    """The request's append time in the insurer's time zone, as RFC 9557: 2026-11-24T17:12:00.000+01:00[Europe/Oslo].
+
+    In UTC where the installation does not know that time zone; the explanation says so.
+    """
     inside_office_hours: bool
     office_hours: Hours | None = None
     """The day's hours: the special ones where the date has any; absent on a day without hours."""
     holiday: str | None = None
-    """The name of the public holiday, in the country's own language."""
+    """The name of the holiday, also of a half one, in the country's own language."""
     explanation: LocalizedText
     """The same for a person."""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from shared.contract.fields import Cause, Message, Moment, NamedMessage, Slug, TimeZone
+from shared.contract.fields import Cause, Message, Moment, NamedMessage, Slug
 
 
 class Created(Message):
@@ -109,7 +109,7 @@ class ReportReady(NamedMessage):
     insurer: Slug
     period: str
     """An ISO week such as 2026-W47, or a month such as 2026-11."""
-    time_zone: TimeZone
+    time_zone: str
     """The insurer's, in which the period begins and ends."""
     read_up_to: dict[str, list[int]]
     """Up to where the topics had been read that it is made of: the next offset of each partition."""

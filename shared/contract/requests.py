@@ -263,6 +263,9 @@ class SetPortalSettings(DirectoryRequest):
     """Whose public holidays count: ISO 3166-1 alpha-2."""
     subdivision: Maybe[Line] = None
     """The part of the country, for its own holidays; null takes it away."""
+    holiday_categories: Maybe[Annotated[list[Line], Field(max_length=50)]] = None
+    """Which of the country's holidays count, by the categories of the package `holidays`, such as public or de_facto;
+    an empty list, and another country, makes it what is usual there again."""
     office_hours: Maybe[dict[Weekday, Hours | None]] = None
     closed_days: Maybe[Annotated[list[Day], Field(max_length=2000)]] = None
     special_hours: Maybe[Annotated[dict[Day, Hours | None], Field(max_length=2000)]] = None

@@ -2,11 +2,11 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
+from shared.clock import zone_to_show
 from shared.contract.codes import Code
 from shared.contract.fields import Cause
 from shared.contract.reports import Figures
@@ -105,9 +105,9 @@ def period_name(figures: Figures, language: Language) -> str:
 
 
 def moment(at: datetime, time_zone: str, language: Language) -> str:
-    """Write a moment in a time zone, with the weekday."""
+    """Write a moment in a time zone, with the weekday; in UTC where the zone is not known."""
     pattern = {Language.NB: "EEEE d. MMMM y HH:mm", Language.EN: "EEEE d MMMM y HH:mm"}[language]
-    return format_datetime(at, pattern, tzinfo=ZoneInfo(time_zone), locale=_LOCALES[language])
+    return format_datetime(at, pattern, tzinfo=zone_to_show(time_zone)[0], locale=_LOCALES[language])
 
 
 def number(value: float, language: Language) -> str:

@@ -3,10 +3,10 @@
 import io
 from datetime import UTC
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
+from shared.clock import zone_to_show
 from shared.contract.reports import PeriodReport
 from shared.reports.labels import sheet_name
 from shared.reports.tables import Row, Table, Tables, Unit
@@ -57,8 +57,8 @@ class _Sheet:
 
     def _write_heading(self, report: PeriodReport, time_zone: str) -> int:
         self._sheet.write_string(0, 0, self._tables.title, self._formats["title"])
-        zone = ZoneInfo(time_zone)
-        self._sheet.write_string(1, 0, time_zone)
+        zone, called = zone_to_show(time_zone)
+        self._sheet.write_string(1, 0, called)
         for column, at in ((1, report.from_), (2, report.to)):
             self._sheet.write_datetime(1, column, at.astimezone(zone).replace(tzinfo=None), self._formats["moment"])
         for n, note in enumerate(self._tables.notes):

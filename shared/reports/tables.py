@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.clock import zone_to_show
 from shared.contract.fields import Cause
 from shared.contract.reports import Figures, PeriodReport
 from shared.contract.texts import alphabetical
@@ -88,7 +89,7 @@ def tables_of(
     return Tables(
         language=language,
         title=f"{word('title', language)}, {period_name(report, language)}",
-        subtitle=f"{begins} – {ends} {time_zone}",
+        subtitle=f"{begins} – {ends} {zone_to_show(time_zone)[1]}",
         notes=tuple(notes),
         has_previous=report.previous is not None,
         tables=build.tables(),

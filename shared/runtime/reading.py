@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.contract.directory_events import DIRECTORY_EVENTS
+from shared.contract.directory_events import read_directory_event
 from shared.contract.envelope import Undecodable, read_internal_envelope
 from shared.directory import Directory
 from shared.runtime.batches import Misconfigured
@@ -96,11 +96,12 @@ class TopicReader(WholeTopic):
 def take_in(directory: Directory, record: Record) -> None:
     """Add a message of the topic `directory` to the directory.
 
-    Raises Misconfigured where it cannot be read: whoever passed it over would decide otherwise than the others.
+    Raises Misconfigured where nobody can tell whose it is: whoever passed it over would decide otherwise than the
+    others. One that a newer version wrote holds up the company that it is of, and no other.
     """
     try:
         envelope = read_internal_envelope(record.headers, record.value)
-        event = DIRECTORY_EVENTS[envelope.type].model_validate_json(envelope.body)
-    except (Undecodable, KeyError, ValueError) as error:
-        raise Misconfigured(f"message {record.offset} of {record.topic} is of a newer version, or broken") from error
+        event = read_directory_event(envelope.type, envelope.body)
+    except (Undecodable, ValueError) as error:
+        raise Misconfigured(f"message {record.offset} of {record.topic} is broken") from error
     directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

@@ -60,6 +60,8 @@ class Service:
         """Run once before the first message is read, and again if it fails: migrations, connections."""
         self.on_stop: list[Hook] = []
         self.checks: dict[str, Check] = {"kafka": self.publisher.answers}
+        self.notes: list[Callable[[], Sequence[str]]] = []
+        """Tell what somebody has to look at although the service is ready; the health answer repeats it."""
         self.fault: str | None = None
         self.health_url = ""
         self._started = False
@@ -203,8 +205,9 @@ class Service:
         @get
         async def ready(_scope: Any) -> AsgiResponse:
             problems = await self._problems()
-            text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-            return AsgiResponse((text or "ready").encode(), 503 if problems else 200)
+            text = [f"{name}: {problem}" for name, problem in problems.items()] or ["ready"]
+            text += [note for notes in self.notes for note in notes()]
+            return AsgiResponse("; ".join(text).encode(), 503 if problems else 200)
 
         routes: list[tuple[str, Any]] = [
             ("/health/live", live),

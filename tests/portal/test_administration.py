@@ -159,6 +159,31 @@ def test_closed_days_and_special_hours_show_in_the_calendar(world: World, browse
     expect(page.get_by_label("Dato 1", exact=True)).to_have_value(tuesday.isoformat())
 
 
+def test_holidays_are_those_of_the_country_and_others_can_be_chosen(world: World, browse: Browse) -> None:
+    world.set_portal(country="SE", time_zone="Europe/Stockholm")
+    page = browse(world.handler, "/admin/selskap")
+    eves = page.get_by_role("row").filter(has_text="Dager som i praksis er fridager")
+    wait_until(lambda: page.reload() is not None and eves.count() == 3, what="the portal to know of the country")
+    assert all("stengt" in eve for eve in eves.all_inner_texts())
+    usual = page.get_by_label("Som vanlig i landet")
+    expect(usual).to_be_checked()
+    expect(page.locator("[id='holidays.usual-hjelp']")).to_contain_text("Midsommarafton")
+    usual.uncheck()
+    page.get_by_role("button", name="Lagre helligdager").click()
+    expect(page.get_by_role("alert")).to_contain_text("Velg minst én slags helligdager.")
+    page.get_by_label("Offentlige helligdager").check()
+    page.get_by_label("Bankenes fridager").check()
+    page.get_by_role("button", name="Lagre helligdager").click()
+    expect(page.get_by_text("Lagret.")).to_be_visible()
+    expect(eves).to_have_count(0)
+    expect(usual).not_to_be_checked()
+    half = page.get_by_role("row").filter(has_text="Skärtorsdagen (från kl. 14.00)")
+    expect(half).to_contain_text("08:00–14:00")
+    usual.check()
+    page.get_by_role("button", name="Lagre helligdager").click()
+    expect(eves).to_have_count(3)
+
+
 def test_the_calendar_names_holidays_and_knows_the_day_s_own_hours() -> None:
     christmas = datetime(2026, 12, 24, tzinfo=UTC).date()
     settings = PortalSettings(special_hours={christmas: Hours(opens="08:00", closes="12:00")})
@@ -168,6 +193,8 @@ def test_the_calendar_names_holidays_and_knows_the_day_s_own_hours() -> None:
     assert days["2026-12-26"].because == "Andre juledag"
     assert days["2026-12-27"].because == "Stengt"
     assert days["2026-12-28"].hours == "08:00–16:00"
+    iceland = {each.day: each for each in calendar(PortalSettings(country="IS"), christmas)}
+    assert (iceland[christmas].hours, iceland[christmas].because) == ("08:00–13:00", "Aðfangadagur (frá kl. 13.00)")
 
 
 def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:

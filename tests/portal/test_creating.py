@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared.office_hours import holiday_name
+from shared.public_holidays import Region
 from tests.portal.conftest import Browse
 from tests.world import World, wait_until
 
@@ -184,4 +184,4 @@ def _noon_without_holiday() -> tuple[str, str]:
     ahead = 12 - datetime.now(UTC).hour
     zone = f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
     today = datetime.now(ZoneInfo(zone)).date()
-    return zone, next(c for c in ("NO", "US", "JP", "BR") if holiday_name(c, None, today) is None)
+    return zone, next(c for c in ("NO", "US", "JP", "BR") if Region(c).holiday(today) is None)

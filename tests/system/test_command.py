@@ -75,6 +75,23 @@ def test_explain_says_what_is_wrong_with_a_time() -> None:
         assert "is not in the years 1970 to 9998" in " ".join(done.stderr.replace("│", " ").split())
 
 
+def test_explain_names_a_time_that_does_not_exist_and_says_which_of_two_it_means() -> None:
+    words = ("explain", "--insurer", "fjord-forsikring", "--office", "vest-voss", "--directory", DIRECTORY)
+    skipped = claimbus(*words, "--at", "2027-03-28T02:30")
+    assert skipped.returncode == 2
+    assert (
+        "02:30 on 2027-03-28 does not exist in Europe/Oslo: the clocks go from 02:00 to 03:00. "
+        "The nearest times are 01:59, at +01:00, and 03:00, at +02:00"
+    ) in " ".join(skipped.stderr.replace("│", " ").split())
+    twice = claimbus(*words, "--at", "2027-10-31T02:30")
+    assert "02:30 comes twice on 2027-10-31 in Europe/Oslo" in " ".join(twice.stdout.split())
+    first = explain("--office", "vest-voss", "--at", "2027-10-31T02:30")
+    assert first["decision"]["local_time"] == "2027-10-31T02:30:00.000+02:00[Europe/Oslo]"
+    second = explain("--office", "vest-voss", "--at", first["note"].rsplit(maxsplit=1)[1])
+    assert second["decision"]["local_time"] == "2027-10-31T02:30:00.000+01:00[Europe/Oslo]"
+    assert "note" not in second
+
+
 def test_explain_answers_from_the_bus_like_the_service(world: World, file: Path) -> None:
     (outcome,) = world.partner.ask(world.creation(office=world.second_office))
     words = ["--insurer", world.insurer_id, "--office", world.second_office, "--at", outcome.body["requested_at"]]

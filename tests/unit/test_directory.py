@@ -32,6 +32,7 @@ from tests.unit.directories import (
     VEST_BERGEN,
     VEST_VOSS,
     Json,
+    answer_of,
     registered,
     settings_of,
     unhurried,
@@ -174,7 +175,7 @@ def test_of_two_messages_for_the_same_request_the_first_counts() -> None:
     directory.apply(first, AT)
     directory.apply(settings_set("1", time_zone="Europe/London"), AT + MINUTE)
     assert directory.settings(FJORD, AT + 2 * MINUTE).time_zone == "Asia/Tokyo"
-    assert directory.answered(FJORD, "1") == (first, AT)
+    assert directory.answered(FJORD, "1") == answer_of(first, AT)
 
 
 def test_a_refusal_that_came_first_counts_too() -> None:
@@ -184,9 +185,9 @@ def test_a_refusal_that_came_first_counts_too() -> None:
     directory.apply(settings_set("1", time_zone="Asia/Tokyo"), AT + MINUTE)
     assert directory.settings(FJORD, AT + MINUTE) == PortalSettings()
     answered = directory.answered(FJORD, "1")
-    assert answered == (refused, AT)
-    assert isinstance(answered[0], SettingsRequestRefused)
-    assert answered[0].code is Code.ENHANCED_FUNCTION_OFF
+    assert answered == answer_of(refused, AT)
+    assert answered is not None
+    assert answered.code is Code.ENHANCED_FUNCTION_OFF
 
 
 def test_two_companies_may_use_the_same_request_id() -> None:
@@ -455,8 +456,7 @@ def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_
     assert directory.offices_of("nord", BEGINNING) == []
     answered = directory.answered("nord", "r-1")
     assert answered is not None
-    assert isinstance(answered[0], SettingsRequestRefused)
-    assert answered[0].code is Code.NOT_YOUR_OFFICE
+    assert answered.code is Code.NOT_YOUR_OFFICE
 
 
 def test_a_company_is_known_by_the_token_that_it_was_registered_with_last() -> None:

@@ -14,7 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.directory import PortalSettings
-from shared.office_hours import holiday_name, local_moment, unknown_region
+from shared.office_hours import local_moment
+from shared.public_holidays import Region, unknown_region
 from tests.unit.directories import Json, oslo, settings_of, unhurried, utc_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requested Holidays are available only from")
@@ -230,10 +231,15 @@ def test_hours_until_midnight_last_until_the_days_last_microsecond() -> None:
 # Public holidays
 
 
+def holiday_name(country: str, day: date) -> str | None:
+    holiday = Region(country).holiday(day)
+    return holiday.name if holiday is not None else None
+
+
 def test_a_public_holiday_is_named_in_the_countrys_own_language() -> None:
     assert local_moment(DEFAULTS, oslo("2026-12-25 10:00")).holiday == "Første juledag"
-    assert holiday_name("DE", None, date(2026, 12, 25)) == "Erster Weihnachtstag"
-    assert holiday_name("NO", None, date(2026, 11, 24)) is None
+    assert holiday_name("DE", date(2026, 12, 25)) == "Erster Weihnachtstag"
+    assert holiday_name("NO", date(2026, 11, 24)) is None
 
 
 @pytest.mark.parametrize("language", ["en_US", "de", "nb_NO"])
@@ -245,7 +251,7 @@ def test_the_process_s_language_does_not_change_a_holidays_name(
         monkeypatch.setenv(variable, language)
     year = {"en_US": 2041, "de": 2042, "nb_NO": 2043}[language]  # asked for by no other test, so not remembered
     day = date(year, 1, 1) if country == "JP" else date(year, 12, 25)
-    assert holiday_name(country, None, day) == name
+    assert holiday_name(country, day) == name
 
 
 def test_a_subdivisions_holiday_is_none_elsewhere_in_the_country() -> None:
@@ -270,12 +276,12 @@ def test_new_years_day_begins_at_the_insurers_own_midnight() -> None:
 
 def test_every_country_and_subdivision_that_holidays_supports_is_known() -> None:
     assert len(REGIONS) > 500
-    assert [region for region in REGIONS if unknown_region(*region)] == []
+    assert [region for region in REGIONS if unknown_region(Region(*region))] == []
 
 
 @pytest.mark.parametrize(("country", "subdivision"), [("XX", None), ("no", None), ("NO", "99"), ("DE", "by")])
 def test_a_region_that_holidays_does_not_know_is_said_to_be_unknown(country: str, subdivision: str | None) -> None:
-    assert unknown_region(country, subdivision)
+    assert unknown_region(Region(country, subdivision))
 
 
 @cache
@@ -299,6 +305,7 @@ def test_an_insurer_that_is_always_open_is_closed_on_its_countrys_public_holiday
             "time_zone": "UTC",
             "country": country,
             "subdivision": subdivision,
+            "holiday_categories": ["public"],
             "office_hours": every_day("00:00", "24:00"),
             "special_hours": {day.isoformat(): {"opens": "00:00", "closes": "24:00"}},
         }
@@ -460,6 +467,7 @@ def cases(draw: st.DrawFn) -> Case:
             "time_zone": zone,
             "country": country,
             "subdivision": subdivision,
+            "holiday_categories": ["public"],
             "office_hours": {day: draw(any_hours) for day in WEEKDAYS},
             "closed_days": draw(st.lists(st.sampled_from(nearby), max_size=1)),
             "special_hours": draw(st.dictionaries(st.sampled_from(nearby), any_hours, max_size=2)),

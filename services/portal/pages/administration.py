@@ -2,25 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.forms import WrongForm, read, typed
+from services.portal.pages import holidays
 from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from services.portal.words import said
+from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind, Weekday
 from shared.contract.outcomes import DecisionRule
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
 from shared.contract.texts import by_name
 from shared.directory import Company, Office, OfficePermission, PortalSettings
-from shared.office_hours import local_moment
+from shared.office_hours import office_day
 
 _WEEKS = 6
 _MOST_DAYS = 200
@@ -47,7 +48,7 @@ class CalendarDay:
     day: date
     hours: str | None
     because: str | None
-    """Why it is closed: a holiday's name, or a word."""
+    """Why it is closed: a holiday's name, or a word; of a half day the holiday's name."""
 
 
 async def home(request: Request) -> Response:
@@ -100,6 +101,11 @@ async def office_hours(request: Request) -> Response:
         return read(SetPortalSettings, region, office_hours=days, subdivision=values.get("subdivision") or None)
 
     return await _save(request, hours, sent=_hours_values)
+
+
+async def public_holidays(request: Request) -> Response:
+    """Set which of the country's holidays count (domain rule 2)."""
+    return await _save(request, holidays.wish, sent=holidays.values)
 
 
 async def days(request: Request) -> Response:
@@ -171,10 +177,11 @@ _CLOSED = {
 
 
 def _day(settings: PortalSettings, day: date) -> CalendarDay:
-    noon = datetime.combine(day, time(12), ZoneInfo(settings.time_zone))
-    moment = local_moment(settings, noon)
-    closed = moment.holiday or _CLOSED.get(moment.rule)
-    return CalendarDay(day, None if closed else str(moment.hours), closed)
+    known = office_day(settings, day)
+    holiday = known.holiday.name if known.holiday is not None else None
+    if known.closed_by is None:
+        return CalendarDay(day, str(known.hours), holiday)
+    return CalendarDay(day, None, _CLOSED.get(known.closed_by) or holiday)
 
 
 def _insurer(request: Request) -> Viewer:
@@ -200,12 +207,14 @@ def _rows(request: Request) -> list[OfficeRow]:
 
 
 def _about(settings: PortalSettings, lines: int) -> dict[str, Any]:
-    today = datetime.now(ZoneInfo(settings.time_zone)).date()
+    zone, _ = zone_to_show(settings.time_zone)
+    today = datetime.now(zone).date()
     return {
         "settings": settings,
         "calendar": calendar(settings, today),
         "today": today,
         "lines": lines,
+        **holidays.about(settings, today),
     }
 
 
@@ -225,7 +234,7 @@ def _clock(text: str) -> str:
 
 def _values(settings: PortalSettings, sent: Values | None = None) -> dict[str, str]:
     """What the forms begin with, but for the one that was sent: what is not in that one was unticked or taken away."""
-    forms = [form for form in (_hours_values, _days_values, _functions_values) if form is not sent]
+    forms = [form for form in (_hours_values, holidays.values, _days_values, _functions_values) if form is not sent]
     return {name: value for form in forms for name, value in form(settings).items()}
 
 

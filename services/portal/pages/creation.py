@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.forms import read, typed
 from services.portal.pages.acting import send, show
-from services.portal.viewer import Viewer, insurers_open_to, tell_next_page
+from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
 from services.portal.web import portal_of, render, translated, viewer_from
 from services.portal.words import said
+from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.contract.texts import alphabetical, by_name
@@ -28,7 +28,11 @@ async def form(request: Request) -> Response:
     """Show the form, or first the choice of the insurer where there are several."""
     insurers = _insurers(request)
     if not insurers:
-        tell_next_page(request, translated(request, said("Kontoret kan ikke opprette midlertidige saker nå.")), "info")
+        text = translated(request, said("Kontoret kan ikke opprette midlertidige saker nå."))
+        viewer, directory = viewer_from(request), portal_of(request).directory
+        for company, why in insurers_not_understood(viewer, directory, datetime.now(UTC)):
+            text += f" {company.name}: {getattr(why, language_of(request))}."
+        tell_next_page(request, text, "info")
         return RedirectResponse("/", 303)
     insurer = _chosen(insurers, request.query_params.get("forsikringsselskap"))
     if insurer is None:
@@ -68,8 +72,8 @@ def _chosen(insurers: list[Company], id: str | None) -> Company | None:
 
 def _first_values(request: Request, insurer: Company) -> dict[str, str]:
     """Today is the insurer's, which decides whether a date is in the future."""
-    zone = portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone
-    return {"incident.date": datetime.now(ZoneInfo(zone)).date().isoformat()}
+    zone, _ = zone_to_show(portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone)
+    return {"incident.date": datetime.now(zone).date().isoformat()}
 
 
 def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:

@@ -48,9 +48,13 @@ def routes(settings: WebSettings) -> list[BaseRoute]:
         _both("/admin/kontorer/{office}", administration.office),
         _shown("/admin/selskap", administration.company),
         _sent("/admin/selskap/kontortid", administration.office_hours),
+        _sent("/admin/selskap/helligdager", administration.public_holidays),
         _sent("/admin/selskap/dager", administration.days),
         _sent("/admin/selskap/funksjoner", administration.functions),
-        *(_shown(f"/admin/selskap/{form}", administration.to_company) for form in ("kontortid", "dager", "funksjoner")),
+        *(
+            _shown(f"/admin/selskap/{form}", administration.to_company)
+            for form in ("kontortid", "helligdager", "dager", "funksjoner")
+        ),
         _shown("/admin/rapporter", reports.reports),
         _shown("/admin/rapporter/{period}", reports.report),
         _shown("/admin/rapporter/{period}/regneark", reports.as_spreadsheet),

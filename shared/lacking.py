@@ -1,0 +1,36 @@
+"""What this installation, whose tzdata, `holidays` or version is older, does not know of what was accepted. No I/O.
+
+It holds up the company that it is of, and no other (decision 53).
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from shared.clock import UnknownTimeZone, time_zone
+from shared.contract.fields import CompanyKind, LocalizedText
+from shared.contract.topics import OPERATOR
+from shared.directory import Directory
+from shared.office_hours import region_of
+
+
+def lacking(directory: Directory, company: str, at: datetime) -> tuple[LocalizedText, ...]:
+    """Say what is not known here of what a company has in force at a moment."""
+    found = [newer_said(reason) for reason in directory.not_understood(company, at)]
+    settings = directory.settings(company, at)
+    try:
+        time_zone(settings.time_zone)
+    except UnknownTimeZone as unknown:
+        found.append(LocalizedText(nb=unknown.nb, en=str(unknown)))
+    return (*found, *region_of(settings).warnings)
+
+
+def newer_said(reason: str) -> LocalizedText:
+    """Say in both languages that something was set by a newer version."""
+    return LocalizedText(nb=f"selskapet har satt noe som denne versjonen ikke forstår ({reason})", en=reason)
+
+
+def all_lacking(directory: Directory, at: datetime) -> Mapping[str, tuple[LocalizedText, ...]]:
+    """Say it of each company that anything is not known of."""
+    companies = [c.id for c in directory.companies(at) if c.kind is CompanyKind.INSURER or c.id == OPERATOR]
+    found = {company: lacking(directory, company, at) for company in companies}
+    return {company: said for company, said in found.items() if said}
