@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from operations.connection import Unreachable, load_connection
-from operations.directory_file import WrongFile, read_directory_file
+from operations.directory_file import read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
+from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from shared.contract.codes import Code
 from shared.contract.fields import CompanyKind
@@ -64,7 +65,7 @@ def explain(
     if code is not None:
         out.print(code.message.en)
     if decision is not None:
-        out.print(f"{decision.explanation.en} (rule: {decision.rule})", markup=False)
+        out.print(f"{decision.explanation.en} (rule: {decision.rule})")
 
 
 def answer(
