@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -403,8 +404,14 @@ class Stack:
 
 def _died(instance: Instance) -> str:
     tail = instance.log_tail()
-    last = tail.rpartition("\n")[2]
-    return f"{instance.name} {instance.end()}: {last}\nits log, {instance.log}, ends:\n{tail}"
+    return f"{instance.name} {instance.end()}: {_last_said(tail)}\nits log, {instance.log}, ends:\n{tail}"
+
+
+def _last_said(log: str) -> str:
+    """Tell the last line of a log, or all of the error that it ends with."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and "errors.pydantic.dev" not in line]
+    raised = [number for number, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return " ".join(lines[raised[-1] if raised else -1 :]) or "it has said nothing"
 
 
 def _kept(file: Path, kind: type[dict[str, T]]) -> dict[str, T]:

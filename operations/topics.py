@@ -166,7 +166,8 @@ class _Kind:
 
 
 def _quoted(name: str) -> str:
-    return DoubleQuotedScalarString(name)
+    quoted: str = DoubleQuotedScalarString(name)
+    return quoted
 
 
 def _user(acls: Iterable[Acl]) -> dict[str, Any]:

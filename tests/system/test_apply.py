@@ -1,5 +1,6 @@
 """`claimbus apply` of a directory of any size: in parts, and after it was broken off only what is missing."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -67,19 +68,23 @@ def test_many_companies_and_requests_go_in_parts_and_a_second_time_only_what_is_
 ) -> None:
     wanted = DirectoryFile.model_validate(directory(partners=30, users=10))
     ids = [company.id for company in wanted.companies]
-    parts = {"companies_in_a_part": 7, "requests_in_a_part": 40}
+
+    def in_parts(applied: Applied, onlooker: Onlooker | None = None) -> None:
+        parts = functools.partial(apply_directory, companies_in_a_part=7, requests_in_a_part=40)
+        parts(connection, wanted, file, onlooker=onlooker, applied=applied)
+
     first, second, third = Applied(), Applied(), Applied()
     with pytest.raises(KeyboardInterrupt):
-        apply_directory(connection, wanted, file, onlooker=BreaksOff(14, 0), applied=first, **parts)
+        in_parts(first, BreaksOff(14, 0))
     assert len(first.provisioned) == 14
     assert missing_topics(connection, first.provisioned) == []
     assert set(first.provisioned) <= set(Connection.model_validate_json(file.read_text()).companies)
     with pytest.raises(KeyboardInterrupt):
-        apply_directory(connection, wanted, file, onlooker=BreaksOff(17, 60), applied=second, **parts)
+        in_parts(second, BreaksOff(17, 60))
     assert [*first.provisioned, *second.provisioned] == ids
     assert len(second.steps) == 31 + 30 + 300 + 30
     assert 60 <= len(second.done) < len(second.steps)
-    apply_directory(connection, wanted, file, applied=third, **parts)
+    in_parts(third)
     assert third.provisioned == []
     assert len(second.steps) - 40 - len(second.done) <= len(third.steps) <= len(second.steps) - len(second.done)
     assert len(third.done) == len(third.steps)
