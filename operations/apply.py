@@ -41,7 +41,7 @@ _MOST_NAMED = 20
 
 
 class NotApplied(Exception):
-    """The permission service refused something, or did not answer; what was done until then stays."""
+    """The permission service refused something, or the connection lacks a password; what was done stays."""
 
 
 class BrokenOff(Exception):
@@ -250,7 +250,7 @@ class _Sending:
         self._failed: list[str] = []
 
     def all(self) -> None:
-        """Send them all, and tell what was not done. Raises NotApplied, NoAnswer, KafkaException."""
+        """Send them all. Raises NotApplied where one was refused, NoAnswer where only the bus was in the way."""
         numbered = sorted(enumerate(self._applied.steps), key=lambda step: (step[1].sender != OPERATOR, step[1].sender))
         by_sender = {sender: list(steps) for sender, steps in groupby(numbered, key=lambda step: step[1].sender)}
         self._onlooker.progress(self._applied)
@@ -261,7 +261,8 @@ class _Sending:
         problems = [*self._failed, *self._applied.refused]
         if problems:
             more = [f"and {len(problems) - _MOST_NAMED} more"] if len(problems) > _MOST_NAMED else []
-            raise NotApplied("\n".join([*problems[:_MOST_NAMED], *more]))
+            sentences = "\n".join([*problems[:_MOST_NAMED], *more])
+            raise NotApplied(sentences) if self._applied.refused else NoAnswer(sentences)
 
     def _at_once(self, senders: Iterable[tuple[str, Sequence[tuple[int, Step]]]]) -> None:
         self._news_at = time.monotonic()

@@ -55,6 +55,10 @@ class NotProvisioned(Exception):
     """The cluster would not take what it was asked to."""
 
 
+class BrokersLate(NotProvisioned):
+    """They did not answer, again and again."""
+
+
 class _Patience:
     """What commands have: a few tries, with cause to believe that the brokers will not answer any more."""
 
@@ -64,7 +68,7 @@ class _Patience:
     def __call__(self, what: str) -> None:
         self._left -= 1
         if not self._left:
-            raise NotProvisioned(f"{what}: the brokers do not answer")
+            raise BrokersLate(f"{what}: the brokers do not answer")
 
 
 def provision_services(

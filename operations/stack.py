@@ -317,6 +317,8 @@ class Stack:
         deaths: Counter[str] = Counter()
         unready = [instance for instance in self.instances if instance.wanted]
         while unready:
+            if at_start:
+                self._look_after_servers()
             for instance in unready:
                 if instance.pid is None and (at_start or deaths[instance.name] >= _MOST_DEATHS):
                     raise NotUp(_died(instance))
@@ -330,9 +332,15 @@ class Stack:
         self._note_processes()
 
     def _while_kafka_runs(self, what: str) -> None:
-        if not self.kafka.is_running():
-            raise NotUp(f"Kafka has ended; its log is in {self.folder / 'kafka'}")
+        self._look_after_servers()
         self._waiting.still(what)
+
+    def _look_after_servers(self) -> None:
+        """Raise NotUp if a server that was started has ended: nothing that needs it will ever be ready."""
+        for name in ("kafka", "postgres"):
+            server: Server | None = getattr(self, name, None)
+            if server is not None and not server.is_running():
+                raise NotUp(f"{name} has ended; its log is in {self.folder / name}")
 
     def _start_services(self) -> None:
         for service, count in self._wanted.items():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,16 +17,17 @@ from confluent_kafka import KafkaException
 from operations.apply import Applied, NotApplied, Onlooker, apply_directory
 from operations.bus import NoAnswer
 from operations.connection import RUN_HERE, Unreachable, local_connection_file, read_connection
-from operations.directory_file import read_directory_file
+from operations.directory_file import DirectoryFile, read_directory_file
 from operations.embedded import NotStarted, Waiting
 from operations.files import WrongFile
-from operations.options import ConnectionFile, err, fail
-from operations.provisioning import NotProvisioned
+from operations.options import ConnectionFile, err, fail, said
+from operations.provisioning import BrokersLate, NotProvisioned
 from operations.stack import NotUp, Stack, running
 
 DEFAULT_DATA = platformdirs.user_data_path("claimbus")
 
 _LOOK_EVERY_S = 0.2
+_AGAIN_S = 1.0
 
 
 class Told(BaseException):
@@ -67,12 +69,28 @@ def up(
         err.print("starting Kafka, PostgreSQL and the services …")
         with until_told(), running(data, instances, portal_port=portal_port, say=err.print) as stack:
             if wanted is not None:
-                apply_directory(stack.connection, wanted, None, onlooker=Supervising(stack))
+                apply_supervised(stack, wanted)
             serve(stack, file)
     except Told:
         err.print("stopped")
-    except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, NoAnswer, Unreachable, KafkaException) as error:
+    except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, Unreachable, KafkaException) as error:
         fail(error)
+
+
+def apply_supervised(stack: Stack, wanted: DirectoryFile) -> None:
+    """Make a directory file true on a machine that may be busy: where the bus is late, it is tried again.
+
+    Raises NotApplied or NotProvisioned where something is refused.
+    """
+    while True:
+        try:
+            apply_directory(stack.connection, wanted, None, onlooker=Supervising(stack))
+        except (Unreachable, BrokersLate, NoAnswer, KafkaException) as late:
+            err.print(*said(late).splitlines(), "trying again", sep="\n")
+            stack.watch()
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def serve(stack: Stack, connection_file: Path) -> None:

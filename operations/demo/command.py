@@ -9,7 +9,7 @@ import typer
 from confluent_kafka import KafkaException
 from rich.console import Console
 
-from operations.apply import NotApplied, apply_directory
+from operations.apply import NotApplied
 from operations.bus import NoAnswer
 from operations.connection import Unreachable, local_connection_file
 from operations.demo.story import Step, Story
@@ -18,7 +18,7 @@ from operations.embedded import NotStarted
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.provisioning import NotProvisioned
 from operations.stack import NotUp, running
-from operations.up import Supervising, Told, serve, until_told
+from operations.up import Told, apply_supervised, serve, until_told
 from operations.uploads import NotUploaded
 
 DIRECTORY = Path(__file__).parent / "directory.yaml"
@@ -42,7 +42,7 @@ def demo(
         ):
             err.print(f"Kafka, PostgreSQL and the services are up after {time.monotonic() - began:.1f} s")
             wanted = read_directory_file(DIRECTORY)
-            apply_directory(stack.connection, wanted, None, onlooker=Supervising(stack))
+            apply_supervised(stack, wanted)
             story = Story(stack.connection)
             for title, play in story.steps():
                 step = Step(title)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.embedded import ChildProcess, EmbeddedKafka, NotStarted, Waiting, free_port
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
 from operations.stack import Instance, NotUp, Stack
 from tests.world import claimbus, wait_until
 
@@ -178,3 +178,13 @@ def test_a_data_folder_that_cannot_be_one_is_a_sentence(tmp_path: Path) -> None:
     done = claimbus("up", f"--data={tmp_path / 'file' / 'data'}", f"--connection-file={tmp_path / 'up.json'}")
     assert done.returncode == 1
     assert done.stderr.strip().endswith(f"{tmp_path / 'file' / 'data'}: Not a directory")
+
+
+def test_a_start_ends_when_what_the_services_need_has_ended(tmp_path: Path) -> None:
+    stack = alone(tmp_path, Heard(times=100_000))
+    stack.postgres = EmbeddedPostgres(tmp_path / "postgres")
+    try:
+        with pytest.raises(NotUp, match=r"postgres has ended; its log is in .*/postgres"):
+            stack.wait_until_ready(at_start=True)
+    finally:
+        stack.instances[0].stop()
