@@ -1,35 +1,51 @@
 """`claimbus apply`: make the directory file true, with requests that the companies themselves could have sent."""
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from confluent_kafka import KafkaException
 
 from operations.bus import Company, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, find_connection_file, load_connection
-from operations.directory_file import CompanyEntry, DirectoryFile, WrongFile, read_directory_file
+from operations.directory_file import CompanyEntry, DirectoryFile, read_directory_file
 from operations.directory_view import directory_from_bus
-from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from operations.files import WrongFile
+from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json, said
+from operations.progress import progress_bar
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
-from shared.contract.requests import (
-    DirectoryRequest,
-)
+from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import OPERATOR
 from shared.directory import Company as KnownCompany
 from shared.directory import Directory, Office, User
 
+T = TypeVar("T")
+
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE = 8
 """So many companies send their requests at the same time."""
+COMPANIES_IN_A_PART = 100
+REQUESTS_IN_A_PART = 500
+_QUIET_S = 120.0
+"""So long without any outcome, and nobody is there who will answer."""
+_LOOK_EVERY_S = 0.2
+_MOST_NAMED = 20
 
 
 class NotApplied(Exception):
-    """The permission service refused, or did not answer."""
+    """The permission service refused something, or the connection lacks a password; what was done stays."""
+
+
+class BrokenOff(Exception):
+    """Told to stop before the end."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,43 @@ class Step:
     said: str
 
 
+@dataclass
+class Applied:
+    """What was done; filled while it goes on, so that one that is broken off can say how far it came."""
+
+    to_provision: int = 0
+    provisioned: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """All that have to be sent."""
+    done: set[int] = field(default_factory=set)
+    """Which of them have taken effect."""
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What took effect, in the order of the steps."""
+        return [step.said for number, step in enumerate(self.steps) if number in self.done]
+
+    def __str__(self) -> str:
+        provisioned = f"{len(self.provisioned)} of {self.to_provision} new companies are provisioned"
+        return f"{provisioned}, and {len(self.done)} of {len(self.steps)} requests took effect"
+
+
+class Onlooker:
+    """Whoever follows it. This one says nothing, and gives up when no outcome has come for two minutes."""
+
+    def progress(self, applied: Applied) -> None:
+        """See how far it is."""
+
+    def meanwhile(self) -> None:
+        """Do something else, in the caller's thread, some times each second."""
+
+    def late(self, what: str, quiet_s: float) -> None:
+        """Hear that nothing has come for some seconds. Raises NoAnswer to give up; called from any thread."""
+        if quiet_s > _QUIET_S:
+            raise NoAnswer(f"nothing has come for {quiet_s:.0f} s of {what}")
+
+
 def apply(
     file: Annotated[Path, typer.Argument(help="The directory file (YAML).")],
     replicas: Annotated[int, typer.Option(min=1, help="Copies of each partition of new companies' topics.")] = 1,
@@ -50,29 +103,68 @@ def apply(
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register what is missing, change what differs, provision users and topics; what already holds is left alone."""
+    """Register what is missing, change what differs, provision users and topics; what already holds is left alone.
+
+    However much it is: it goes in parts, and when it was broken off, the same command does the rest.
+    """
+    applied = Applied()
     try:
-        wanted = read_directory_file(file)
-        connection = load_connection(connection_file)
-        with err.status(f"applying {file.name}"):
-            provisioned, steps = apply_directory(
+        with err.status(as_it_is(f"reading {file.name}")):
+            wanted = read_directory_file(file)
+            connection = load_connection(connection_file)
+        with _Bar() as bar:
+            apply_directory(
                 connection,
                 wanted,
                 find_connection_file(connection_file),
                 replicas=replicas,
                 new_passwords=new_passwords,
+                onlooker=bar,
+                applied=applied,
             )
-    except (WrongFile, Unreachable, NotProvisioned, NotApplied, NoAnswer, KafkaException) as error:
+    except KeyboardInterrupt:
+        fail(f"broken off: {applied}. {_GOES_ON}")
+    except (WrongFile, Unreachable) as error:
         fail(error)
+    except (NotProvisioned, NotApplied, NoAnswer, KafkaException, OSError) as error:
+        fail(f"{said(error)}\n{applied}. {_GOES_ON}")
     if as_json:
-        print_json({"provisioned": provisioned, "done": [step.said for step in steps]})
+        print_json({"provisioned": applied.provisioned, "done": applied.sentences})
         return
-    for company in provisioned:
-        out.print(f"provisioned {company}: user, topics, rights, quota", markup=False)
-    for step in steps:
-        out.print(step.said, markup=False)
-    if not provisioned and not steps:
+    for company in applied.provisioned:
+        out.print(f"provisioned {company}: user, topics, rights, quota")
+    for sentence in applied.sentences:
+        out.print(sentence)
+    if not applied.provisioned and not applied.steps:
         out.print("everything in the file holds already")
+
+
+_GOES_ON = "What was done stays; the same command does the rest"
+
+
+class _Bar(Onlooker):
+    """Shows it as a bar on standard error."""
+
+    def __init__(self) -> None:
+        self._bar = progress_bar()
+        self._provisioning = self._bar.add_task("companies provisioned", total=None, visible=False)
+        self._sending = self._bar.add_task("requests answered", total=None, visible=False)
+        self._open = ExitStack()
+
+    def __enter__(self) -> "_Bar":
+        self._open.enter_context(self._bar)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def progress(self, applied: Applied) -> None:
+        """Move the bars."""
+        for task, done, total in (
+            (self._provisioning, len(applied.provisioned), applied.to_provision),
+            (self._sending, len(applied.done), len(applied.steps)),
+        ):
+            self._bar.update(task, completed=done, total=total, visible=bool(total))
 
 
 def apply_directory(
@@ -82,37 +174,139 @@ def apply_directory(
     *,
     replicas: int = 1,
     new_passwords: bool = False,
-) -> tuple[list[str], list[Step]]:
-    """Make a directory file true; tell the companies that were provisioned and the requests that were sent.
+    onlooker: Onlooker | None = None,
+    applied: Applied | None = None,
+    companies_in_a_part: int = COMPANIES_IN_A_PART,
+    requests_in_a_part: int = REQUESTS_IN_A_PART,
+) -> Applied:
+    """Make a directory file true, in parts; tell what was done, also in `applied` while it goes on.
 
     Passwords of new companies are put in the connection, and in its file if there is one. Raises Unreachable,
-    NotProvisioned, NotApplied or NoAnswer; what was done until then stays, and the next call does the rest.
+    NotProvisioned, NotApplied or NoAnswer; what was done until then stays, and the next call does the rest. One
+    request that is refused keeps no other from being sent.
     """
-    ids = [company.id for company in wanted.companies]
+    onlooker, applied = onlooker or Onlooker(), applied or Applied()
     known = directory_from_bus(connection)
-    without_topics = set(missing_topics(connection, ids))
-    provisioned = [
-        company
-        for company in ids
-        # One that is provisioned, and whose password is not known here, has it in use somewhere else.
-        if any(topic.endswith(f".{company}") for topic in without_topics)
-        or (new_passwords and company not in connection.companies)
-    ]
-    provision_companies(connection, provisioned, replication=replicas)
-    if provisioned and connection_file is not None:
-        connection.save(connection_file)
+    for part in _Provisioning(connection, wanted, connection_file, new_passwords=new_passwords).parts(
+        companies_in_a_part, replicas, applied
+    ):
+        applied.provisioned += part
+        onlooker.progress(applied)
+        onlooker.meanwhile()
     tokens = {company: access.token_sha256 for company, access in connection.companies.items()}
-    steps = list(needed(known, wanted, tokens))
-    for sender in {step.sender for step in steps} - set(connection.companies):
+    applied.steps = list(needed(known, wanted, tokens))
+    for sender in {step.sender for step in applied.steps} - set(connection.companies):
         raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
-    if registrations := [step for step in steps if step.sender == OPERATOR]:
-        _send(connection, OPERATOR, registrations)  # first: the companies' own requests are about what it registers
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        companies = [sender for sender in dict.fromkeys(step.sender for step in steps) if sender != OPERATOR]
-        sent = [threads.submit(_send, connection, c, [s for s in steps if s.sender == c]) for c in companies]
+    _Sending(connection, onlooker, applied, requests_in_a_part).all()
+    return applied
+
+
+def _in_parts(whole: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [whole[begin : begin + size] for begin in range(0, len(whole), size)]
+
+
+class _Provisioning:
+    """Users, rights, quotas and topics of companies that have none yet, or whose password is to be a new one."""
+
+    def __init__(
+        self, connection: Connection, wanted: DirectoryFile, connection_file: Path | None, *, new_passwords: bool
+    ) -> None:
+        self._connection = connection
+        self._file = connection_file
+        ids = [company.id for company in wanted.companies]
+        without_topics = {name.partition(".")[2] for name in missing_topics(connection, ids)}
+        self._new = [company for company in ids if company in without_topics]
+        self._known = [
+            company
+            for company in ids
+            # One that is provisioned, and whose password is not known here, has it in use somewhere else.
+            if new_passwords and company not in without_topics and company not in connection.companies
+        ]
+
+    def parts(self, size: int, replicas: int, applied: Applied) -> Iterator[Sequence[str]]:
+        """Provision them, part by part."""
+        applied.to_provision = len(self._new) + len(self._known)
+        for new, companies in ((True, self._new), (False, self._known)):
+            for part in _in_parts(companies, size):
+                if new:  # kept before it counts: nobody could tell it after a kill, when the topics are there
+                    for company in part:
+                        self._connection.access_for(company)
+                    self._connection.keep(self._file)
+                provision_companies(self._connection, part, replication=replicas)
+                self._connection.keep(self._file)
+                yield part
+
+
+class _Sending:
+    """Sends requests in parts, the operator's first: the companies' own are about what it registers."""
+
+    def __init__(self, connection: Connection, onlooker: Onlooker, applied: Applied, size: int) -> None:
+        self._connection = connection
+        self._onlooker = onlooker
+        self._applied = applied
+        self._size = size
+        self._stop = threading.Event()
+        self._news_at = time.monotonic()
+        self._failed: list[str] = []
+
+    def all(self) -> None:
+        """Send them all. Raises NotApplied where one was refused, NoAnswer where only the bus was in the way."""
+        numbered = sorted(enumerate(self._applied.steps), key=lambda step: (step[1].sender != OPERATOR, step[1].sender))
+        by_sender = {sender: list(steps) for sender, steps in groupby(numbered, key=lambda step: step[1].sender)}
+        self._onlooker.progress(self._applied)
+        if OPERATOR in by_sender:
+            self._at_once([(OPERATOR, by_sender.pop(OPERATOR))])
+        if not self._failed:
+            self._at_once(by_sender.items())
+        problems = [*self._failed, *self._applied.refused]
+        if problems:
+            more = [f"and {len(problems) - _MOST_NAMED} more"] if len(problems) > _MOST_NAMED else []
+            sentences = "\n".join([*problems[:_MOST_NAMED], *more])
+            raise NotApplied(sentences) if self._applied.refused else NoAnswer(sentences)
+
+    def _at_once(self, senders: Iterable[tuple[str, Sequence[tuple[int, Step]]]]) -> None:
+        self._news_at = time.monotonic()
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            sent = [threads.submit(self._send, sender, steps) for sender, steps in senders]
+            try:
+                while wait(sent, timeout=_LOOK_EVERY_S).not_done:
+                    self._onlooker.meanwhile()
+                    self._onlooker.progress(self._applied)
+            except BaseException:  # Ctrl-C too
+                self._stop.set()
+                for each in sent:
+                    each.cancel()
+                raise
         for each in sent:
             each.result()
-    return provisioned, steps
+        self._onlooker.progress(self._applied)
+
+    def _send(self, sender: str, steps: Sequence[tuple[int, Step]]) -> None:
+        try:
+            with Company(self._connection, sender) as company:
+                for part in _in_parts(steps, self._size):
+                    self._send_part(company, part)
+        except BrokenOff:
+            return
+        except (Unreachable, NoAnswer, KafkaException) as error:
+            self._failed.append(f"{sender}: {said(error)}")
+
+    def _send_part(self, company: Company, part: Sequence[tuple[int, Step]]) -> None:
+        requests = {number: NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for number, step in part}
+        numbers = {request.id: number for number, request in requests.items()}
+        for request, outcome in company.answers(list(requests.values()), self._late):
+            self._news_at = time.monotonic()
+            if outcome.accepted:
+                self._applied.done.add(numbers[request.id])
+            else:
+                why = "; ".join(f"{d['field']} {d['problem']}" for d in outcome.body.get("details", []))
+                sentence = self._applied.steps[numbers[request.id]].said
+                self._applied.refused.append(f"{sentence}: refused with {outcome.body['code']} {why}".rstrip())
+
+    def _late(self, what: str) -> None:
+        if self._stop.is_set():
+            raise BrokenOff
+        self._onlooker.late(what, time.monotonic() - self._news_at)
 
 
 def needed(known: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
@@ -150,13 +344,3 @@ def _settings_needed(known: Directory, entry: CompanyEntry) -> Iterator[Step]:
             yield Step(
                 entry.id, permission, f"permitted {permission.office} to create for {entry.id}: {permission.creation}"
             )
-
-
-def _send(connection: Connection, sender: str, steps: list[Step]) -> None:
-    requests = [NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for step in steps]
-    with Company(connection, sender) as company:
-        outcomes = company.ask(*requests, timeout_s=30 + len(requests) / 20)
-    for step, outcome in zip(steps, outcomes, strict=True):
-        if not outcome.accepted:
-            why = "; ".join(f"{d['field']} {d['problem']}" for d in outcome.body.get("details", []))
-            raise NotApplied(f"{step.said}: refused with {outcome.body['code']} {why}".rstrip())

@@ -1,8 +1,9 @@
 """A company on the bus, as its own systems would be: it sends requests on its topic and reads its events."""
 
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, cast
@@ -29,10 +30,10 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True)
 class NewRequest:
-    """A request to send; `body` is JSON as an object, or bytes as they are."""
+    """A request to send; `body` is what to write as JSON, or bytes as they are."""
 
     name: str
-    body: dict[str, Any] | bytes
+    body: Any
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     actor: str | None = None
     key: str | None = None
@@ -68,7 +69,12 @@ class NewRequest:
 
     def value(self) -> bytes:
         """Write the body."""
-        return self.body if isinstance(self.body, bytes) else to_json(self.body)
+        if isinstance(self.body, bytes):
+            return self.body
+        try:
+            return to_json(self.body)
+        except ValueError:  # half a character, which JSON can say and UTF-8 cannot
+            return json.dumps(self.body).encode()
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,26 @@ class Company:
 
         self.wait_until(all_answered, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
         return [found[request.id] for request in requests]
+
+    def answers(
+        self, requests: Sequence[NewRequest], late: Callable[[str], None]
+    ) -> Iterator[tuple[NewRequest, Delivered]]:
+        """Send requests and give their outcomes as they come, however many and however long that takes.
+
+        `late` is told again and again what has not come since the last outcome; it raises to give up. What has been
+        received is let go of.
+        """
+        self.send(requests)
+        left = {request.id: request for request in requests}
+        while left:
+            self.read()
+            received, self.received = self.received, []
+            found = [m for m in received if m.is_outcome and m.body["request_id"] in left]
+            if not found:
+                late(f"{len(left)} outcomes for {self.id}")
+            for message in found:
+                if (request := left.pop(message.body["request_id"], None)) is not None:
+                    yield request, message
 
     def wait_until(
         self, condition: Callable[[Sequence[Delivered]], bool], *, timeout_s: float = _TIMEOUT_S, what: str = "that"

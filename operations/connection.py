@@ -5,12 +5,16 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
+from operations.files import WrongFile
+from operations.json_files import read_fields
 from shared.contract.envelope import details_of
 from shared.contract.topics import OPERATOR
 
@@ -19,6 +23,32 @@ DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection
 
 RUN_HERE = ("permissions", "claims", "linking", "delivery", "reporting", "suggestions", "portal")
 """The services that there are today, of those in the contract."""
+
+
+def _database(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("postgresql", "postgres") and (parts.port or 5432) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("must be postgresql://user:password@host:port/database")
+    return address
+
+
+def _web(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("must be http://host:port")
+    return address
+
+
+DatabaseAddress = Annotated[str, AfterValidator(_database)]
+WebAddress = Annotated[str, AfterValidator(_web)]
 
 
 class Unreachable(Exception):
@@ -53,20 +83,20 @@ class Connection(BaseModel):
     companies: dict[str, CompanyAccess] = {}
     portal: str | None = None
     media: str | None = None
-    databases: dict[str, str] = {}
+    databases: dict[str, DatabaseAddress] = {}
     processes: dict[str, list[int]] = {}
-    health: dict[str, list[str]] = {}
+    health: dict[str, list[WebAddress]] = {}
     """The addresses of each service's instances, for `claimbus status`."""
     ssl_ca_file: str | None = None
     companies_file: Path | None = None
     """Where the companies' passwords are kept between starts."""
 
-    def client(self, company: str = OPERATOR) -> dict[str, str | int | float | bool]:
+    def client(self, company: str = OPERATOR) -> dict[str, Any]:
         """Tell a confluent-kafka client how to connect as a company. Raises Unreachable."""
         access = self.companies.get(company)
         if access is None:
             raise Unreachable(f"the connection has no password of {company}")
-        client: dict[str, str | int | float | bool] = {
+        client: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
             "sasl.mechanism": self.sasl_mechanism,
@@ -87,7 +117,13 @@ class Connection(BaseModel):
     def save(self, file: Path) -> None:
         """Write the file for this user's eyes only, at once or not at all, and the companies where they are kept."""
         write_privately(file, self.model_dump_json(indent=2, exclude_none=True))
-        if self.companies_file is not None:
+        self.keep(None)
+
+    def keep(self, file: Path | None) -> None:
+        """Write the file, if there is one, and the companies where they are kept, if they are."""
+        if file is not None:
+            self.save(file)
+        elif self.companies_file is not None:
             companies = {name: access.model_dump() for name, access in self.companies.items()}
             write_privately(self.companies_file, json.dumps(companies, indent=2))
 
@@ -102,13 +138,31 @@ class _Environment(BaseSettings):
     ssl_ca_file: str | None = None
     username: str = OPERATOR
     password: str = ""
-    databases: dict[str, str] = {}
-    health: dict[str, list[str]] = {}
+    databases: dict[str, DatabaseAddress] = {}
+    health: dict[str, list[WebAddress]] = {}
+
+
+def _environment() -> _Environment:
+    """Read the `CLAIMBUS_…` variables. Raises Unreachable where one is wrong."""
+    try:
+        return _Environment()
+    except SettingsError:
+        raise Unreachable(
+            "CLAIMBUS_DATABASES and CLAIMBUS_HEALTH must be JSON objects, "
+            'as in {"claims": "postgresql://…"} and {"claims": ["http://…"]}'
+        ) from None
+    except ValidationError as error:
+        problems = [(*detail.field.partition("."), detail.problem) for detail in details_of(error)]
+        wrong = "; ".join(f"CLAIMBUS_{name.upper()}{dot}{rest}: {problem}" for name, dot, rest, problem in problems)
+        raise Unreachable(wrong) from None
 
 
 def local_connection_file(given: Path | None) -> Path:
-    """Tell where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default."""
-    return given or _Environment().connection_file or DEFAULT_CONNECTION_FILE
+    """Tell where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default.
+
+    Raises Unreachable where the environment is wrong, as the next two do.
+    """
+    return given or _environment().connection_file or DEFAULT_CONNECTION_FILE
 
 
 def find_connection_file(given: Path | None) -> Path:
@@ -116,7 +170,8 @@ def find_connection_file(given: Path | None) -> Path:
 
     Where the environment names the brokers it is not that of `claimbus up`, which replaces and removes its own.
     """
-    if given is None and _Environment().bootstrap_servers and _Environment().connection_file is None:
+    environment = _environment()
+    if given is None and environment.bootstrap_servers and environment.connection_file is None:
         return DEFAULT_CONNECTION_FILE.with_name("companies-of-environment.json")
     return local_connection_file(given)
 
@@ -126,7 +181,7 @@ def load_connection(given: Path | None = None) -> Connection:
 
     Where the variables name the brokers they count, and of the connection file only the companies.
     """
-    environment = _Environment()
+    environment = _environment()
     file = find_connection_file(given)
     if given is not None or not environment.bootstrap_servers:
         return _read(file)
@@ -145,16 +200,20 @@ def load_connection(given: Path | None = None) -> Connection:
 
 
 def _read(file: Path) -> Connection:
-    try:
-        return Connection.model_validate_json(file.read_text())
-    except FileNotFoundError:
+    if not file.exists():
         raise Unreachable(
             f"there is no connection file {file}: is `claimbus up` running? "
             "Otherwise give --connection-file or set CLAIMBUS_BOOTSTRAP_SERVERS, CLAIMBUS_USERNAME, CLAIMBUS_PASSWORD"
-        ) from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{d.field} {d.problem}" for d in details_of(error))
-        raise Unreachable(f"the connection file {file} is wrong: {wrong}") from None
+        )
+    try:
+        return read_connection(file)
+    except WrongFile as error:
+        raise Unreachable(str(error)) from None
+
+
+def read_connection(file: Path) -> Connection:
+    """Read a connection file. Raises WrongFile."""
+    return read_fields(file, Connection)
 
 
 def write_privately(file: Path, text: str) -> None:
@@ -162,6 +221,6 @@ def write_privately(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
     unfinished.replace(file)

@@ -66,7 +66,7 @@ def _read(folder: Path) -> dict[str, Json]:
         if file.name == ASYNCAPI or _MESSAGE.match(file.name):
             try:
                 released[file.name] = dict(json.loads(file.read_text("utf-8")))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise ValueError(f"{file.name} is not a JSON object: {error}") from None
     return released
 
@@ -82,6 +82,6 @@ def _say(as_json: bool, document: Mapping[str, Any], sentences: list[str], *, fa
     if as_json:
         print_json(document)
     else:
-        (err if failed else out).print("\n".join(sentences), markup=False)
+        (err if failed else out).print(*sentences, sep="\n")
     if failed:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaError, KafkaException, Producer
+from pydantic import ValidationError
 
 from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
@@ -41,11 +42,12 @@ class DeadLetters:
                 envelope = read_internal_envelope(record.headers, record.value)
             except Undecodable:
                 continue
-            if envelope.type == DeadLetter.type():
-                letter = DeadLetter.model_validate_json(envelope.body)
-                letters[letter.id] = letter
-            elif envelope.type == DeadLetterClosed.type():
-                letters.pop(DeadLetterClosed.model_validate_json(envelope.body).letter, None)
+            with contextlib.suppress(ValidationError):  # of another version, or not one of ours
+                if envelope.type == DeadLetter.type():
+                    letter = DeadLetter.model_validate_json(envelope.body)
+                    letters[letter.id] = letter
+                elif envelope.type == DeadLetterClosed.type():
+                    letters.pop(DeadLetterClosed.model_validate_json(envelope.body).letter, None)
         return list(letters.values())
 
     def find(self, ids: Sequence[str]) -> list[DeadLetter]:
@@ -108,11 +110,9 @@ def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False
         letters = DeadLetters(load_connection(connection_file)).open()
     if as_json:
         print_json([_document(letter) for letter in letters])
-        return
-    for letter in letters:
-        at = letter.appended_at.isoformat(timespec="seconds")
-        out.print(f"{letter.id}  {at}  {letter.service}: {letter.reason}", markup=False)
-    if not letters:
+    elif letters:
+        _print_list(letters)
+    else:
         err.print("no dead letters")
 
 
@@ -123,15 +123,8 @@ def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJs
         found = DeadLetters(load_connection(connection_file)).find(letters)
     if as_json:
         print_json([_document(letter, whole=True) for letter in found])
-        return
-    for letter in found:
-        document = _document(letter, whole=True)
-        body, headers = document.pop("value"), document.pop("headers")
-        for name, value in document.items():
-            out.print(f"{name}: {value}", markup=False)
-        for name, value in headers:
-            out.print(f"  {name}: {value}", markup=False)
-        out.print(body or "", markup=False)
+    else:
+        _print_whole(found)
 
 
 @app.command()
@@ -152,6 +145,23 @@ def discard(letters: Letters, connection_file: ConnectionFile = None, as_json: A
         found = topic.find(letters)
         topic.discard(found)
     _done("discarded", found, as_json)
+
+
+def _print_list(letters: Sequence[DeadLetter]) -> None:
+    for letter in letters:
+        at = letter.appended_at.isoformat(timespec="seconds")
+        out.print(f"{letter.id}  {at}  {letter.service}: {letter.reason}")
+
+
+def _print_whole(letters: Sequence[DeadLetter]) -> None:
+    for letter in letters:
+        document = _document(letter, whole=True)
+        body, headers = document.pop("value"), document.pop("headers")
+        for name, value in document.items():
+            out.print(f"{name}: {value}")
+        for name, value in headers:
+            out.print(f"  {name}: {value}")
+        out.print(*(body or "").split("\n"), sep="\n")
 
 
 @contextlib.contextmanager

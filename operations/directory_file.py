@@ -1,16 +1,15 @@
 """The directory file: companies, offices, users, permissions and settings in YAML, checked as a whole."""
 
+import json
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import Node
 
+from operations.files import WrongFile, read_text
+from operations.yaml_nodes import compose, line_of, plain
 from shared.contract.fields import EMPTY_IS_ABSENT, WHOLE, CompanyKind, CreationPermission, Email, Line, Maybe, Slug
 from shared.contract.requests import (
     RESERVED_COMPANY_IDS,
@@ -23,14 +22,6 @@ from shared.contract.requests import (
 from shared.directory import PortalSettings
 from shared.office_hours import region_of
 from shared.public_holidays import unknown_region
-
-
-class WrongFile(Exception):
-    """The file is refused as a whole; each problem names its line."""
-
-    def __init__(self, file: Path, problems: Sequence[tuple[int, str]]) -> None:
-        super().__init__("\n".join(f"{file}:{line}: {problem}" for line, problem in problems))
-        self.problems = list(problems)
 
 
 class _Part(BaseModel):
@@ -88,8 +79,8 @@ class CompanyEntry(_Named):
         return [RegisterUser(company=self.id, **dict(user)) for user in self.users]
 
     def settings_request(self) -> SetPortalSettings | None:
-        """Tell the request that makes its settings."""
-        return SetPortalSettings.model_validate_json(to_json(self.settings)) if self.settings else None
+        """Tell the request that makes its settings: what stands there must be as the request has it."""
+        return SetPortalSettings.model_validate_json(json.dumps(self.settings)) if self.settings else None
 
     def permission_requests(self) -> list[SetOfficePermission]:
         """Tell the requests that give its permissions."""
@@ -104,26 +95,21 @@ class DirectoryFile(_Part):
 
 def read_directory_file(file: Path) -> DirectoryFile:
     """Read and check a file. Raises WrongFile with every problem and its line."""
+    content = compose(file, read_text(file))
+    values = plain(file, content)
+    if values is None:
+        raise WrongFile(file, [(1, "is empty, and must begin with companies:")])
     try:
-        content = YAML(typ="rt").load(file.read_text())
-    except OSError as error:
-        raise WrongFile(file, [(1, f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise WrongFile(file, [(1, "is not UTF-8")]) from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise WrongFile(file, [(line, f"is not YAML: {error.problem}")]) from None
-    try:
-        directory = DirectoryFile.model_validate_json(to_json(_plain(content)), strict=True)
+        directory = DirectoryFile.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise WrongFile(file, list(_located(content, (), error))) from None
+        raise WrongFile(file, sorted(_located(content, (), error))) from None
     problems = sorted(_problems(content, directory))
     if problems:
         raise WrongFile(file, problems)
     return directory
 
 
-def _problems(content: Any, directory: DirectoryFile) -> Iterator[tuple[int, str]]:
+def _problems(content: Node | None, directory: DirectoryFile) -> Iterator[tuple[int, str]]:
     """Check what only shows between the entries; each is what the permission service would refuse."""
     owners = {office.id: company for company in directory.companies for office in company.offices}
     seen: dict[tuple[str, str], int] = {}
@@ -157,7 +143,9 @@ def _problems(content: Any, directory: DirectoryFile) -> Iterator[tuple[int, str
                 )
 
 
-def _company_problems(content: Any, here: tuple[str | int, ...], company: CompanyEntry) -> Iterator[tuple[int, str]]:
+def _company_problems(
+    content: Node | None, here: tuple[str | int, ...], company: CompanyEntry
+) -> Iterator[tuple[int, str]]:
     if company.id in RESERVED_COMPANY_IDS:
         yield line_of(content, (*here, "id")), f"the id {company.id} is reserved"
     if company.kind is CompanyKind.OPERATOR:
@@ -173,14 +161,15 @@ def _company_problems(content: Any, here: tuple[str | int, ...], company: Compan
                 line_of(content, (*here, "users", u, "authorisation_level")),
                 "a partner's user has authorisation level 1–4",
             )
+    unknown = set(company.settings or {}) - set(SetPortalSettings.model_fields)
+    for name in sorted(unknown):
+        settings_there_are = ", ".join(SetPortalSettings.model_fields)
+        yield line_of(content, (*here, "settings", name)), f"there is no setting {name}; there are {settings_there_are}"
     try:
         request = company.settings_request()
     except ValidationError as error:
         yield from _located(content, (*here, "settings"), error)
         return
-    unknown = set(company.settings or {}) - set(SetPortalSettings.model_fields)
-    for name in sorted(unknown):
-        yield line_of(content, (*here, "settings", name)), f"there is no setting {name}"
     settings = PortalSettings().changed_by(request) if request else PortalSettings()
     wrong = unknown_region(region_of(settings))
     if wrong is not None:
@@ -193,39 +182,38 @@ def _company_problems(content: Any, here: tuple[str | int, ...], company: Compan
             )
 
 
-def _located(content: Any, prefix: tuple[str | int, ...], error: ValidationError) -> Iterator[tuple[int, str]]:
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+def _located(content: Node | None, prefix: tuple[str | int, ...], error: ValidationError) -> Iterator[tuple[int, str]]:
+    for problem in error.errors(include_url=False, include_input=False):
         path = (*prefix, *problem["loc"])
         name = ".".join(str(part) for part in path) or "the file"
-        yield line_of(content, path), f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+        yield line_of(content, path), f"{name}: {_said(path, problem)}"
 
 
-def line_of(content: Any, path: tuple[str | int, ...]) -> int:
-    """Tell the line, from 1, of the last part of a path that is there."""
-    line = 1
-    for part in path:
-        if isinstance(content, CommentedMap):
-            key = next((key for key in content if str(key) == str(part)), None)
-            if key is None:
-                break
-            line = content.lc.key(key)[0] + 1
-            content = content[key]
-        elif isinstance(content, CommentedSeq) and isinstance(part, int) and part < len(content):
-            line = content.lc.item(part)[0] + 1
-            content = content[part]
-        else:
-            break
-    return line
+_INSTEAD = {
+    "model_type": "must have fields, as in name: value",
+    "dict_type": "must have fields, as in name: value",
+    "list_type": "must be a list, each entry after a dash",
+    "string_type": 'must be a text: write it in quotes, as in "08:00"',
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+_ID = "must be 1–63 of the characters a–z, 0–9 and -, and not begin with -"
+_FIELDS: dict[str, type[BaseModel]] = {
+    "companies": CompanyEntry,
+    "offices": OfficeEntry,
+    "users": UserEntry,
+    "permissions": PermissionEntry,
+}
 
 
-def _plain(content: Any) -> Any:
-    """Make plain values of what keeps lines and comments; a date is written as the contract has it."""
-    if isinstance(content, CommentedMap):
-        return {_plain(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, CommentedSeq):
-        return [_plain(value) for value in content]
-    if isinstance(content, date):
-        return content.isoformat()
-    if isinstance(content, str):
-        return str(content)
-    return content
+def _said(path: tuple[str | int, ...], problem: Any) -> str:
+    """Say what is wrong, and what may stand there."""
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        model = next((_FIELDS[p] for p in reversed(path[:-1]) if isinstance(p, str) and p in _FIELDS), DirectoryFile)
+        return f"there is no such field; there are {', '.join(model.model_fields)}"
+    if kind == "string_pattern_mismatch" and path[-1] in ("id", "office"):
+        return _ID
+    return _INSTEAD.get(kind) or str(problem["msg"]).removeprefix("Value error, ")

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from operations.connection import Unreachable, load_connection
-from operations.directory_file import WrongFile, read_directory_file
+from operations.directory_file import read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
+from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from shared.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
 from shared.contract.codes import Code
@@ -73,7 +74,7 @@ def explain(
     if code is not None:
         out.print(code.message.en)
     if decision is not None:
-        out.print(f"{decision.explanation.en} (rule: {decision.rule})", markup=False)
+        out.print(f"{decision.explanation.en} (rule: {decision.rule})")
 
 
 def answer(

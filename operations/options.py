@@ -1,11 +1,12 @@
 """Options and manners that the commands share."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.text import Text
+
+from operations.printing import PlainConsole, json_text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
 ConnectionFile = Annotated[
@@ -13,18 +14,32 @@ ConnectionFile = Annotated[
     typer.Option("--connection-file", help="How to reach Claimbus; by default what `claimbus up` has written."),
 ]
 
-out = Console(highlight=False, soft_wrap=True)
+out = PlainConsole()
 """For results."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = PlainConsole(stderr=True)
 """For progress and complaints."""
 
 
 def fail(sentence: object) -> NoReturn:
     """Say why it did not work, and end with status 1."""
-    err.print(str(sentence), style="red", markup=False)
+    err.print(*said(sentence).splitlines(), sep="\n", style="red")
     raise typer.Exit(1)
+
+
+def said(error: object) -> str:
+    """Say an error as a sentence: Kafka's by its text, a file's with the file, one without a text by its name."""
+    if isinstance(error, Exception) and error.args and hasattr(error.args[0], "str"):  # a KafkaException
+        return f"the brokers do not take it: {error.args[0].str()}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def print_json(document: Any) -> None:
     """Print the one JSON document."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    typer.echo(json_text(document, ascii_only=not out.is_unicode))
+
+
+def as_it_is(text: str) -> Text:
+    """Give a text to what would read a string as markup, such as a status."""
+    return err.render_str(text)

@@ -1,8 +1,10 @@
 """Making the cluster what the contract's table says: topics, SCRAM users, ACLs, and a quota for each company."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
 from aiokafka.errors import KafkaError as AIOKafkaError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -33,41 +35,74 @@ from shared.contract.topics import (
 )
 
 _TIMEOUT_S = 30
+_TRIES = 3
+_LOOK_EVERY_S = 0.1
+_LATE = (
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_CONTROLLER,
+)
 _SCRAM_ITERATIONS = 4096
+
+
+Late = Callable[[str], None]
+"""Told what the brokers have not answered in time; it is asked again unless this raises."""
 
 
 class NotProvisioned(Exception):
     """The cluster would not take what it was asked to."""
 
 
-def provision_services(connection: Connection, passwords: Mapping[str, str], *, replication: int = 1) -> None:
+class BrokersLate(NotProvisioned):
+    """They did not answer, again and again."""
+
+
+class _Patience:
+    """What commands have: a few tries, with cause to believe that the brokers will not answer any more."""
+
+    def __init__(self) -> None:
+        self._left = _TRIES
+
+    def __call__(self, what: str) -> None:
+        self._left -= 1
+        if not self._left:
+            raise BrokersLate(f"{what}: the brokers do not answer")
+
+
+def provision_services(
+    connection: Connection, passwords: Mapping[str, str], *, replication: int = 1, late: Late | None = None
+) -> None:
     """Make the topics that all share and the operator's own, and each service's user with its rights.
 
     Safe to repeat: what is there stays, passwords are set anew. Raises NotProvisioned.
     """
-    admin = AdminClient(connection.client())
+    cluster = _Cluster(connection, replication, late)
     shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
-    _create_topics(admin, [*shared, *_topics_of(OPERATOR)], replication)
-    _set_passwords(admin, connection, {name: passwords[name] for name in SERVICES if name in passwords})
-    _create_acls(admin, [acl for name in SERVICES if name in passwords for acl in acls_of_service(name)])
+    cluster.create_topics([*shared, *_topics_of(OPERATOR)])
+    cluster.set_passwords({name: passwords[name] for name in SERVICES if name in passwords})
+    cluster.create_acls([acl for name in SERVICES if name in passwords for acl in acls_of_service(name)])
 
 
-def provision_companies(connection: Connection, companies: Iterable[str], *, replication: int = 1) -> None:
-    """Make each company's two topics, its user with its rights, and its quota; safe to repeat. Raises NotProvisioned.
+def provision_companies(
+    connection: Connection, companies: Iterable[str], *, replication: int = 1, late: Late | None = None
+) -> None:
+    """Make each company's user with its rights, its quota and its two topics; safe to repeat. Raises NotProvisioned.
 
-    Passwords are those of the connection, or made up and put there.
+    Passwords are those of the connection, or made up and put there. The topics come last: where they are, all else
+    is, and whoever was broken off begins again with the companies that lack one. The brokers take only so much at
+    once (10,000 records, of which a company makes some twenty), so ask for some hundred companies at most.
     """
     companies = list(companies)
     if not companies:
         return
-    admin = AdminClient(connection.client())
-    _create_topics(admin, [topic for company in companies for topic in _topics_of(company)], replication)
-    _set_passwords(admin, connection, {company: connection.access_for(company).password for company in companies})
-    _create_acls(admin, [acl for company in companies for acl in acls_of_company(company)])
-    try:
-        set_quotas(connection, companies)
-    except (QuotaRefused, AIOKafkaError) as error:
-        raise NotProvisioned(f"the companies' quotas: {error or type(error).__name__}") from error
+    cluster = _Cluster(connection, replication, late)
+    cluster.set_passwords({company: connection.access_for(company).password for company in companies})
+    cluster.create_acls([acl for company in companies for acl in acls_of_company(company)])
+    cluster.set_quotas(companies)
+    cluster.create_topics([topic for company in companies for topic in _topics_of(company)])
+    cluster.wait_for_topics(companies)
 
 
 def missing_topics(connection: Connection, companies: Iterable[str]) -> list[str]:
@@ -80,55 +115,88 @@ def _topics_of(company: str) -> list[tuple[str, Topic]]:
     return [(topic.of(company), topic) for topic in TOPICS if topic.per_company]
 
 
-def _create_topics(admin: AdminClient, topics: Iterable[tuple[str, Topic]], replication: int) -> None:
-    wanted = [
-        NewTopic(name, topic.partitions, replication, config=topic.config() | _safety(replication))
-        for name, topic in topics
-    ]
-    _wait(admin.create_topics(wanted, operation_timeout=_TIMEOUT_S), fine=KafkaError.TOPIC_ALREADY_EXISTS)
+class _Cluster:
+    """Asks the brokers, and again where they are late: all of it can be asked for twice."""
+
+    def __init__(self, connection: Connection, replication: int, late: Late | None) -> None:
+        self._connection = connection
+        self._admin = AdminClient(connection.client())
+        self._replication = replication
+        self._late = late or _Patience()
+
+    def create_topics(self, topics: Iterable[tuple[str, Topic]]) -> None:
+        wanted = [
+            NewTopic(name, topic.partitions, self._replication, config=topic.config() | _safety(self._replication))
+            for name, topic in topics
+        ]
+        self._settle(
+            "topics",
+            lambda: self._admin.create_topics(wanted, operation_timeout=_TIMEOUT_S, request_timeout=2 * _TIMEOUT_S),
+            fine=KafkaError.TOPIC_ALREADY_EXISTS,
+        )
+
+    def wait_for_topics(self, companies: list[str]) -> None:
+        """Wait until the brokers know what the controller has made: a client is told of no topic before."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while missing_topics(self._connection, companies):
+            time.sleep(_LOOK_EVERY_S)
+            if time.monotonic() > deadline:
+                self._late("topics")
+                deadline = time.monotonic() + _TIMEOUT_S
+
+    def set_passwords(self, passwords: Mapping[str, str]) -> None:
+        mechanism = {
+            "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
+            "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
+        }[self._connection.sasl_mechanism]
+        changes: list[UserScramCredentialAlteration] = [
+            UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, _SCRAM_ITERATIONS), password.encode())
+            for user, password in passwords.items()
+        ]
+        if changes:
+            self._settle("users", lambda: self._admin.alter_user_scram_credentials(changes, request_timeout=_TIMEOUT_S))
+
+    def create_acls(self, acls: Iterable[Acl]) -> None:
+        bindings = [
+            AclBinding(
+                {Resource.TOPIC: ResourceType.TOPIC, Resource.GROUP: ResourceType.GROUP}[acl.resource],
+                acl.name,
+                ResourcePatternType.PREFIXED if acl.prefix else ResourcePatternType.LITERAL,
+                f"User:{acl.user}",
+                "*",
+                AclOperation[acl.operation.name],
+                AclPermissionType.ALLOW if acl.allowed else AclPermissionType.DENY,
+            )
+            for acl in acls
+        ]
+        if bindings:
+            self._settle("rights", lambda: self._admin.create_acls(bindings, request_timeout=_TIMEOUT_S))
+
+    def set_quotas(self, companies: list[str]) -> None:
+        while True:
+            try:
+                return set_quotas(self._connection, companies)
+            except (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError):
+                self._late("quotas")
+            except (QuotaRefused, AIOKafkaError) as error:
+                raise NotProvisioned(f"the companies' quotas: {error or type(error).__name__}") from error
+
+    def _settle(self, kind: str, ask: Callable[[], Mapping[Any, Any]], fine: int | None = None) -> None:
+        while late := [what for what, future in ask().items() if not self._is_done(what, future, fine)]:
+            self._late(f"{len(late)} {kind}")
+
+    def _is_done(self, what: Any, future: Any, fine: int | None) -> bool:
+        try:
+            future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in _LATE:
+                return False
+            if code != fine:
+                raise NotProvisioned(f"{what}: {error.args[0].str()}") from error
+        return True
 
 
 def _safety(replication: int) -> dict[str, str]:
     """With three replicas two acknowledge a message, so that losing a broker neither stops nor loses anything."""
     return {"min.insync.replicas": str(max(1, replication - 1))}
-
-
-def _set_passwords(admin: AdminClient, connection: Connection, passwords: Mapping[str, str]) -> None:
-    mechanism = {
-        "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
-        "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
-    }[connection.sasl_mechanism]
-    changes: list[UserScramCredentialAlteration] = [
-        UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, _SCRAM_ITERATIONS), password.encode())
-        for user, password in passwords.items()
-    ]
-    if changes:
-        _wait(admin.alter_user_scram_credentials(changes))
-
-
-def _create_acls(admin: AdminClient, acls: Iterable[Acl]) -> None:
-    bindings = [
-        AclBinding(
-            {Resource.TOPIC: ResourceType.TOPIC, Resource.GROUP: ResourceType.GROUP}[acl.resource],
-            acl.name,
-            ResourcePatternType.PREFIXED if acl.prefix else ResourcePatternType.LITERAL,
-            f"User:{acl.user}",
-            "*",
-            AclOperation[acl.operation.name],
-            AclPermissionType.ALLOW if acl.allowed else AclPermissionType.DENY,
-        )
-        for acl in acls
-    ]
-    if bindings:
-        _wait(admin.create_acls(bindings))
-
-
-def _wait(futures: Mapping[Any, Any], fine: int | None = None) -> None:
-    for what, future in futures.items():
-        try:
-            future.result(timeout=_TIMEOUT_S)
-        except TimeoutError:
-            raise NotProvisioned(f"{what}: the brokers do not answer") from None
-        except KafkaException as error:
-            if error.args[0].code() != fine:
-                raise NotProvisioned(f"{what}: {error.args[0].str()}") from error

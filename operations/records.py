@@ -47,7 +47,9 @@ class ReadRecord:
 
 def read_all(connection: Connection, topic: str) -> list[ReadRecord]:
     """Read a topic of one partition to its end, as the operator. Raises Unreachable."""
-    consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False})
+    problems: list[str] = []
+    client = connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False}
+    consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
     records: list[ReadRecord] = []
     try:
         first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
@@ -62,7 +64,8 @@ def read_all(connection: Connection, topic: str) -> list[ReadRecord]:
                 records.append(ReadRecord.of(message))
                 deadline = time.monotonic() + _TIMEOUT_S
     except KafkaException as error:
-        raise Unreachable(f"the bus cannot be reached: {error.args[0].str()}") from error
+        consumer.poll(0)  # to hear what the problem was, such as a wrong password
+        raise Unreachable(f"the bus cannot be reached: {[*problems, error.args[0].str()][0]}") from error
     finally:
         consumer.close()
     return records

@@ -1,8 +1,8 @@
 """`claimbus report`: the report of temporary claims of an insurer's week or month (domain rules 18–20)."""
 
 import asyncio
-import json
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +15,13 @@ from rich.table import Table as RichTable
 from operations.connection import Connection, Unreachable, load_connection
 from operations.directory_view import directory_from_bus
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.printing import json_text
 from services.reporting.reports import Incomplete, UnknownPeriod, find_report
 from services.reporting.store import Store
 from shared.clock import NotKnownHere
 from shared.contract.reports import PeriodReport
 from shared.directory import Directory
-from shared.reports.comma_separated import csv_of
+from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language
 from shared.reports.spreadsheet import spreadsheet
 from shared.reports.tables import Tables, tables_of
@@ -47,6 +48,10 @@ def report(
         ),
     ] = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.TEXT,
+    reader: Annotated[
+        Reader,
+        typer.Option("--for", help="Of CSV: people open it in a spreadsheet (; and decimal comma), machines read it."),
+    ] = Reader.PEOPLE,
     output: Annotated[Path | None, typer.Option(help="The file to write; by default standard output.")] = None,
     language: Annotated[Language, typer.Option(help="Of everything but JSON.")] = Language.EN,
     connection_file: ConnectionFile = None,
@@ -64,7 +69,7 @@ def report(
         fail(error)
     except (OSError, DatabaseAway):
         fail("the reporting database does not answer")
-    _write(found, time_zone, directory, format, output, language)
+    _write(found, time_zone, directory, _Form(format, reader, language), output)
 
 
 async def look_up(
@@ -90,36 +95,41 @@ def reporting_database(connection: Connection) -> str:
     return url
 
 
-def _write(
-    found: PeriodReport, time_zone: str, directory: Directory, format: Format, output: Path | None, language: Language
-) -> None:
-    if format is Format.JSON and output is None:
+@dataclass(frozen=True)
+class _Form:
+    format: Format
+    reader: Reader
+    language: Language
+
+
+def _write(found: PeriodReport, time_zone: str, directory: Directory, form: _Form, output: Path | None) -> None:
+    if form.format is Format.JSON and output is None:
         print_json(found.document())
         return
     now = datetime.now(UTC)
     known = {id: directory.office(id, now) for id in _offices(found)}
     names = {id: office.name for id, office in known.items() if office is not None}
-    tables = tables_of(found, time_zone=time_zone, language=language, offices=names)
-    if format is Format.TEXT and output is None:
+    tables = tables_of(found, time_zone=time_zone, language=form.language, offices=names)
+    if form.format is Format.TEXT and output is None:
         _tell(tables)
         return
-    content = _content(found, tables, time_zone, format)
+    content = _content(found, tables, time_zone, form)
     if output is None:
         sys.stdout.buffer.write(content)
         return
     try:
         output.write_bytes(content)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         fail(error)
 
 
-def _content(found: PeriodReport, tables: Tables, time_zone: str, format: Format) -> bytes:
-    if format is Format.XLSX:
+def _content(found: PeriodReport, tables: Tables, time_zone: str, form: _Form) -> bytes:
+    if form.format is Format.XLSX:
         return spreadsheet(found, tables, time_zone)
-    if format is Format.CSV:
-        return csv_of(found, tables)
-    if format is Format.JSON:
-        return json.dumps(found.document(), ensure_ascii=False, indent=2).encode()
+    if form.format is Format.CSV:
+        return csv_of(found, tables, form.reader)
+    if form.format is Format.JSON:
+        return json_text(found.document()).encode()
     with out.capture() as captured:
         _tell(tables)
     return captured.get().encode()
@@ -130,10 +140,10 @@ def _offices(found: PeriodReport) -> set[str]:
 
 
 def _tell(tables: Tables) -> None:
-    out.print(tables.title, style="bold", markup=False)
-    out.print(tables.subtitle, markup=False)
+    out.print(tables.title, style="bold")
+    out.print(tables.subtitle)
     for note in tables.notes:
-        out.print(note, style="yellow", markup=False)
+        out.print(note, style="yellow")
     for table in tables.tables:
         out.print()
         headings = ["this_period", "previous_period", "change"] if tables.has_previous else ["this_period"]

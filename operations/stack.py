@@ -4,21 +4,28 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from operations.connection import RUN_HERE, CompanyAccess, Connection, write_privately
-from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
+from operations.connection import RUN_HERE, CompanyAccess, Connection, read_connection, write_privately
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
+from operations.files import WrongFile
+from operations.json_files import read_fields
 from operations.provisioning import provision_services
 from shared.contract.topics import OPERATOR, SERVICES
+
+T = TypeVar("T")
 
 WITH_DATABASE = ("claims", "reporting", "suggestions", "portal")
 _PORTS = ("kafka", "postgres", "portal")
@@ -29,7 +36,9 @@ _READS_ALONG = ("reporting", "suggestions", "portal")
 _GIVES_WAY = 10
 """Its niceness."""
 
-_READY_S = 60.0
+_HEALTH_S = 2.0
+_MOST_DEATHS = 3
+"""So often one may die while it is waited for, before that is taken for what it always does."""
 _STOP_S = 20.0
 _LOOK_EVERY_S = 0.1
 _FIRST_BACKOFF_S = 0.2
@@ -113,9 +122,9 @@ class Instance:
         self.name = f"{service}-{number}"
         self.health = f"http://127.0.0.1:{environment['CLAIMBUS_HEALTH_PORT']}"
         self.wanted = True
+        self.log = log
         self._command = [sys.executable, "-m", f"services.{service}"]
         self._environment = dict(environment)
-        self._log = log
         self._backoff = _Backoff()
         self._process: ChildProcess | None = None
 
@@ -129,7 +138,7 @@ class Instance:
         self.wanted = True
         self._process = ChildProcess(
             self._command,
-            log=self._log,
+            log=self.log,
             env=os.environ | self._environment,
             niceness=_GIVES_WAY if self.service in _READS_ALONG else 0,
         )
@@ -159,13 +168,23 @@ class Instance:
 
     def is_ready(self) -> bool:
         """Ask the service itself; one that has ended is not ready, whoever answers in its place."""
+        return self.why_not_ready() is None
+
+    def why_not_ready(self) -> str | None:
+        """Ask the service itself what it waits for; None if it is ready."""
         if self.pid is None:
-            return False
+            return self.end() or "not started"
         try:
-            with urllib.request.urlopen(f"{self.health}/health/ready", timeout=5) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+            with urllib.request.urlopen(f"{self.health}/health/ready", timeout=_HEALTH_S) as answer:  # noqa: S310
+                return None if answer.status == 200 else str(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.read().decode(errors="replace").strip() or str(error.code)
+        except (OSError, HTTPException):
+            return "does not answer yet"
+
+    def end(self) -> str | None:
+        """Tell how it ended, as in `ended with status 1`; None while it runs."""
+        return None if self._process is None else self._process.end()
 
     def log_tail(self) -> str:
         """The end of its log."""
@@ -181,15 +200,18 @@ class Stack:
         instances: Mapping[str, int] | None = None,
         *,
         portal_port: int | None = None,
+        say: Callable[[str], None] | None = None,
         kafka: Callable[..., KafkaServer] = EmbeddedKafka,
         postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
     ) -> None:
         """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on.
 
         The first process of the portal listens on `portal_port`, or without one on a free port, as the others do.
+        `say` is told from time to time what a start waits for.
         """
         self.folder = folder
         self._servers = kafka, postgres
+        self._waiting = Waiting(say)
         self.instances: list[Instance] = []
         self._wanted = dict.fromkeys(RUN_HERE, 1) | dict(instances or {})
         self._folder_lock: int | None = None
@@ -203,7 +225,11 @@ class Stack:
         self.connection: Connection
 
     def start(self) -> None:
-        """Start Kafka and PostgreSQL, provision them, start the services, wait until they are ready. Raises NotUp."""
+        """Start Kafka and PostgreSQL, provision them, start the services, wait until they are ready.
+
+        That takes as long as it takes, while what is waited for lives. Raises NotUp or NotStarted as soon as something
+        has died.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock_folder()
         (self.folder / "logs").mkdir(exist_ok=True)
@@ -214,8 +240,9 @@ class Stack:
             raise NotUp(f"port {self._portal_port} is in use; give the portal another with --portal-port")
         companies = self._kept_companies()
         kafka, postgres = self._servers
-        self.kafka = kafka(self.folder / "kafka", port=ports["kafka"], users={OPERATOR: companies[OPERATOR].password})
-        self.postgres = postgres(self.folder / "postgres", port=ports["postgres"])
+        operator = {OPERATOR: companies[OPERATOR].password}
+        self.kafka = kafka(self.folder / "kafka", port=ports["kafka"], users=operator, waiting=self._waiting)
+        self.postgres = postgres(self.folder / "postgres", port=ports["postgres"], waiting=self._waiting)
         self.kafka.start()
         self.postgres.start()
         self.connection = Connection(
@@ -225,12 +252,13 @@ class Stack:
             media=(self.folder / "media").absolute().as_uri(),
             companies_file=self._companies_file,
         )
-        provision_services(self.connection, self._passwords)
+        provision_services(self.connection, self._passwords, late=self._while_kafka_runs)
+        self._waiting.over()
         for service in WITH_DATABASE:
             self.postgres.create_database(service, owner=service, password=self._passwords[service])
             self.connection.databases[service] = self.postgres.url(service, service, self._passwords[service])
         self._start_services()
-        self.wait_until_ready()
+        self.wait_until_ready(at_start=True)
 
     def stop(self) -> None:
         """Stop it all: the services first, so that each finishes what it is in."""
@@ -276,23 +304,43 @@ class Stack:
 
     def take_up_companies(self, connection_file: Path) -> None:
         """Take in the companies that `claimbus apply` has put in the connection file meanwhile."""
-        with contextlib.suppress(OSError, ValueError):  # whatever became of it, it is written anew
-            self.connection.companies |= Connection.model_validate_json(connection_file.read_text()).companies
+        with contextlib.suppress(WrongFile):  # whatever became of it, it is written anew
+            self.connection.companies |= read_connection(connection_file).companies
 
-    def wait_until_ready(self) -> None:
-        """Wait until every instance that should run says that it is ready. Raises NotUp."""
-        deadline = time.monotonic() + _READY_S
-        waiting = [instance for instance in self.instances if instance.wanted]
-        while waiting:
-            waiting = [instance for instance in waiting if not instance.is_ready()]
-            for instance in waiting:
-                if time.monotonic() > deadline:
-                    raise NotUp(
-                        f"{instance.name} is not ready after {_READY_S:g} s; its log ends:\n{instance.log_tail()}"
-                    )
-                instance.watch()
-            time.sleep(_LOOK_EVERY_S)
+    def wait_until_ready(self, *, at_start: bool = False) -> None:
+        """Wait until every instance that should run says that it is ready, for as long as that takes.
+
+        What lives is getting on, however slowly: it may wait for Kafka, for its database, or for a processor, and what
+        it waits for is said at intervals. Raises NotUp as soon as one has died `at_start`; later it is started again,
+        and NotUp is raised when that happens again and again.
+        """
+        deaths: Counter[str] = Counter()
+        unready = [instance for instance in self.instances if instance.wanted]
+        while unready:
+            if at_start:
+                self._look_after_servers()
+            for instance in unready:
+                if instance.pid is None and (at_start or deaths[instance.name] >= _MOST_DEATHS):
+                    raise NotUp(_died(instance))
+                deaths[instance.name] += instance.watch()
+            reasons = {instance: instance.why_not_ready() for instance in unready}
+            unready = [instance for instance in unready if reasons[instance] is not None]
+            if unready:
+                self._waiting.still("; ".join(f"{instance.name}: {reasons[instance]}" for instance in unready))
+                time.sleep(_LOOK_EVERY_S)
+        self._waiting.over()
         self._note_processes()
+
+    def _while_kafka_runs(self, what: str) -> None:
+        self._look_after_servers()
+        self._waiting.still(what)
+
+    def _look_after_servers(self) -> None:
+        """Raise NotUp if a server that was started has ended: nothing that needs it will ever be ready."""
+        for name in ("kafka", "postgres"):
+            server: Server | None = getattr(self, name, None)
+            if server is not None and not server.is_running():
+                raise NotUp(f"{name} has ended; its log is in {self.folder / name}")
 
     def _start_services(self) -> None:
         for service, count in self._wanted.items():
@@ -336,39 +384,52 @@ class Stack:
         return self.folder / "companies.json"
 
     def _kept_companies(self) -> dict[str, CompanyAccess]:
-        kept = _json(self._companies_file)
-        companies = {name: CompanyAccess.model_validate(access) for name, access in kept.items()}
+        companies = _kept(self._companies_file, dict[str, CompanyAccess])
         companies.setdefault(OPERATOR, CompanyAccess.new())
         return companies
 
     def _kept_passwords(self) -> dict[str, str]:
         file = self.folder / "services.json"
-        passwords = {service: secrets.token_urlsafe(24) for service in SERVICES} | _json(file)
+        passwords = {service: secrets.token_urlsafe(24) for service in SERVICES} | _kept(file, dict[str, str])
         write_privately(file, json.dumps(passwords, indent=2))
         return passwords
 
     def _kept_media_secret(self) -> str:
         """What keys of uploads are signed with; another one would make those that companies hold worthless."""
         file = self.folder / "media-secret.json"
-        secret: str = _json(file).get("secret") or secrets.token_urlsafe(32)
+        secret: str = _kept(file, dict[str, str]).get("secret") or secrets.token_urlsafe(32)
         write_privately(file, json.dumps({"secret": secret}))
         return secret
 
     def _kept_ports(self) -> dict[str, int]:
         """The ports of the last start where they are free, so that what companies have configured stays true."""
         file = self.folder / "ports.json"
-        kept = _json(file)
+        kept = _kept(file, dict[str, int])
         ports = {name: kept[name] if _is_free(kept.get(name)) else free_port() for name in _PORTS}
         write_privately(file, json.dumps(ports))
         return ports
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
+def _died(instance: Instance) -> str:
+    tail = instance.log_tail()
+    return f"{instance.name} {instance.end()}: {_last_said(tail)}\nits log, {instance.log}, ends:\n{tail}"
+
+
+def _last_said(log: str) -> str:
+    """Tell the last line of a log, or all of the error that it ends with."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and "errors.pydantic.dev" not in line]
+    raised = [number for number, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return " ".join(lines[raised[-1] if raised else -1 :]) or "it has said nothing"
+
+
+def _kept(file: Path, kind: type[dict[str, T]]) -> dict[str, T]:
+    """Read what an earlier start has kept. Raises NotUp if somebody has broken it."""
+    if not file.exists():
         return {}
-    return content
+    try:
+        return read_fields(file, kind)
+    except WrongFile as error:
+        raise NotUp(f"{error}; put it right, or remove it and have what it keeps made anew") from None
 
 
 def _is_free(port: int | None) -> bool:
@@ -385,10 +446,14 @@ def _is_free(port: int | None) -> bool:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, instances: Mapping[str, int] | None = None, *, portal_port: int | None = None
+    folder: Path,
+    instances: Mapping[str, int] | None = None,
+    *,
+    portal_port: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[Stack]:
     """Run a stack; whatever happens, nothing of it is left behind."""
-    stack = Stack(folder, instances, portal_port=portal_port)
+    stack = Stack(folder, instances, portal_port=portal_port, say=say)
     try:
         stack.start()
         yield stack

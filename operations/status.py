@@ -4,6 +4,7 @@ import asyncio
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 
 import typer
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -91,7 +92,9 @@ def _waiting(claims_database: str | None) -> dict[str, int] | None:
 
 def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
     """Tell the first and the next offset of every partition."""
-    consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus"})
+    problems: list[str] = []
+    client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
+    consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
     try:
         topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
         return {
@@ -100,6 +103,9 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
             if any(_is(topic, name) for topic in TOPICS)
             for number in metadata.partitions
         }
+    except KafkaException as error:
+        consumer.poll(0)  # to hear what the problem was, such as a wrong password
+        raise Unreachable(f"the bus cannot be reached: {[*problems, error.args[0].str()][0]}") from error
     finally:
         consumer.close()
 
@@ -127,10 +133,10 @@ def _is(topic: Topic, name: str) -> bool:
 def _health(address: str) -> str:
     try:
         with urllib.request.urlopen(f"{address}/health/ready", timeout=5) as answer:  # noqa: S310 - our own address
-            return str(answer.read().decode())
+            return str(answer.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
-        return error.read().decode()
-    except OSError:
+        return error.read().decode(errors="replace")
+    except (OSError, HTTPException):
         return "does not answer"
 
 
@@ -143,4 +149,4 @@ def _tell(now: Status) -> None:
     if now.temporary_claims is None:
         out.print("temporary claims: not known, since the claims database does not answer or is not in the connection")
     for insurer, count in (now.temporary_claims or {}).items():
-        out.print(f"temporary claims of {insurer}: {count}", markup=False)
+        out.print(f"temporary claims of {insurer}: {count}")

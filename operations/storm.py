@@ -197,9 +197,9 @@ def tell(account: Account) -> None:
     """Print the account for a person."""
     document = account.document()
     for name in ("sent", "accepted", "refused", "lost", "duplicated", "repeated", "seconds", "claims_per_s"):
-        out.print(f"{name:>13}: {document[name]}", markup=False)
+        out.print(f"{name:>13}: {document[name]}")
     latency = ", ".join(f"{name} {value} ms" for name, value in document["latency_ms"].items())
-    out.print(f"      latency: {latency} (from append to outcome)", markup=False)
+    out.print(f"      latency: {latency} (from append to outcome)")
 
 
 def _requests(run: str, office: str, insurer: str, claims: int) -> Iterator[NewRequest]:

@@ -1,15 +1,17 @@
 """`claimbus submit`: send requests from JSON files as a company, and print their outcomes."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaException
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from operations.bus import Company, Delivered, NewRequest, NoAnswer
 from operations.connection import Unreachable, load_connection
+from operations.files import WrongFile
+from operations.json_files import read_fields, read_json
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 
 
@@ -26,34 +28,56 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Send requests as a company and print their outcomes; for trying an integration."""
-    requests = [request for file in files for request in read_requests(file)]
     try:
+        requests = [request for file in files for request in read_requests(file)]
         with Company(load_connection(connection_file), company) as sender:
             outcomes = sender.ask(*requests, timeout_s=wait)
-    except (Unreachable, NoAnswer) as error:
+    except (WrongFile, Unreachable, NoAnswer, KafkaException) as error:
         fail(error)
-    except KafkaException as error:
-        fail(f"the brokers do not take it: {error.args[0].str()}")
     if as_json:
         print_json([{"type": outcome.type, **outcome.body} for outcome in outcomes])
         return
     for outcome in outcomes:
-        out.print(said(outcome), markup=False)
+        out.print(*said(outcome), sep="\n")
+
+
+def _whole(text: str) -> str:
+    if not text.isascii() and text.encode(errors="replace").decode() != text:
+        raise ValueError("has half a character")
+    return text
+
+
+Whole = Annotated[str, AfterValidator(_whole)]
+
+
+class RequestEntry(BaseModel):
+    """A request as it stands in a file. Its body is anything in JSON: what is wrong with that, the outcome says."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    type: Whole
+    id: Whole | None = None
+    actor: Whole | None = None
+    key: Whole | None = None
+    body: Any
+
+    def request(self) -> NewRequest:
+        """Tell the request, with an id of its own if the file has none."""
+        name = self.type.removeprefix("claimbus.").removesuffix(".v1")
+        request = NewRequest(name, self.body, actor=self.actor, key=self.key)
+        return request if self.id is None else replace(request, id=self.id)
 
 
 def read_requests(file: Path) -> list[NewRequest]:
-    """Read a file's requests. A wrong file is wrong usage."""
-    try:
-        content: Any = json.loads(file.read_text())
-        entries = content if isinstance(content, list) else [content]
-        return [_request(entry) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"{file}: {error}" if not isinstance(error, KeyError) else f"{file}: {error.args[0]} is missing"
-        raise typer.BadParameter(problem, param_hint="FILES") from None
+    """Read a file's requests: one, or a list. Raises WrongFile."""
+    content = read_json(file)
+    is_list = isinstance(content, list)
+    entries = read_fields(file, list[RequestEntry]) if is_list else [read_fields(file, RequestEntry)]
+    return [entry.request() for entry in entries]
 
 
-def said(outcome: Delivered) -> str:
-    """Say an outcome in a line or a few."""
+def said(outcome: Delivered) -> list[str]:
+    """Say an outcome, in a line or a few."""
     body = outcome.body
     if outcome.accepted:
         about = [f"{name} {body[name]}" for name in ("claim_number", "claim_id", "effective_at") if name in body]
@@ -63,14 +87,4 @@ def said(outcome: Delivered) -> str:
         lines += [f"  {detail['field']}: {detail['problem']}" for detail in body.get("details", [])]
     if "decision" in body:
         lines.append(f"  {body['decision']['explanation']['en']}")
-    return "\n".join(lines)
-
-
-def _request(entry: dict[str, Any]) -> NewRequest:
-    request = NewRequest(
-        name=str(entry["type"]).removeprefix("claimbus.").removesuffix(".v1"),
-        body=entry["body"],
-        actor=entry.get("actor"),
-        key=entry.get("key"),
-    )
-    return replace(request, id=str(entry["id"])) if "id" in entry else request
+    return lines

@@ -65,7 +65,7 @@ def _document(answer: Answer) -> dict[str, object]:
 
 def _tell(answer: Answer) -> None:
     claim = answer.claim
-    out.print(f"{claim.claim_number} of {claim.insurer} is {claim.state}", markup=False)
+    out.print(f"{claim.claim_number} of {claim.insurer} is {claim.state}")
     suggestions = answer.published.suggestions if answer.published else []
     if not suggestions:
         because = "" if claim.state is State.TEMPORARY else f", since it is {claim.state}"
@@ -75,4 +75,4 @@ def _tell(answer: Answer) -> None:
     for suggestion in suggestions:
         why = " ".join(reason.message.en for reason in suggestion.reasons)
         table.add_row(str(suggestion.score), suggestion.claim_number, why)
-    out.print(table, markup=False)
+    out.print(table)

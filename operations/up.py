@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -11,24 +12,46 @@ from typing import Annotated
 
 import platformdirs
 import typer
-from pydantic import ValidationError
+from confluent_kafka import KafkaException
 
-from operations.apply import NotApplied, apply_directory
+from operations.apply import Applied, NotApplied, Onlooker, apply_directory
 from operations.bus import NoAnswer
-from operations.connection import RUN_HERE, Connection, Unreachable, local_connection_file
-from operations.directory_file import WrongFile, read_directory_file
-from operations.embedded import NotStarted
-from operations.options import ConnectionFile, err, fail
-from operations.provisioning import NotProvisioned
+from operations.connection import RUN_HERE, Unreachable, local_connection_file, read_connection
+from operations.directory_file import DirectoryFile, read_directory_file
+from operations.embedded import NotStarted, Waiting
+from operations.files import WrongFile
+from operations.options import ConnectionFile, err, fail, said
+from operations.provisioning import BrokersLate, NotProvisioned
 from operations.stack import NotUp, Stack, running
 
 DEFAULT_DATA = platformdirs.user_data_path("claimbus")
 
 _LOOK_EVERY_S = 0.2
+_AGAIN_S = 1.0
 
 
 class Told(BaseException):
     """SIGTERM or Ctrl-C, wherever it is met."""
+
+
+class Supervising(Onlooker):
+    """Starts again what dies while a directory is applied; so there is always somebody who will answer."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._waiting = Waiting(err.print)
+
+    def progress(self, applied: Applied) -> None:
+        """Say how far it is, where it takes long."""
+        self._waiting.still(f"applying the directory: {applied}")
+
+    def meanwhile(self) -> None:
+        """Look after the services."""
+        for name in self._stack.watch():
+            err.print(f"{name} had died and was started again")
+
+    def late(self, what: str, quiet_s: float) -> None:
+        """Wait on: what answers is here, and is started again if it dies."""
 
 
 def up(
@@ -40,18 +63,34 @@ def up(
 ) -> None:
     """Start everything on this machine, and supervise it until Ctrl-C or SIGTERM."""
     instances = dict(_scale(wish) for wish in scale or [])
-    file = local_connection_file(connection_file)
     try:
+        file = local_connection_file(connection_file)
         wanted = None if directory is None else read_directory_file(directory)
         err.print("starting Kafka, PostgreSQL and the services …")
-        with until_told(), running(data, instances, portal_port=portal_port) as stack:
+        with until_told(), running(data, instances, portal_port=portal_port, say=err.print) as stack:
             if wanted is not None:
-                apply_directory(stack.connection, wanted, None)
+                apply_supervised(stack, wanted)
             serve(stack, file)
     except Told:
         err.print("stopped")
-    except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, NoAnswer, Unreachable) as error:
+    except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, Unreachable, KafkaException) as error:
         fail(error)
+
+
+def apply_supervised(stack: Stack, wanted: DirectoryFile) -> None:
+    """Make a directory file true on a machine that may be busy: where the bus is late, it is tried again.
+
+    Raises NotApplied or NotProvisioned where something is refused.
+    """
+    while True:
+        try:
+            apply_directory(stack.connection, wanted, None, onlooker=Supervising(stack))
+        except (Unreachable, BrokersLate, NoAnswer, KafkaException) as late:
+            err.print(*said(late).splitlines(), "trying again", sep="\n")
+            stack.watch()
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def serve(stack: Stack, connection_file: Path) -> None:
@@ -64,12 +103,12 @@ def serve(stack: Stack, connection_file: Path) -> None:
     never = threading.Event()
     try:
         stack.connection.save(connection_file)
-        err.print(f"ready: {connection_file}", markup=False)
-        err.print(f"portal: {stack.connection.portal}", markup=False)
+        err.print(f"ready: {connection_file}")
+        err.print(f"portal: {stack.connection.portal}")
         err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {stack.folder / 'logs'}; stop with Ctrl-C")
         while True:
             for name in stack.watch():
-                err.print(f"{name} had died and was started again", markup=False)
+                err.print(f"{name} had died and was started again")
                 stack.take_up_companies(connection_file)
                 stack.connection.save(connection_file)
             never.wait(_LOOK_EVERY_S)
@@ -79,8 +118,8 @@ def serve(stack: Stack, connection_file: Path) -> None:
 
 def _is_in_use(connection_file: Path) -> bool:
     try:
-        processes = Connection.model_validate_json(connection_file.read_text()).processes
-    except ValidationError:
+        processes = read_connection(connection_file).processes
+    except WrongFile:
         return False
     for pid in processes.get("kafka", []):
         with contextlib.suppress(ProcessLookupError):

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
-from rich.markup import escape
 
-from operations.apply import apply_directory
+from operations.apply import NotApplied
 from operations.bus import NoAnswer
-from operations.connection import local_connection_file
+from operations.connection import Unreachable, local_connection_file
 from operations.demo.story import Step, Story
 from operations.directory_file import read_directory_file
 from operations.embedded import NotStarted
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
+from operations.provisioning import NotProvisioned
 from operations.stack import NotUp, running
-from operations.up import Told, serve, until_told
+from operations.up import Told, apply_supervised, serve, until_told
 from operations.uploads import NotUploaded
 
 DIRECTORY = Path(__file__).parent / "directory.yaml"
@@ -37,11 +38,11 @@ def demo(
         with (
             tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
             until_told(),
-            running(Path(folder)) as stack,
+            running(Path(folder), say=err.print) as stack,
         ):
             err.print(f"Kafka, PostgreSQL and the services are up after {time.monotonic() - began:.1f} s")
             wanted = read_directory_file(DIRECTORY)
-            apply_directory(stack.connection, wanted, None)
+            apply_supervised(stack, wanted)
             story = Story(stack.connection)
             for title, play in story.steps():
                 step = Step(title)
@@ -60,10 +61,10 @@ def demo(
     except Told:
         if not told:
             fail("stopped before the end")
-    except (NotUp, NotStarted) as error:
+    except (NotUp, NotStarted, NotProvisioned, NotApplied, NoAnswer, Unreachable, KafkaException) as error:
         fail(error)
     good = sum(not step.failures for step in steps)
-    teller.print(f"[bold]{good} of {len(steps)} steps as expected[/] in {time.monotonic() - began:.0f} s")
+    teller.print(f"{good} of {len(steps)} steps as expected in {time.monotonic() - began:.0f} s", style="bold")
     if as_json:
         print_json([{"title": s.title, "lines": s.lines, "failures": s.failures} for s in steps])
     if good < len(steps):
@@ -71,8 +72,8 @@ def demo(
 
 
 def _tell(number: int, step: Step, teller: Console) -> None:
-    teller.print(f"[bold]{number:2}. {escape(step.title)}[/]")
+    teller.print(f"{number:2}. {step.title}", style="bold")
     for line in step.lines:
-        teller.print(f"    {line}", markup=False)
+        teller.print(f"    {line}")
     for failure in step.failures:
-        teller.print(f"    ✗ expected: {failure}", style="red", markup=False)
+        teller.print(f"    ✗ expected: {failure}", style="red")

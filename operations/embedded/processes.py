@@ -16,6 +16,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY_S = 0.02
+_SAY_EVERY_S = 10.0
+_WELL = "ended with status 0"
 _PORTS = range(20_000, 32_768)
 """Below those that Linux and macOS give to outgoing connections: none of these takes a port before its server does."""
 
@@ -24,6 +26,31 @@ _held: list[socket.socket] = []
 
 class NotStarted(Exception):
     """A child process would not start; the message says why, with the end of its log."""
+
+
+class Waiting:
+    """What somebody waits for, said at intervals for as long as it takes: a busy machine is no fault."""
+
+    def __init__(self, say: Callable[[str], None] | None = None, every_s: float = _SAY_EVERY_S) -> None:
+        """`say` takes a sentence for a person; without one nothing is said."""
+        self._say = say
+        self._every_s = every_s
+        self._since: float | None = None
+        self._said_at = 0.0
+
+    def still(self, what: str) -> None:
+        """Say it, if the last time was long enough ago."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = self._said_at = now
+        elif now - self._said_at >= self._every_s:
+            self._said_at = now
+            if self._say is not None:
+                self._say(f"still waiting after {now - self._since:.0f} s: {what}")
+
+    def over(self) -> None:
+        """Begin anew with what is waited for next."""
+        self._since = None
 
 
 class ChildProcess:
@@ -89,16 +116,17 @@ class ChildProcess:
         finally:
             os.close(log)
 
-    def run(self, timeout_s: float) -> None:
-        """Start it and wait until it has ended well. Raises NotStarted if it didn't, or not in time."""
+    def run(self, waiting: Waiting, what: str) -> None:
+        """Start it and wait until it has ended well, however long that takes. Raises NotStarted if it didn't."""
         self.start()
         try:
-            status = self._wait(timeout_s)
+            while self._wait(_LOOK_EVERY_S) is None:
+                waiting.still(what)
         finally:
             self.kill()
-        if status != 0:
-            what = f"was not done after {timeout_s:g} s" if status is None else f"ended with status {status}"
-            raise NotStarted(f"{self._command[0]} {what}; its log ends:\n{self.tail_of_log()}")
+        waiting.over()
+        if self.end() != _WELL:
+            raise NotStarted(f"{self._command[0]} {self.end()}; its log, {self._log}, ends:\n{self.tail_of_log()}")
 
     @property
     def pid(self) -> int:
@@ -110,6 +138,13 @@ class ChildProcess:
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    def end(self) -> str | None:
+        """Tell how it ended, as in `ended with status 1`; None while it runs, or if it was never started."""
+        status = None if self._process is None else self._process.poll()
+        if status is None:
+            return None
+        return f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
 
     def ask_to_stop(self) -> None:
         """Ask it to stop, and don't wait."""
@@ -141,6 +176,13 @@ class ChildProcess:
             return None if self._process is None else self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextlib.contextmanager

@@ -71,7 +71,10 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def _day(value: Any) -> date:
     # pydantic takes seconds since 1970 in a text for a date, and without being strict a moment too.
     if isinstance(value, str) and _DAY.fullmatch(value):
-        return date.fromisoformat(value)
+        try:
+            return date.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError(f"must be a date as YYYY-MM-DD: {error}") from None
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     raise ValueError("must be a date as YYYY-MM-DD")

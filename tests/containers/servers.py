@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import hashlib
 import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +15,13 @@ from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.labels import create_labels
 from testcontainers.core.wait_strategies import ExecWaitStrategy
 
-from operations.embedded import NotStarted, free_port
+from operations.embedded import NotStarted, Waiting, free_port
 
 KAFKA = "apache/kafka:4.1.0"
 POSTGRES = "postgres:18"
 
 _COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
-_UP_S = 60
+_UP_S = 600
 _STOP_S = 30
 _CREATE_DATABASE = r"""
 \getenv name NAME
@@ -42,9 +41,12 @@ class ContainerKafka:
     What it stores stays between starts, in a volume of the folder's; the process's end removes it.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, users: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, users: Mapping[str, str], waiting: Waiting | None = None
+    ) -> None:
         self._port = port or free_port()
         self._users = dict(users)
+        self._waiting = waiting or Waiting()
         self._server = _Server(KAFKA, _Volume(f"{folder.absolute()}/kafka", "/var/lib/kafka/data"), (9094, self._port))
 
     @property
@@ -94,11 +96,12 @@ class ContainerKafka:
                 "log_level": 0,
             }
         )
-        deadline = time.monotonic() + _UP_S
-        while self.is_running() and time.monotonic() < deadline:
+        while self.is_running():
             with contextlib.suppress(KafkaException):
                 client.list_topics(timeout=1)
+                self._waiting.over()
                 return
+            self._waiting.still("Kafka does not answer yet")
         tail = self._server.tail_of_log()
         self.stop()
         raise NotStarted(f"Kafka did not start; its log ends:\n{tail}")
@@ -107,7 +110,7 @@ class ContainerKafka:
 class ContainerPostgres:
     """As EmbeddedPostgres. What it stores stays between starts, in a volume of the folder's."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, waiting: Waiting | None = None) -> None:
         self._port = port or free_port()
         volume = _Volume(f"{folder.absolute()}/postgres", "/var/lib/postgresql")
         self._server = _Server(POSTGRES, volume, (5432, self._port))

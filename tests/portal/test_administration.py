@@ -218,7 +218,9 @@ def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, brows
     address = f"/admin/rapporter/{week}"
     spreadsheet = page.request.get(f"{address}/regneark")
     assert spreadsheet.body().startswith(b"PK")
-    assert "created" in page.request.get(f"{address}/csv").text()
+    assert page.request.get(f"{address}/csv").body().startswith(b"\xef\xbb\xbfinsurer;period;")
+    for words, headers in (("?for=maskin", {}), ("", {"accept": "text/csv"})):
+        assert page.request.get(f"{address}/csv{words}", headers=headers).text().startswith("insurer,period,")
     for user in (world.adjuster, world.plumber):
         other = browse(user)
         expect(other.get_by_role("link", name="Rapporter")).to_have_count(0)

@@ -96,8 +96,10 @@ def test_the_report_can_be_had_as_text_spreadsheet_and_csv(reporting: Reporting,
     _report(reporting, world, "--format=xlsx", f"--output={file}")
     rows_of_sheet = load_workbook(file)["Overview"].iter_rows(values_only=True)
     assert next(row[1] for row in rows_of_sheet if row[0] == "Created") == 6
-    rows = list(csv.DictReader(io.StringIO(_report(reporting, world, "--format=csv").stdout)))
-    assert {row["key"]: row["value"] for row in rows if row["table"] == "summary"}["created"] == "6"
+    for words, separator in ((["--for=machines"], ","), ([], ";"), (["--for=people"], ";")):
+        written = _report(reporting, world, "--format=csv", *words).stdout
+        rows = list(csv.DictReader(io.StringIO(written.removeprefix("\ufeff")), delimiter=separator))
+        assert {row["key"]: row["value"] for row in rows if row["table"] == "summary"}["created"] == "6"
 
 
 @pytest.mark.parametrize(

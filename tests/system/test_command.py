@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from operations.bus import Company, NewRequest
-from operations.connection import RUN_HERE, Connection
+from operations.connection import RUN_HERE, CompanyAccess, Connection, Unreachable
 from operations.embedded import free_port
+from operations.records import read_all
 from operations.stack import Stack
-from shared.contract.topics import OPERATOR, TOPICS
+from shared.contract.topics import DEAD_LETTERS, OPERATOR, TOPICS
 from tests.world import World, as_json, claimbus, wait_until
 
 DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
@@ -241,6 +242,14 @@ def test_topics_prints_the_table_as_text_json_and_kubernetes_resources() -> None
     shared_by_all = [topic for topic in TOPICS if not topic.per_company]
     assert resources.count("kind: KafkaTopic") == len(shared_by_all) + 2 * 2
     assert "producerByteRate" in resources
+
+
+def test_a_wrong_password_is_told_as_such(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operations.records._TIMEOUT_S", 3.0)
+    guess = CompanyAccess(password="a guess", token="")
+    wrong = connection.model_copy(update={"companies": {OPERATOR: guess}})
+    with pytest.raises(Unreachable, match=r"[Aa]uthentication failed"):
+        read_all(wrong, DEAD_LETTERS.name)
 
 
 def test_without_a_connection_a_command_says_what_to_do(tmp_path: Path) -> None:

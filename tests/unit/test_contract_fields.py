@@ -78,6 +78,7 @@ FULL: dict[str, Json] = {
         "time_zone": "Europe/Oslo",
         "country": "SE",
         "subdivision": "AB",
+        "holiday_categories": ["public", "de_facto"],
         "office_hours": {"mon": HOURS, "sat": None},
         "closed_days": ["2026-12-24"],
         "special_hours": {"2026-12-23": HOURS, "2026-12-31": None},

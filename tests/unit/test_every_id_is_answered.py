@@ -72,7 +72,11 @@ def _decided(directory: Directory, asked: Asked) -> tuple[list[Outgoing], Json]:
     event: DirectoryEvent = settle(directory, asked)
     message = directory_message(event, asked)
     assert DIRECTORY_EVENTS[event.type()].model_validate_json(message.value) == event
-    outcome = outcome_of(event, AT, asked)
+    read_back = Directory()
+    read_back.apply(event, AT)
+    answer = read_back.answered(asked.company, asked.envelope.id)
+    assert answer is not None
+    outcome = outcome_of(answer, asked)
     headers = dict(outcome.headers)
     assert OUTCOMES[headers["ce_type"].decode()].model_validate_json(outcome.value).request_id == "r-1"
     return [message, outcome], json.loads(message.value)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.directory_file import WrongFile, read_directory_file
+from operations.directory_file import read_directory_file
+from operations.files import WrongFile
 from services.portal.forms import WrongForm
 from services.portal.pages import holidays as page
 from shared.contract.codes import Code
@@ -167,7 +168,7 @@ def test_with_any_categories_a_day_is_closed_just_when_one_of_them_has_it(
             "[public, halloween]",
             ":6: holiday_categories: halloween: not of SE, which has public, bank, de_facto, optional",
         ),
-        ("public", ":6: companies.0.settings.holiday_categories: Input should be a valid list"),
+        ("public", ":6: companies.0.settings.holiday_categories: must be a list, each entry after a dash"),
     ],
 )
 def test_the_directory_file_has_categories_too(tmp_path: Path, categories: str, problem: str | None) -> None:

@@ -1,5 +1,6 @@
 """The report as a page, a spreadsheet and CSV, in Norwegian and English."""
 
+import codecs
 import csv
 import io
 import xml.etree.ElementTree as ET
@@ -8,13 +9,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openpyxl import load_workbook
 from openpyxl.utils.datetime import MAC_EPOCH
 
 from shared.contract.codes import Code
 from shared.contract.fields import Cause
 from shared.contract.reports import Created, Durations, Figures, PeriodReport, RefusedRequests, Tasks
-from shared.reports.comma_separated import csv_of
+from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language, cause_name, duration, reason, sheet_name
 from shared.reports.page import page
 from shared.reports.spreadsheet import spreadsheet
@@ -156,13 +159,53 @@ def test_no_name_becomes_a_formula_in_a_spreadsheet_or_in_csv() -> None:
     book = load_workbook(io.BytesIO(spreadsheet(REPORT, tables(), OSLO)))
     names = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value == OFFICES["nord-bodo"]]
     assert [cell.data_type for cell in names] == ["s"]
-    labels = [row["label"] for row in csv.DictReader(io.StringIO(csv_of(REPORT, tables()).decode()))]
-    assert f"'{OFFICES['nord-bodo']}" in labels
-    assert not [label for label in labels if label.startswith("=")]
+    for reader in Reader:
+        labels = [row["label"] for row in rows_of(csv_of(REPORT, tables(), reader), reader)]
+        assert f"'{OFFICES['nord-bodo']}" in labels
+        assert not [label for label in labels if label.startswith("=")]
+
+
+def rows_of(content: bytes, reader: Reader) -> list[dict[str, str]]:
+    """Read it as its reader does: a Norwegian spreadsheet program, or a machine."""
+    if reader is Reader.MACHINES:
+        return list(csv.DictReader(io.StringIO(content.decode())))
+    assert content.startswith(codecs.BOM_UTF8)  # without it, a spreadsheet program takes it for Windows-1252
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig")), delimiter=";"))
+
+
+@settings(deadline=None)
+@given(name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).map(str.strip).filter(bool))
+def test_whatever_an_office_is_called_every_form_says_it_and_none_takes_it_for_anything_else(name: str) -> None:
+    named = tables_of(REPORT, time_zone=OSLO, language=Language.NB, offices={"nord-bodo": name})
+    for reader in Reader:
+        written = csv_of(REPORT, named, reader)
+        rows = [row for row in rows_of(written, reader) if (row["table"], row["key"]) == ("by_office", "nord-bodo")]
+        (label,) = [row["label"] for row in rows]
+        assert label.removeprefix("'").replace("\r\n", "\n") == name.removeprefix("'").replace("\r\n", "\n")
+        assert not label.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert {len(row) for row in rows} == {10}
+    assert spreadsheet(REPORT, named, OSLO)
+
+
+def test_csv_for_people_opens_in_a_norwegian_spreadsheet_program_by_a_double_click() -> None:
+    rows = rows_of(csv_of(REPORT, tables()), Reader.PEOPLE)
+    found = {(row["table"], row["key"]): (row["value"], row["previous"]) for row in rows}
+    assert found["summary", "created"] == ("2400", "1200")
+    assert found["times", "time_to_converted_median_s"] == ("18001", "9000,5")
+    assert list(rows[0]) == list(rows_of(csv_of(REPORT, tables(), Reader.MACHINES), Reader.MACHINES)[0])
+
+
+def test_a_time_of_weeks_is_a_number_and_not_a_power_of_ten() -> None:
+    long = REPORT.time_to_converted.model_copy(update={"median_s": 1_209_601.0, "p90_s": 1_209_601.25})
+    late = REPORT.model_copy(update={"time_to_converted": long})
+    rows = rows_of(csv_of(late, tables(late), Reader.MACHINES), Reader.MACHINES)
+    found = {row["key"]: row["value"] for row in rows}
+    assert found["time_to_converted_median_s"] == "1209601"
+    assert found["time_to_converted_p90_s"] == "1209601.25"
 
 
 def test_csv_has_every_number_with_names_for_machines() -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_of(REPORT, tables()).decode())))
+    rows = rows_of(csv_of(REPORT, tables(), Reader.MACHINES), Reader.MACHINES)
     found = {(row["table"], row["key"]): (row["value"], row["previous"]) for row in rows}
     assert found["summary", "created"] == ("2400", "1200")
     assert found["by_cause", "water"] == ("2000", "1000")
@@ -174,7 +217,7 @@ def test_csv_has_every_number_with_names_for_machines() -> None:
 
 
 def test_csv_says_of_every_number_that_it_is_preliminary_and_of_a_short_period() -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_of(FIRST, tables(FIRST)).decode())))
+    rows = rows_of(csv_of(FIRST, tables(FIRST)), Reader.PEOPLE)
     assert list(rows[0])[2:4] == ["preliminary", "short"]
     assert {(row["preliminary"], row["short"]) for row in rows} == {("true", "true")}
 

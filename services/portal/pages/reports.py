@@ -10,7 +10,7 @@ from services.portal.viewer import language_of
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract.reports import ReportReady
 from shared.reports.comma_separated import CONTENT_TYPE as CSV
-from shared.reports.comma_separated import csv_of
+from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language, period_name
 from shared.reports.page import page
 from shared.reports.spreadsheet import CONTENT_TYPE as XLSX
@@ -41,9 +41,14 @@ async def as_spreadsheet(request: Request) -> Response:
 
 
 async def as_csv(request: Request) -> Response:
-    """Give a period's report as CSV."""
+    """Give a period's report as CSV: for a spreadsheet program, or for a machine that asks with `?for=maskin`.
+
+    A machine can also ask by `Accept: text/csv`, which no browser sends.
+    """
     ready = await _ready(request)
-    return _file(csv_of(ready.report, _tables(request, ready)), CSV, f"{ready.period}.csv")
+    asks = request.query_params.get("for") == "maskin" or "text/csv" in request.headers.get("accept", "")
+    reader = Reader.MACHINES if asks else Reader.PEOPLE
+    return _file(csv_of(ready.report, _tables(request, ready), reader), CSV, f"{ready.period}.csv")
 
 
 def _insurer(request: Request) -> str:

@@ -1,0 +1,132 @@
+"""`claimbus apply` of a directory of any size: in parts, and after it was broken off only what is missing."""
+
+import functools
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from operations.apply import Applied, NotApplied, Onlooker, apply_directory
+from operations.connection import Connection
+from operations.directory_file import DirectoryFile
+from operations.provisioning import missing_topics
+from operations.stack import Stack
+from shared.contract.topics import EVENTS, REQUESTS
+from tests.world import as_json, claimbus, wait_until
+
+
+def directory(partners: int, users: int = 1) -> dict[str, Any]:
+    """An insurer that permits the offices of many partners, all with ids of their own."""
+    run = uuid.uuid4().hex[:8]
+    entries: list[dict[str, Any]] = [{"id": f"insurer-{run}", "name": "Insurer", "kind": "insurer", "permissions": []}]
+    for n in range(partners):
+        office = f"office-{run}-{n}"
+        user = {"office": office, "authorisation_level": 2}
+        entries[0]["permissions"].append({"office": office, "creation": "always"})
+        entries.append(
+            {
+                "id": f"partner-{run}-{n}",
+                "name": f"Partner {n}",
+                "kind": "partner",
+                "offices": [{"id": office, "name": "Bergen [/sentrum]"}],
+                "users": [{"id": f"user-{run}-{n}-{u}", "name": "Ola", **user} for u in range(users)],
+            }
+        )
+    return {"companies": entries}
+
+
+@pytest.fixture
+def file(stack: Stack, connection: Connection, tmp_path: Path) -> Path:
+    """A connection file, as `claimbus up` writes it."""
+    file = tmp_path / "connection.json"
+    connection.save(file)
+    return file
+
+
+class BreaksOff(Onlooker):
+    """Somebody who presses Ctrl-C when so much is done."""
+
+    def __init__(self, companies: int, requests: int) -> None:
+        self._companies = companies
+        self._requests = requests
+        self.seen: list[tuple[int, int]] = []
+
+    def progress(self, applied: Applied) -> None:
+        """Look how far it is."""
+        self.seen.append((len(applied.provisioned), len(applied.done)))
+        if len(applied.provisioned) >= self._companies and len(applied.done) >= self._requests:
+            raise KeyboardInterrupt
+
+
+def test_many_companies_and_requests_go_in_parts_and_a_second_time_only_what_is_missing(
+    connection: Connection, file: Path
+) -> None:
+    wanted = DirectoryFile.model_validate(directory(partners=30, users=10))
+    ids = [company.id for company in wanted.companies]
+
+    def in_parts(applied: Applied, onlooker: Onlooker | None = None) -> None:
+        parts = functools.partial(apply_directory, companies_in_a_part=7, requests_in_a_part=40)
+        parts(connection, wanted, file, onlooker=onlooker, applied=applied)
+
+    first, second, third = Applied(), Applied(), Applied()
+    with pytest.raises(KeyboardInterrupt):
+        in_parts(first, BreaksOff(14, 0))
+    assert len(first.provisioned) == 14
+    assert missing_topics(connection, first.provisioned) == []
+    assert set(first.provisioned) <= set(Connection.model_validate_json(file.read_text()).companies)
+    with pytest.raises(KeyboardInterrupt):
+        in_parts(second, BreaksOff(17, 60))
+    assert [*first.provisioned, *second.provisioned] == ids
+    assert len(second.steps) == 31 + 30 + 300 + 30
+    assert 60 <= len(second.done) < len(second.steps)
+    in_parts(third)
+    assert third.provisioned == []
+    assert len(second.steps) - 40 - len(second.done) <= len(third.steps) <= len(second.steps) - len(second.done)
+    assert len(third.done) == len(third.steps)
+    assert not apply_directory(connection, wanted, file).steps
+
+
+def test_what_is_refused_keeps_nothing_else_from_being_done_and_is_named(connection: Connection) -> None:
+    content = directory(partners=3)
+    other = directory(partners=1)
+    apply_directory(connection, DirectoryFile.model_validate(other), None)
+    content["companies"][2]["offices"][0]["id"] = other["companies"][1]["offices"][0]["id"]  # another company has it
+    content["companies"][2]["users"][0]["office"] = content["companies"][2]["offices"][0]["id"]
+    content["companies"][0]["permissions"] = content["companies"][0]["permissions"][::2]
+    applied = Applied()
+    with pytest.raises(NotApplied) as refused:
+        apply_directory(connection, DirectoryFile.model_validate(content), None, applied=applied)
+    assert f"registered the office {content['companies'][2]['offices'][0]['id']}" in str(refused.value)
+    assert len(applied.refused) == 2
+    assert len(applied.done) == len(applied.steps) - 2
+
+
+def test_a_command_that_is_killed_in_the_middle_is_finished_by_the_same_command(file: Path, tmp_path: Path) -> None:
+    content = directory(partners=120)
+    ids = [company["id"] for company in content["companies"]]
+    wanted = tmp_path / "directory.yaml"
+    wanted.write_text(DirectoryFile.model_validate(content).model_dump_json(exclude_none=True))
+    words = ["apply", str(wanted), f"--connection-file={file}"]
+    connection = Connection.model_validate_json(file.read_text())
+    process = subprocess.Popen([str(Path(sys.executable).with_name("claimbus")), *words], stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(missing_topics(connection, ids)) < 2 * len(ids), what="the first topics")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    rest = as_json(claimbus(*words, "--json"))
+    assert len(rest["provisioned"]) < len(ids)
+    assert missing_topics(connection, ids) == []
+    kept = Connection.model_validate_json(file.read_text())
+    assert set(ids) <= set(kept.companies)
+    assert as_json(claimbus(*words, "--json")) == {"provisioned": [], "done": []}
+    for id in (ids[0], ids[1], ids[-1]):  # each can log in, and has its two topics alone
+        topics = kept_topics(kept, id)
+        assert {REQUESTS.of(id), EVENTS.of(id)} == topics
+
+
+def kept_topics(connection: Connection, company: str) -> set[str]:
+    return set(AdminClient(connection.client(company)).list_topics(timeout=30).topics)
