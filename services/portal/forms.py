@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from services.portal.fields import is_field
 from services.portal.words import said
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
@@ -40,8 +41,8 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it."""
-    return {name: value.strip() for name, value in form if isinstance(value, str)}
+    """Take what was typed, without what is around it; what no form of ours has is left out."""
+    return {name: value.strip() for name, value in form if isinstance(value, str) and is_field(name)}
 
 
 def read(model: type[R], values: Mapping[str, str], **more: Any) -> R:
@@ -67,7 +68,10 @@ def nested(values: Mapping[str, str]) -> dict[str, Any]:
         *path, last = name.split(".")
         part = body
         for step in path:
-            part = part.setdefault(step, {})
+            below = part.get(step)
+            if not isinstance(below, dict):  # nothing can be a field and have fields
+                below = part[step] = {}
+            part = below
         part[last] = value
     return {name: _listed(value) for name, value in body.items()}
 

@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,10 @@ _FEW = 2000
 """So many matches of a text are taken out of the inverted index and sorted."""
 _SHORTEST_BEGINNING = 3
 """A shorter word of a text must be a whole one."""
+_FIRST_DAY, _LAST_DAY = date(1, 1, 3), date(9999, 12, 29)
+"""Outside of these a day's beginning can be a moment that there is no `datetime` of. No claim is so old, or so new."""
+_LONGEST_PLACE = 200
+"""An end of a page is half as long."""
 
 
 class Day(StrEnum):
@@ -141,8 +145,8 @@ class _Wanted:
         exact = facets(chosen.state, chosen.cause, chosen.office)
         beginnings = [word for word in chosen.words if len(word) >= _SHORTEST_BEGINNING]
         whole = [word for word in [*chosen.words, *exact] if word not in beginnings]
-        terms = [f"'{lexeme}':*" for lexeme in lexemes(self.company, beginnings)]
-        terms += [f"'{lexeme}'" for lexeme in lexemes(self.company, whole)]
+        terms = [f"{_quoted(lexeme)}:*" for lexeme in lexemes(self.company, beginnings)]
+        terms += [_quoted(lexeme) for lexeme in lexemes(self.company, whole)]
         return cast(bindparam(None, " & ".join(terms), type_=Text), TSQUERY)
 
     def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -151,10 +155,12 @@ class _Wanted:
     def bounds(self, table: Table = listing) -> list[ColumnElement[bool]]:
         """The company's own rows, between the days."""
         conditions: list[ColumnElement[bool]] = [table.c.company == self.company]
-        if self.chosen.first is not None:
-            conditions.append(self.day(table) >= self._beginning_of(self.chosen.first))
-        if self.chosen.last is not None:
-            conditions.append(self.day(table) < self._beginning_of(self.chosen.last + timedelta(days=1)))
+        first, last = self.chosen.first, self.chosen.last
+        if first is not None:
+            conditions.append(self.day(table) >= self._beginning_of(min(max(first, _FIRST_DAY), _LAST_DAY)))
+        if last is not None:
+            end = min(max(last, _FIRST_DAY), _LAST_DAY) + timedelta(days=1)
+            conditions.append(self.day(table) < self._beginning_of(end))
         return conditions
 
     def left(self, table: Table = listing) -> list[ColumnElement[bool]]:
@@ -259,6 +265,11 @@ async def _rows(connection: AsyncConnection, company: str, ids: Sequence[UUID]) 
     return [rows[id] for id in ids if id in rows]
 
 
+def _quoted(lexeme: str) -> str:
+    """Write a lexeme for `tsquery`, whatever is in it."""
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def _without_gaps(text: str) -> str:
     """A number that is written in groups is one word, as it is in the index."""
     together = "".join(text.split())
@@ -273,7 +284,14 @@ def _place(after: str | None, day: Day) -> tuple[Any, UUID] | None:
     if not after:
         return None
     try:
-        at, id = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
-        return (datetime if day is Day.REGISTERED else date).fromisoformat(at), UUID(id)
-    except (binascii.Error, TypeError, ValueError, AttributeError):
+        at, id = json.loads(base64.urlsafe_b64decode(after[:_LONGEST_PLACE] + "=" * (-len(after) % 4)))
+        return (_moment if day is Day.REGISTERED else date.fromisoformat)(at), UUID(id)
+    except (binascii.Error, TypeError, ValueError, AttributeError, OverflowError):
         raise ValueError("is not the end of a page") from None
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("is in no time zone")
+    return at.astimezone(UTC)

@@ -15,6 +15,7 @@ from shared.contract.outcomes import RequestAccepted
 _LOOK_EVERY_S = 1.0
 _COMMENT_EVERY_S = 15.0
 _AT_MOST_EVERY_S = 0.5
+_LONGEST_NUMBER = 15
 
 
 async def stream(request: Request) -> Response:
@@ -51,7 +52,7 @@ def _open_now(request: Request) -> bool:
 
 def _number(request: Request, name: str) -> int | None:
     given = request.query_params.get(name, "")
-    return int(given) if given.isdecimal() else None
+    return int(given) if given.isdecimal() and len(given) <= _LONGEST_NUMBER else None
 
 
 async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:

@@ -14,6 +14,9 @@ from services.portal.web import check_form, may_log_in, portal_of, render
 from services.portal.words import LANGUAGES
 from shared.contract.fields import CompanyKind
 
+_LONGEST_WAY = 2000
+"""A way back is kept in a cookie while somebody is at the provider."""
+
 
 def routes(settings: WebSettings) -> list[BaseRoute]:
     """Tell the addresses: those of the provider, and those of the list only where it is turned on."""
@@ -87,6 +90,9 @@ def show(request: Request, status: int = 200) -> Response:
 def way_back(request: Request) -> str:
     """Where to go on to: a page of ours and no other's."""
     back = request.query_params.get("til", "/")
-    parts = urlparse(back)
+    try:
+        parts = urlparse(back)
+    except ValueError:
+        return "/"
     ours = not parts.scheme and not parts.netloc and back.startswith("/") and not back.startswith(("//", "/\\"))
-    return back if ours else "/"
+    return back if ours and len(back) <= _LONGEST_WAY else "/"
