@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from services.portal.fields import is_field
+from services.portal.phones import NORWAY, WrongPhone, e164
 from services.portal.words import said
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
@@ -15,7 +16,6 @@ R = TypeVar("R", bound=Request)
 
 _REQUIRED = said("Feltet må fylles ut.")
 _WRONG = {
-    "phone": said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67."),
     "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
     "date": said("Skriv en dato som ikke er senere enn i dag."),
     "amount": said("Skriv et beløp som 12500 eller 12500,50."),
@@ -29,7 +29,6 @@ _FIRST_FIELDS = {
     "incident.address": "incident.address.street",
     "policyholder": "policyholder.name",
 }
-_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
 
 
 class WrongForm(Exception):
@@ -45,15 +44,22 @@ def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
     return {name: value.strip() for name, value in form if isinstance(value, str) and is_field(name)}
 
 
-def read(model: type[R], values: Mapping[str, str], **more: Any) -> R:
-    """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm."""
-    body = nested({n: _as_contract_has_it(n, v) for n, v in values.items() if v}) | more
+def read(model: type[R], values: Mapping[str, str], *, region: str = NORWAY, **more: Any) -> R:
+    """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm.
+
+    A phone number without a country code is one of `region` (ISO 3166-1).
+    """
+    values, wrong = _with_phones({name: value for name, value in values.items() if value}, region)
+    body = nested({name: _as_contract_has_it(name, value) for name, value in values.items()}) | more
     names = {str(alias) for alias in model.model_fields}
     try:
-        return model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
+        request = model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
     except ValidationError as error:
         problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
-        raise WrongForm({_in_form(name): text for name, text in problems.items()}) from None
+        raise WrongForm({_in_form(name): text for name, text in problems.items()} | wrong) from None
+    if wrong:
+        raise WrongForm(wrong)
+    return request
 
 
 def problems_of(details: Iterable[Detail] | None) -> dict[str, str]:
@@ -84,12 +90,19 @@ def _listed(value: Any) -> Any:
     return {name: _listed(part) for name, part in value.items()}
 
 
+def _with_phones(values: Mapping[str, str], region: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Write the phone numbers as the contract has them; tell what is wrong with those that are none."""
+    written, wrong = dict(values), {}
+    for name, value in values.items():
+        if _last(name) == "phone":
+            try:
+                written[name] = e164(value, region)
+            except WrongPhone as problem:
+                wrong[name] = str(problem)
+    return written, wrong
+
+
 def _as_contract_has_it(name: str, value: str) -> str:
-    if _last(name) == "phone":
-        number = re.sub(r"[\s().-]", "", value)
-        if number.startswith("00"):
-            number = f"+{number[2:]}"
-        return f"+47{number}" if _NORWEGIAN.fullmatch(number) else number
     if _last(name) == "amount":
         return re.sub(r"\s", "", value).replace(",", ".")
     return value

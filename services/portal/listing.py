@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import State
+from services.portal.phones import sought
 from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing, office_listing
 from shared.contract.fields import Cause
@@ -79,9 +80,11 @@ class Filter:
     newest_first: bool = True
 
     @property
-    def words(self) -> list[str]:
-        """The words of the text; all of them are looked for."""
-        return sorted(words(_without_gaps(self.text)))
+    def readings(self) -> list[list[str]]:
+        """The words of the text, all of which are looked for; or one, where it can be a phone number."""
+        number = sought(self.text)
+        found = [sorted(words(self.text)), [number] if number else []]
+        return [reading for n, reading in enumerate(found) if reading and reading not in found[:n]]
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,14 @@ class _Wanted:
     def query(self) -> ColumnElement[Any]:
         """Write the text and the facets as PostgreSQL looks for them: longer words as a beginning."""
         chosen = self.chosen
-        exact = facets(chosen.state, chosen.cause, chosen.office)
-        beginnings = [word for word in chosen.words if len(word) >= _SHORTEST_BEGINNING]
-        whole = [word for word in [*chosen.words, *exact] if word not in beginnings]
-        terms = [f"{_quoted(lexeme)}:*" for lexeme in lexemes(self.company, beginnings)]
-        terms += [_quoted(lexeme) for lexeme in lexemes(self.company, whole)]
+        readings = [" & ".join(map(self._term, reading)) for reading in chosen.readings]
+        exact = lexemes(self.company, facets(chosen.state, chosen.cause, chosen.office))
+        terms = [f"({' | '.join(readings)})", *map(_quoted, exact)]
         return cast(bindparam(None, " & ".join(terms), type_=Text), TSQUERY)
+
+    def _term(self, word: str) -> str:
+        (lexeme,) = lexemes(self.company, [word])
+        return f"{_quoted(lexeme)}:*" if len(word) >= _SHORTEST_BEGINNING else _quoted(lexeme)
 
     def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [column.desc() if self.chosen.newest_first else column.asc() for column in columns]
@@ -181,7 +186,7 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
     Raises ValueError for an `after` that is not the end of a page of this list.
     """
     wanted = _Wanted(company, chosen, ZoneInfo(zone), _place(after, chosen.day))
-    keys, count = await (_with_text if chosen.words else _without_text)(connection, wanted)
+    keys, count = await (_with_text if chosen.readings else _without_text)(connection, wanted)
     more = len(keys) > PAGE
     keys = keys[:PAGE]
     return Page(
@@ -268,12 +273,6 @@ async def _rows(connection: AsyncConnection, company: str, ids: Sequence[UUID]) 
 def _quoted(lexeme: str) -> str:
     """Write a lexeme for `tsquery`, whatever is in it."""
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def _without_gaps(text: str) -> str:
-    """A number that is written in groups is one word, as it is in the index."""
-    together = "".join(text.split())
-    return together.removeprefix("+47") if together.lstrip("+").isdigit() else text
 
 
 def _written(key: tuple[Any, UUID]) -> str:

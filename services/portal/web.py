@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.portal import words
+from services.portal import phones, words
 from services.portal.asking import Asking
 from services.portal.fields import is_field, readable
 from services.portal.following import DirectoryNotRead, FollowedDirectory
@@ -128,6 +128,11 @@ def portal_of(request: Request) -> Portal:
     return portal
 
 
+def country_of(request: Request, insurer: str) -> str:
+    """Tell an insurer's country (ISO 3166-1), in which phone numbers without a country code are."""
+    return portal_of(request).directory.settings(insurer, datetime.now(UTC)).country
+
+
 def viewer_from(request: Request) -> Viewer:
     """Tell who looks; the route has made sure that somebody does."""
     viewer: Viewer = request.state.viewer
@@ -213,6 +218,7 @@ def render(
         moment=lambda at: words.a_moment(at, zone, language),
         short_day=words.a_short_day,
         day_and_month=lambda day: words.a_day_of_the_year(day, language),
+        phone=phones.shown,
         short_moment=lambda at: words.a_short_moment(at, zone),
         number=lambda count: words.a_number(count, language),
         office=lambda id: _office(portal.directory, id),
