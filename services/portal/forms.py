@@ -1,13 +1,14 @@
 """Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from services.portal.fields import is_field
-from services.portal.phones import NORWAY, WrongPhone, e164
+from services.portal.phones import NORWAY, WrongPhone, e164, plainly_written
 from services.portal.words import said
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
@@ -104,7 +105,12 @@ def _with_phones(values: Mapping[str, str], region: str) -> tuple[dict[str, str]
 
 def _as_contract_has_it(name: str, value: str) -> str:
     if _last(name) == "amount":
-        return re.sub(r"\s", "", value).replace(",", ".")
+        whole, comma, part = re.sub(r"\s|^kr", "", plainly_written(value).lower()).removesuffix(",-").partition(",")
+        return f"{whole.replace('.', '')}.{part}" if comma else whole
+    if _last(name) == "currency":
+        return plainly_written(value).upper()
+    if _last(name) == "email":
+        return unicodedata.normalize("NFC", "".join(c for c in value if unicodedata.category(c) != "Cf"))
     return value
 
 

@@ -40,16 +40,17 @@ def e164(text: str, region: str) -> str:
     A number that is in E.164 already is taken even where the library does not know it: a company's system has sent it,
     and what else is wrong with that claim can be corrected.
     """
-    plain = _plain(text)
+    plain = plainly_written(text)
     number = _parsed(plain, region)
     if number is None:
         raise WrongPhone(_NOT_A_NUMBER)
     if number.extension:
         raise WrongPhone(_EXTENSION)
-    if number.country_code == _NORWEGIAN and len(national_significant_number(number)) == _SHORT:
-        raise WrongPhone(_TOO_SHORT)
-    if not is_valid_number(number) and not (_E164.fullmatch(plain) and is_possible_number(number)):
-        raise WrongPhone(_NOT_A_NUMBER)
+    if not (_E164.fullmatch(plain) and is_possible_number(number)):
+        if number.country_code == _NORWEGIAN and len(national_significant_number(number)) == _SHORT:
+            raise WrongPhone(_TOO_SHORT)
+        if not is_valid_number(number):
+            raise WrongPhone(_NOT_A_NUMBER)
     return format_number(number, PhoneNumberFormat.E164)
 
 
@@ -69,7 +70,7 @@ def findable(phone: str) -> list[str]:
 
 def sought(text: str) -> str | None:
     """Tell the digits of a number that is looked for, or of its beginning; None for a text that is none."""
-    plain = _plain(text)
+    plain = plainly_written(text)
     if not _NUMBER.fullmatch(plain) or not _digits(plain):
         return None
     number = _parsed(plain, None) if _ABROAD.match(plain) else None
@@ -78,15 +79,8 @@ def sought(text: str) -> str | None:
     return _digits(re.sub(_ABROAD, "", plain, count=1))
 
 
-def _parsed(text: str, region: str | None) -> PhoneNumber | None:
-    try:
-        return parse(_IN_FULL.sub(r"\1+", text), region)
-    except NumberParseException:
-        return None
-
-
-def _plain(text: str) -> str:
-    """What was typed or pasted with ordinary spaces and digits, without the marks that turn the writing around."""
+def plainly_written(text: str) -> str:
+    """Tell what was typed or pasted with ordinary spaces and digits, without the marks that turn the writing around."""
     return " ".join("".join(map(_plainly, unicodedata.normalize("NFKC", text))).split())
 
 
@@ -95,6 +89,13 @@ def _plainly(char: str) -> str:
     if category == "Nd":
         return str(unicodedata.decimal(char))
     return {"Cf": "", "Pd": "-"}.get(category, char)
+
+
+def _parsed(text: str, region: str | None) -> PhoneNumber | None:
+    try:
+        return parse(_IN_FULL.sub(r"\1+", text), region)
+    except NumberParseException:
+        return None
 
 
 def _digits(text: str) -> str:

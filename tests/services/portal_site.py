@@ -174,13 +174,14 @@ def token_of(page: str) -> str:
     return found[1]
 
 
-class _Forms(HTMLParser):
-    """Finds the forms of a page, and the addresses that it links to."""
+class PageParts(HTMLParser):
+    """The forms of a page, the attributes of their fields, and the addresses that it links to."""
 
     def __init__(self, address: str) -> None:
         super().__init__()
         self.forms: list[Form] = []
         self.links: list[str] = []
+        self.inputs: list[dict[str, str]] = []
         self._address = address
         self._form: tuple[str, str] | None = None
         self._fields: list[tuple[str, str]] = []
@@ -193,6 +194,7 @@ class _Forms(HTMLParser):
             self._form, self._fields = (given.get("method", "get").upper(), path), []
         elif tag in ("input", "textarea", "button") and "name" in given:
             self._fields.append((given["name"], given.get("value", "")))
+            self.inputs.append({"type": "text", **given} if tag == "input" else given)
         elif tag == "select":
             self._select = given.get("name")
         elif tag == "option" and self._select and given.get("value"):
@@ -207,11 +209,11 @@ class _Forms(HTMLParser):
             self._form = None
 
 
-def read_page(address: str, text: str) -> tuple[list[Form], list[str]]:
-    """Tell a page's forms and links."""
-    reader = _Forms(address)
-    reader.feed(text)
-    return reader.forms, reader.links
+def read_page(address: str, text: str) -> PageParts:
+    """Take a page apart."""
+    parts = PageParts(address)
+    parts.feed(text)
+    return parts
 
 
 @asynccontextmanager

@@ -101,6 +101,8 @@ class Surface:
         """By the user, and the address that they are sent to."""
         self.parameters: dict[str, set[str]] = {}
         """By the address, the names that its pages' own links and forms ask it with."""
+        self.inputs: list[dict[str, str]] = []
+        """The attributes of all fields."""
         self.named: list[str] = []
         """All names that the source looks for, and all of the forms."""
 
@@ -134,15 +136,16 @@ async def _read_pages(surface: Surface, user: str) -> None:
         assert answer.status < 500, (address, answer.text)
         if not answer.headers.get("content-type", "").startswith("text/html"):
             continue
-        forms, links = read_page(address, answer.text)
-        for form in forms:
+        page = read_page(address, answer.text)
+        surface.inputs += page.inputs
+        for form in page.forms:
             surface.forms.setdefault((user, form.path), []).append(form)
             if form.method == "GET":
                 surface.parameters.setdefault(form.path, set()).update(name for name, _ in form.fields)
-        for link in links:
+        for link in page.links:
             parts = urlsplit(link)
             surface.parameters.setdefault(parts.path, set()).update(name for name, _ in parse_qsl(parts.query))
-        left += links
+        left += page.links
 
 
 def methods_of(route: Route) -> list[str]:
@@ -285,6 +288,16 @@ async def test_asking_for_a_form_without_its_content_sends_nothing(surface: Surf
         }
         shown, head = [await see_through(site, {"method": method, **asked}) for method in ("GET", "HEAD")]
         assert head.status == shown.status, route.path
+
+
+async def test_no_field_is_one_that_a_browser_refuses_or_changes(surface: Surface) -> None:
+    """An `email` is sent as xn--…, a `number` knows no comma, `maxlength` cuts what is pasted; the server says why."""
+    kept = {"text", "hidden", "search", "tel", "date", "checkbox", None}
+    assert {field.get("type") for field in surface.inputs} <= {*kept, "submit", "button"}
+    assert [
+        field for field in surface.inputs if {"maxlength", "minlength", "pattern", "step", "min"} & field.keys()
+    ] == []
+    assert len(surface.inputs) > 100
 
 
 async def test_the_parts_of_a_form_in_any_encoding_are_not_read(surface: Surface) -> None:
