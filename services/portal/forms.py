@@ -45,7 +45,7 @@ def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
     return {name: value.strip() for name, value in form if isinstance(value, str) and is_field(name)}
 
 
-def read(model: type[R], values: Mapping[str, str], *, region: str = NORWAY, **more: Any) -> R:
+def read(model: type[R], values: Mapping[str, str], region: str = NORWAY, /, **more: Any) -> R:
     """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm.
 
     A phone number without a country code is one of `region` (ISO 3166-1).

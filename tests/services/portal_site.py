@@ -217,8 +217,11 @@ def read_page(address: str, text: str) -> PageParts:
 
 
 @asynccontextmanager
-async def site_on(database_url: str, folder: Path) -> AsyncIterator[Site]:
-    """Build the portal on a migrated, empty database, and log everybody in. There is no Kafka behind it."""
+async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False) -> AsyncIterator[Site]:
+    """Build the portal on a migrated, empty database, and log everybody in. There is no Kafka behind it.
+
+    Unless it is live, streams of what is new end at once.
+    """
     web = WebSettings.model_validate(
         {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 1_000_000}
     )
@@ -226,7 +229,7 @@ async def site_on(database_url: str, folder: Path) -> AsyncIterator[Site]:
     async with engine_of(database_url) as engine:
         followed, store = FollowedDirectory(lambda: service), Store(engine)
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
-        live.closing = True  # whoever watches is sent home at once
+        live.closing = not live_for_all
         followed.directory = _directory()
         followed.was_read = followed.answering = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
@@ -271,28 +274,12 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
         Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office=VEST_BERGEN, company=VEST, needs_budget=False),
         Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office=VEST_BERGEN, company=VEST, needs_budget=True),
     ]
-    incident = Incident(
-        date=AT.date(),
-        cause=Cause.WATER,
-        address=Address(street="Strandgata 1", postal_code="5004", city="Bergen"),
-        description="Det lekker.",
-    )
-    who = Policyholder(name="Anne Berg", phone="+4791234567", email="øyvind@bærum.no")
     photo = ReportedMedia(
         media_id=file, upload_id=file, name="a.jpg", content_type=MediaType.JPEG, size=3, sha256="0" * 64
     )
     report = Report(report_id=uuid4(), text="Tørket.", media=[photo], finished=False)
-    content = {"incident": incident, "policyholder": who, "time_zone": "Europe/Oslo"}
-    creation = TemporaryClaimCreated(
-        **_about(temporary, 1),
-        **content,
-        claim_number="Midlertidig 1",
-        company=VEST,
-        office=VEST_BERGEN,
-        tasks=tasks,
-        inside_office_hours=False,
-    )
-    registration = ClaimRegistered(**_about(normal, 1), **content, claim_number="F-1", handler=INSURER_S)
+    creation = created(temporary, "Midlertidig 1", tasks)
+    registration = ClaimRegistered(**_about(normal, 1), **_content(), claim_number="F-1", handler=INSURER_S)
     reported = TaskReported(**_about(temporary, 2), task_id=tasks[0].task_id, report=report)
     period = PeriodReport(insurer=FJORD, period=PERIOD, from_=AT, to=AT, preliminary=False, closed_at=AT)
     ready = ReportReady(insurer=FJORD, period=PERIOD, time_zone="Europe/Oslo", read_up_to={}, report=period)
@@ -319,12 +306,34 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
     }
 
 
-def _about(id: UUID, version: int) -> dict[str, Any]:
+def created(id: UUID, number: str, tasks: Sequence[Task] = (), insurer: str = FJORD) -> TemporaryClaimCreated:
+    """A temporary claim of the partner's office."""
+    return TemporaryClaimCreated(
+        **_about(id, 1, insurer),
+        **_content(),
+        claim_number=number,
+        company=VEST,
+        office=VEST_BERGEN,
+        tasks=list(tasks),
+        inside_office_hours=False,
+    )
+
+
+def _content() -> dict[str, Any]:
+    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
+    return {
+        "incident": Incident(date=AT.date(), cause=Cause.WATER, address=address, description="Det lekker."),
+        "policyholder": Policyholder(name="Anne Berg", phone="+4791234567", email="øyvind@bærum.no"),
+        "time_zone": "Europe/Oslo",
+    }
+
+
+def _about(id: UUID, version: int, insurer: str = FJORD) -> dict[str, Any]:
     return {
         "claim_id": id,
         "version": version,
-        "insurer": FJORD,
+        "insurer": insurer,
         "at": AT,
         "actor": Actor(company=VEST),
-        "audience": [FJORD, VEST],
+        "audience": [insurer, VEST],
     }

@@ -51,7 +51,7 @@ async def create(request: Request) -> Response:
         lambda typed: read(
             CreateTemporaryClaim,
             _without_empty_tasks(typed),
-            region=country_of(request, insurer.id),
+            country_of(request, insurer.id),
             office=viewer_from(request).user.office,
         ),
         done=said("Den midlertidige saken er opprettet."),

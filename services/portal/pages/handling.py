@@ -60,7 +60,7 @@ async def amend(request: Request) -> Response:
         if not parts:
             raise WrongForm({"incident.date": said("Ingenting er endret.")})
         sent = {n: v for n, v in typed.items() if n.split(".")[0] in parts}
-        return read(AmendClaim, sent, region=country_of(request, claim.insurer), claim_id=claim.id)
+        return read(AmendClaim, sent, country_of(request, claim.insurer), claim_id=claim.id)
 
     return await send(
         request, "amend.html", changed, done=said("Rettelsen er lagret."), to=lambda _: _to(claim), claim=claim
