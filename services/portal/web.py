@@ -172,8 +172,8 @@ async def check_form(request: Request) -> None:
     """Raise HTTPException unless a form came from a page of this session."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise HTTPException(403)
-    length = request.headers.get("content-length", "").lstrip("0") or "0"
-    if not length.isdecimal() or "content-length" not in request.headers:
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():
         raise HTTPException(411)
     if len(length) > len(str(_LARGEST_FORM_BYTES)) or int(length) > _LARGEST_FORM_BYTES:
         raise HTTPException(413)

@@ -255,6 +255,12 @@ async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Sur
         (f"/direkte?fra={'9' * 5000}&katalog={'9' * 400}", 200, ""),
         ("/logg-inn?til=//[", 200, 'action="/logg-inn?til=%2F"'),
         ("/saker?kontor=\xff", 400, "The address cannot be read"),
+        ("/saker/ny%00", 404, "Fant ikke"),
+        (f"/{'a' * 5000}", 404, "Fant ikke"),
+        ("/static/%00", 404, "Fant ikke"),
+        (f"/static/{'a' * 5000}", 404, "Fant ikke"),
+        ("/static/..%2f..%2fweb.py", 404, "Fant ikke"),
+        ("/api/%00", 404, "Not Found"),
     ],
 )
 async def test_an_odd_address_is_answered_with_what_it_says(

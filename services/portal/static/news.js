@@ -58,6 +58,7 @@ function news(address) {
     waiting = options.steal ? null : new AbortController();
     const signal = waiting ? { signal: waiting.signal } : {};
     const held = () => new Promise((resolve) => {
+      if (paused) return resolve();
       release = resolve;
       open();
     });
