@@ -59,9 +59,7 @@ _BOXES = {
     "enhanced_function",
     "inspection_needs_budget",
 }
-
-
-_NAME = re.compile(r"[a-z_]+(\.([a-z_]+|[0-9]{1,4})){0,3}")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.([a-z][a-z0-9_]*|[0-9]{1,4})){0,3}")
 
 
 def is_field(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from services.portal.fields import is_field
-from services.portal.phones import NORWAY, WrongPhone, e164, plainly_written
+from services.portal.phones import NORWAY, NOT_A_NUMBER, WrongPhone, e164, plainly_written
 from services.portal.words import said
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
@@ -17,6 +17,7 @@ R = TypeVar("R", bound=Request)
 
 _REQUIRED = said("Feltet må fylles ut.")
 _WRONG = {
+    "phone": NOT_A_NUMBER,
     "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
     "date": said("Skriv en dato som ikke er senere enn i dag."),
     "amount": said("Skriv et beløp som 12500 eller 12500,50."),

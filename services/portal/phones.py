@@ -25,7 +25,7 @@ _ABROAD = re.compile(r"^(tel:)?\(?(\+|00)")
 _IN_FULL = re.compile(r"^(\(?)00")
 """What is dialled before a country code, in Europe."""
 _NUMBER = re.compile(r"(tel:)?[-+()./\s\d]*")
-_NOT_A_NUMBER = said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67.")
+NOT_A_NUMBER = said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67.")
 _TOO_SHORT = said("Et femsifret nummer kan ikke brukes. Skriv det åttesifrede nummeret.")
 _EXTENSION = said("Et internnummer kan ikke tas med. Skriv nummeret uten, og internnummeret i beskrivelsen.")
 
@@ -43,14 +43,14 @@ def e164(text: str, region: str) -> str:
     plain = plainly_written(text)
     number = _parsed(plain, region)
     if number is None:
-        raise WrongPhone(_NOT_A_NUMBER)
+        raise WrongPhone(NOT_A_NUMBER)
     if number.extension:
         raise WrongPhone(_EXTENSION)
     if not (_E164.fullmatch(plain) and is_possible_number(number)):
         if number.country_code == _NORWEGIAN and len(national_significant_number(number)) == _SHORT:
             raise WrongPhone(_TOO_SHORT)
         if not is_valid_number(number):
-            raise WrongPhone(_NOT_A_NUMBER)
+            raise WrongPhone(NOT_A_NUMBER)
     return format_number(number, PhoneNumberFormat.E164)
 
 

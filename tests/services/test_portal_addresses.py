@@ -283,6 +283,16 @@ async def test_the_words_of_a_refusal_are_in_the_session_s_language(surface: Sur
     assert "What was sent is not understood" in answer.text
 
 
+@pytest.mark.parametrize("id", ["x", "portal:", "portal:a\0b", f"portal:{'g' * 32}", "a" * 3000])
+async def test_a_form_whose_id_was_not_made_here_is_not_sent(surface: Surface, id: str) -> None:
+    site, claim = surface.site, surface.site.known["claim"][0]
+    fields = {"reason": "Tull", "csrf": site.tokens[INSURER_S], "request_id": id}
+    sent = await see_through(
+        site, posted(site, INSURER_S, f"/saker/{claim}/avbryt".encode(), urlencode(fields).encode())
+    )
+    assert sent.status == 400
+
+
 async def test_asking_for_a_form_without_its_content_sends_nothing(surface: Surface) -> None:
     site = surface.site
     both = [route for route in site.routes if {"GET", "POST"} <= {*methods_of(route)}]
