@@ -1,5 +1,6 @@
 """Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -51,14 +52,17 @@ def read(model: type[R], values: Mapping[str, str], region: str = NORWAY, /, **m
 
     A phone number without a country code is one of `region` (ISO 3166-1).
     """
-    values, wrong = _with_phones({name: value for name, value in values.items() if value}, region)
-    body = nested({name: _as_contract_has_it(name, value) for name, value in values.items()}) | more
+    body = nested({n: as_contract_has_it(n, v, region) for n, v in values.items() if v}) | more
+    return _valid(model, body, _wrong_phones(values, region))
+
+
+def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) -> R:
     names = {str(alias) for alias in model.model_fields}
     try:
         request = model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
     except ValidationError as error:
         problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
-        raise WrongForm({_in_form(name): text for name, text in problems.items()} | wrong) from None
+        raise WrongForm({_in_form(name): text for name, text in problems.items()} | dict(wrong)) from None
     if wrong:
         raise WrongForm(wrong)
     return request
@@ -92,19 +96,23 @@ def _listed(value: Any) -> Any:
     return {name: _listed(part) for name, part in value.items()}
 
 
-def _with_phones(values: Mapping[str, str], region: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Write the phone numbers as the contract has them; tell what is wrong with those that are none."""
-    written, wrong = dict(values), {}
+def _wrong_phones(values: Mapping[str, str], region: str) -> dict[str, str]:
+    """Tell what is wrong with the phone numbers, by the fields."""
+    wrong = {}
     for name, value in values.items():
-        if _last(name) == "phone":
+        if value and _last(name) == "phone":
             try:
-                written[name] = e164(value, region)
+                e164(value, region)
             except WrongPhone as problem:
                 wrong[name] = str(problem)
-    return written, wrong
+    return wrong
 
 
-def _as_contract_has_it(name: str, value: str) -> str:
+def as_contract_has_it(name: str, value: str, region: str = NORWAY) -> str:
+    """Write what a person typed in a field as the contract has it; what it cannot have is left as it is."""
+    if _last(name) == "phone":
+        with contextlib.suppress(WrongPhone):
+            return e164(value, region)
     if _last(name) == "amount":
         whole, comma, part = re.sub(r"\s|^kr", "", plainly_written(value).lower()).removesuffix(",-").partition(",")
         return f"{whole.replace('.', '')}.{part}" if comma else whole
