@@ -225,7 +225,7 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
     web = WebSettings.model_validate(
         {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 1_000_000}
     )
-    service = ServiceSettings()
+    service = ServiceSettings(bootstrap_servers="127.0.0.1:1")
     async with engine_of(database_url) as engine:
         followed, store = FollowedDirectory(lambda: service), Store(engine)
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))

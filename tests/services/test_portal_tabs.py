@@ -1,6 +1,7 @@
 """Many tabs of one browser, over HTTP/1.1: all are loaded, and all are told, by one stream."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import uuid4
@@ -110,7 +111,8 @@ async def served(databases: Databases, tmp_path_factory: pytest.TempPathFactory)
 async def browser() -> AsyncIterator[Browser]:
     chromium = await asyncio.to_thread(find)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        args = ["--no-sandbox"] if os.getuid() == 0 else []
+        browser = await playwright.chromium.launch(executable_path=chromium, args=args)
         yield browser
         await browser.close()
 
