@@ -43,6 +43,7 @@ _STATUS = {
 }
 _AGAIN_S = 5
 _LARGEST_BODY_BYTES = 16 * 1024
+_LONGEST_NUMBER = 15
 _STALLED_S = 60
 FETCHED_WITHIN = timedelta(minutes=5)
 AS_IT_IS = {
@@ -66,7 +67,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
         return _json(UploadStarted(upload_id=id, upload_url=address + url if url.startswith("/") else url), 201)
 
     async def receive(request: Request) -> Response:
-        length = request.headers.get("content-length", "")
+        length = request.headers.get("content-length", "")[:_LONGEST_NUMBER]
         await uploads.receive(
             request.path_params["signed"], int(length) if length.isdecimal() else None, _chunks(request)
         )
@@ -179,5 +180,5 @@ async def _gone(_: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("a call cannot be answered", path=request.url.path.split(".")[0], reason=reason_of(error))
+    log.warning("a call cannot be answered", path=request.scope["path"].split(".")[0], reason=reason_of(error))
     return _answer(UploadCode.TRY_AGAIN)

@@ -1,6 +1,7 @@
 """Asking on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
 
 import asyncio
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from shared.runtime.publishing import Publisher
 _PUBLISH_S = 8.0
 _ANSWER_S = 4.0
 _LOOK_EVERY_S = 0.5
+_OWN_ID = re.compile(re.escape(ASKED_HERE) + "[0-9a-f]{32}")
 
 
 class BusAway(Exception):
@@ -42,6 +44,11 @@ class Asked:
 def new_request_id() -> str:
     """Make an id for a form: sent twice, the form has one effect (domain rule 21)."""
     return ASKED_HERE + secrets.token_hex(16)
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a form's id is one that was made here: no other one's outcome is found again."""
+    return _OWN_ID.fullmatch(text) is not None
 
 
 class Asking:

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
+from services.portal.phones import shown
 from services.portal.words import said
 from shared.contract.events import ClaimAmended, ClaimContent
 
+_PHONE = "policyholder.phone"
 _FIELDS = {
     "incident.date": said("Skadedato"),
     "incident.cause": said("Årsak"),
     "incident.address": said("Skadested"),
     "incident.description": said("Beskrivelse"),
     "policyholder.name": said("Navn"),
-    "policyholder.phone": said("Telefon"),
+    _PHONE: said("Telefon"),
     "policyholder.email": said("E-post"),
     "policy_number": said("Polisenummer"),
     "partner_reference": said("Partnerens referanse"),
@@ -45,4 +47,4 @@ def _at(content: ClaimContent, path: str) -> Any:
     value: Any = content
     for name in path.split("."):
         value = getattr(value, name, None)
-    return value
+    return shown(value) if path == _PHONE and value else value

@@ -1,6 +1,7 @@
 """What the forms' fields are called, and how what was typed in them reads, where their form cannot be shown. Pure."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from datetime import date
 
@@ -59,6 +60,12 @@ _BOXES = {
     "enhanced_function",
     "inspection_needs_budget",
 }
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.([a-z][a-z0-9_]*|[0-9]{1,4})){0,3}")
+
+
+def is_field(name: str) -> bool:
+    """Whether a form of ours can have a field of this name: a path of the contract's, with short numbers in it."""
+    return _NAME.fullmatch(name) is not None
 
 
 def label(name: str, say: Say) -> str | None:

@@ -1,11 +1,15 @@
 """Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
 
+import contextlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from services.portal.fields import is_field
+from services.portal.phones import NORWAY, NOT_A_NUMBER, WrongPhone, e164, plainly_written
 from services.portal.words import said
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
@@ -14,7 +18,7 @@ R = TypeVar("R", bound=Request)
 
 _REQUIRED = said("Feltet må fylles ut.")
 _WRONG = {
-    "phone": said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67."),
+    "phone": NOT_A_NUMBER,
     "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
     "date": said("Skriv en dato som ikke er senere enn i dag."),
     "amount": said("Skriv et beløp som 12500 eller 12500,50."),
@@ -28,7 +32,6 @@ _FIRST_FIELDS = {
     "incident.address": "incident.address.street",
     "policyholder": "policyholder.name",
 }
-_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
 
 
 class WrongForm(Exception):
@@ -40,19 +43,29 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it."""
-    return {name: value.strip() for name, value in form if isinstance(value, str)}
+    """Take what was typed, without what is around it; what no form of ours has is left out."""
+    return {name: value.strip() for name, value in form if isinstance(value, str) and is_field(name)}
 
 
-def read(model: type[R], values: Mapping[str, str], **more: Any) -> R:
-    """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm."""
-    body = nested({n: _as_contract_has_it(n, v) for n, v in values.items() if v}) | more
+def read(model: type[R], values: Mapping[str, str], region: str = NORWAY, /, **more: Any) -> R:
+    """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm.
+
+    A phone number without a country code is one of `region` (ISO 3166-1).
+    """
+    body = nested({n: as_contract_has_it(n, v, region) for n, v in values.items() if v}) | more
+    return _valid(model, body, _wrong_phones(values, region))
+
+
+def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) -> R:
     names = {str(alias) for alias in model.model_fields}
     try:
-        return model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
+        request = model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
     except ValidationError as error:
         problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
-        raise WrongForm({_in_form(name): text for name, text in problems.items()}) from None
+        raise WrongForm({_in_form(name): text for name, text in problems.items()} | dict(wrong)) from None
+    if wrong:
+        raise WrongForm(wrong)
+    return request
 
 
 def problems_of(details: Iterable[Detail] | None) -> dict[str, str]:
@@ -67,7 +80,10 @@ def nested(values: Mapping[str, str]) -> dict[str, Any]:
         *path, last = name.split(".")
         part = body
         for step in path:
-            part = part.setdefault(step, {})
+            below = part.get(step)
+            if not isinstance(below, dict):  # nothing can be a field and have fields
+                below = part[step] = {}
+            part = below
         part[last] = value
     return {name: _listed(value) for name, value in body.items()}
 
@@ -80,14 +96,30 @@ def _listed(value: Any) -> Any:
     return {name: _listed(part) for name, part in value.items()}
 
 
-def _as_contract_has_it(name: str, value: str) -> str:
+def _wrong_phones(values: Mapping[str, str], region: str) -> dict[str, str]:
+    """Tell what is wrong with the phone numbers, by the fields."""
+    wrong = {}
+    for name, value in values.items():
+        if value and _last(name) == "phone":
+            try:
+                e164(value, region)
+            except WrongPhone as problem:
+                wrong[name] = str(problem)
+    return wrong
+
+
+def as_contract_has_it(name: str, value: str, region: str = NORWAY) -> str:
+    """Write what a person typed in a field as the contract has it; what it cannot have is left as it is."""
     if _last(name) == "phone":
-        number = re.sub(r"[\s().-]", "", value)
-        if number.startswith("00"):
-            number = f"+{number[2:]}"
-        return f"+47{number}" if _NORWEGIAN.fullmatch(number) else number
+        with contextlib.suppress(WrongPhone):
+            return e164(value, region)
     if _last(name) == "amount":
-        return re.sub(r"\s", "", value).replace(",", ".")
+        whole, comma, part = re.sub(r"\s|^kr", "", plainly_written(value).lower()).removesuffix(",-").partition(",")
+        return f"{whole.replace('.', '')}.{part}" if comma else whole
+    if _last(name) == "currency":
+        return plainly_written(value).upper()
+    if _last(name) == "email":
+        return unicodedata.normalize("NFC", "".join(c for c in value if unicodedata.category(c) != "Cf"))
     return value
 
 

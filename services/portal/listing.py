@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import State
+from services.portal.phones import sought
 from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing, office_listing
 from shared.clock import start_of, zone_to_show
@@ -51,6 +52,10 @@ _FEW = 2000
 """So many matches of a text are taken out of the inverted index and sorted."""
 _SHORTEST_BEGINNING = 3
 """A shorter word of a text must be a whole one."""
+_FIRST_DAY, _LAST_DAY = date(1, 1, 3), date(9999, 12, 29)
+"""Outside of these a day's beginning can be a moment that there is no `datetime` of. No claim is so old, or so new."""
+_LONGEST_PLACE = 200
+"""An end of a page is half as long."""
 
 
 class Day(StrEnum):
@@ -75,9 +80,11 @@ class Filter:
     newest_first: bool = True
 
     @property
-    def words(self) -> list[str]:
-        """The words of the text; all of them are looked for."""
-        return sorted(words(_without_gaps(self.text)))
+    def readings(self) -> list[list[str]]:
+        """The words of the text, all of which are looked for; or one, where it can be a phone number."""
+        number = sought(self.text)
+        found = [sorted(words(self.text)), [number] if number else []]
+        return [reading for n, reading in enumerate(found) if reading and reading not in found[:n]]
 
 
 @dataclass(frozen=True)
@@ -138,12 +145,14 @@ class _Wanted:
     def query(self) -> ColumnElement[Any]:
         """Write the text and the facets as PostgreSQL looks for them: longer words as a beginning."""
         chosen = self.chosen
-        exact = facets(chosen.state, chosen.cause, chosen.office)
-        beginnings = [word for word in chosen.words if len(word) >= _SHORTEST_BEGINNING]
-        whole = [word for word in [*chosen.words, *exact] if word not in beginnings]
-        terms = [f"'{lexeme}':*" for lexeme in lexemes(self.company, beginnings)]
-        terms += [f"'{lexeme}'" for lexeme in lexemes(self.company, whole)]
+        readings = [" & ".join(map(self._term, reading)) for reading in chosen.readings]
+        exact = lexemes(self.company, facets(chosen.state, chosen.cause, chosen.office))
+        terms = [f"({' | '.join(readings)})", *map(_quoted, exact)]
         return cast(bindparam(None, " & ".join(terms), type_=Text), TSQUERY)
+
+    def _term(self, word: str) -> str:
+        (lexeme,) = lexemes(self.company, [word])
+        return f"{_quoted(lexeme)}:*" if len(word) >= _SHORTEST_BEGINNING else _quoted(lexeme)
 
     def order(self, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [column.desc() if self.chosen.newest_first else column.asc() for column in columns]
@@ -151,10 +160,12 @@ class _Wanted:
     def bounds(self, table: Table = listing) -> list[ColumnElement[bool]]:
         """The company's own rows, between the days."""
         conditions: list[ColumnElement[bool]] = [table.c.company == self.company]
-        if self.chosen.first is not None:
-            conditions.append(self.day(table) >= self._beginning_of(self.chosen.first))
-        if self.chosen.last is not None:
-            conditions.append(self.day(table) < self._beginning_of(self.chosen.last + timedelta(days=1)))
+        first, last = self.chosen.first, self.chosen.last
+        if first is not None:
+            conditions.append(self.day(table) >= self._beginning_of(min(max(first, _FIRST_DAY), _LAST_DAY)))
+        if last is not None:
+            end = min(max(last, _FIRST_DAY), _LAST_DAY) + timedelta(days=1)
+            conditions.append(self.day(table) < self._beginning_of(end))
         return conditions
 
     def left(self, table: Table = listing) -> list[ColumnElement[bool]]:
@@ -175,7 +186,7 @@ async def page(connection: AsyncConnection, company: str, chosen: Filter, zone: 
     Raises ValueError for an `after` that is not the end of a page of this list.
     """
     wanted = _Wanted(company, chosen, zone_to_show(zone)[0], _place(after, chosen.day))
-    keys, count = await (_with_text if chosen.words else _without_text)(connection, wanted)
+    keys, count = await (_with_text if chosen.readings else _without_text)(connection, wanted)
     more = len(keys) > PAGE
     keys = keys[:PAGE]
     return Page(
@@ -259,10 +270,9 @@ async def _rows(connection: AsyncConnection, company: str, ids: Sequence[UUID]) 
     return [rows[id] for id in ids if id in rows]
 
 
-def _without_gaps(text: str) -> str:
-    """A number that is written in groups is one word, as it is in the index."""
-    together = "".join(text.split())
-    return together.removeprefix("+47") if together.lstrip("+").isdigit() else text
+def _quoted(lexeme: str) -> str:
+    """Write a lexeme for `tsquery`, whatever is in it."""
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _written(key: tuple[Any, UUID]) -> str:
@@ -273,7 +283,14 @@ def _place(after: str | None, day: Day) -> tuple[Any, UUID] | None:
     if not after:
         return None
     try:
-        at, id = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
-        return (datetime if day is Day.REGISTERED else date).fromisoformat(at), UUID(id)
-    except (binascii.Error, TypeError, ValueError, AttributeError):
+        at, id = json.loads(base64.urlsafe_b64decode(after[:_LONGEST_PLACE] + "=" * (-len(after) % 4)))
+        return (_moment if day is Day.REGISTERED else date.fromisoformat)(at), UUID(id)
+    except (binascii.Error, TypeError, ValueError, AttributeError, OverflowError):
         raise ValueError("is not the end of a page") from None
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("is in no time zone")
+    return at.astimezone(UTC)

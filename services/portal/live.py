@@ -77,7 +77,8 @@ class Live:
                 del self._watches[company]
 
     async def start(self) -> None:
-        """Begin to listen; safe to repeat."""
+        """Begin to listen, also after a stop; safe to repeat."""
+        self.closing = False
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
 
@@ -89,6 +90,7 @@ class Live:
             self._listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listening
+            self._listening = None
 
     async def _listen(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.claim_view import ClaimView, State, apply
+from services.portal.phones import findable
 from services.portal.tables import (
     answers,
     claims,
@@ -44,7 +45,6 @@ ASKED_HERE = "portal:"
 
 _READER = "portal"
 _ANSWERS_KEPT = timedelta(days=30)
-_NORWEGIAN_PREFIX = "+47"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +303,7 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
     said = words(
         view.claim_number,
         view.policyholder.name,
-        view.policyholder.phone,
-        view.policyholder.phone.removeprefix(_NORWEGIAN_PREFIX),
+        *findable(view.policyholder.phone),
         address.street,
         address.postal_code,
         address.city,

@@ -14,21 +14,22 @@ import jinja2
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.portal import words
+from services.portal import phones, words
 from services.portal.asking import Asking
-from services.portal.fields import readable
+from services.portal.fields import is_field, readable
 from services.portal.following import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
@@ -40,7 +41,7 @@ from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_
 from shared.directory import Directory
 from shared.media import MediaStore, StoreAway
 from shared.runtime.batches import where
-from shared.runtime.database import DatabaseAway, reason_of
+from shared.runtime.database import DatabaseAway, cannot_be_kept, reason_of
 from shared.runtime.logs import log
 
 _HERE = Path(__file__).parent
@@ -90,6 +91,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
         routes=[*routes, Mount("/static", _Static(directory=_STATIC))],
         middleware=[
             Middleware(_SafeHeaders, settings=portal.settings),
+            Middleware(_Readable),
             Middleware(GZipMiddleware, minimum_size=1000),
             Middleware(
                 SessionMiddleware,
@@ -106,6 +108,8 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
             DatabaseAway: _away,
             StoreAway: _away,
             OSError: _away,
+            DBAPIError: _not_understood,
+            ClientDisconnect: _gone,
             Exception: _fault,
         },
     )
@@ -124,6 +128,11 @@ def portal_of(request: Request) -> Portal:
     return portal
 
 
+def country_of(request: Request, insurer: str) -> str:
+    """Tell an insurer's country (ISO 3166-1), in which phone numbers without a country code are."""
+    return portal_of(request).directory.settings(insurer, datetime.now(UTC)).country
+
+
 def viewer_from(request: Request) -> Viewer:
     """Tell who looks; the route has made sure that somebody does."""
     viewer: Viewer = request.state.viewer
@@ -135,6 +144,8 @@ def for_viewers(handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         request.state.began = time.time()
+        if request.method == "HEAD":  # what is asked for with GET, without its content: a form is shown, never sent
+            request = Request({**request.scope, "method": "GET"}, request.receive)
         portal = portal_of(request)
         viewer = viewer_of(request, portal.directory) if portal.followed.was_read else None
         if viewer is None and portal.followed.was_read:
@@ -164,8 +175,11 @@ async def check_form(request: Request) -> None:
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise HTTPException(411)
-    if int(length) > _LARGEST_FORM_BYTES:
+    if len(length) > len(str(_LARGEST_FORM_BYTES)) or int(length) > _LARGEST_FORM_BYTES:
         raise HTTPException(413)
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise HTTPException(415)  # no page of ours sends it, and its parts can be in any encoding
+    await request.body()  # kept, so that a page can read it in another way than here
     given: object = request.headers.get("x-csrf-token")
     if given is None:
         given = (await request.form()).get("csrf")
@@ -204,6 +218,7 @@ def render(
         moment=lambda at: words.a_moment(at, zone, language),
         short_day=words.a_short_day,
         day_and_month=lambda day: words.a_day_of_the_year(day, language),
+        phone=phones.shown,
         short_moment=lambda at: words.a_short_moment(at, zone),
         number=lambda count: words.a_number(count, language),
         office=lambda id: _office(portal.directory, id),
@@ -279,6 +294,19 @@ async def _told(request: Request, error: Exception) -> Response:
     return render(request, "error.html", status, status=status)
 
 
+async def _not_understood(request: Request, error: Exception) -> Response:
+    """Something that was asked for is nothing that the database can look up; all else that it says is a fault."""
+    if not isinstance(error, DBAPIError) or not cannot_be_kept(error):
+        return await _fault(request, error)
+    log.info("what is asked for cannot be looked up", path=request.scope["path"])
+    return await _told(request, HTTPException(400))
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Whoever asked has hung up."""
+    return Response(status_code=400)
+
+
 async def _away(request: Request, error: Exception) -> Response:
     log.warning("a page cannot be made", path=request.scope["path"], reason=reason_of(error))
     return (
@@ -301,9 +329,30 @@ async def keep_what_was_typed(request: Request) -> Response:
 async def what_was_typed(request: Request) -> dict[str, Any]:
     """Tell what a form carries, so that it can be sent again, and how it reads."""
     form, directory = await request.form(), portal_of(request).directory
-    typed = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and name != "csrf"]
+    typed = [
+        (name, value)
+        for name, value in form.multi_items()
+        if isinstance(value, str) and name != "csrf" and is_field(name)
+    ]
     called = {"office": partial(_office, directory), "person": partial(_person, directory)}
     return {"typed": typed, "readable": readable(typed, words.translations(language_of(request)).gettext, **called)}
+
+
+class _Readable:
+    """Refuses an address that cannot be taken apart, before a page asks for its parts; no browser sends one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            try:
+                request = Request(scope)
+                _ = request.url.path, request.query_params
+            except ValueError:
+                app = PlainTextResponse("Adressen kan ikke leses.\nThe address cannot be read.\n", 400)
+        await app(scope, receive, send)
 
 
 class _SafeHeaders:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
+from asyncpg import ClientConfigurationError
+from asyncpg import InterfaceError as DriverError
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -76,15 +78,22 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise Conflict from error
     except PoolTimeoutError as error:
         raise DatabaseAway("no connection of the pool is free") from error
-    except (InterfaceError, OperationalError) as error:
-        raise DatabaseAway(_named(error)) from error
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if state.startswith(_LOST_A_RACE):
-            raise Conflict from error
-        if state.startswith(_THE_MESSAGE):
+        if cannot_be_kept(error):
             raise
+        if (getattr(error.orig, "sqlstate", None) or "").startswith(_LOST_A_RACE):
+            raise Conflict from error
         raise DatabaseAway(_named(error)) from error
+
+
+def cannot_be_kept(error: DBAPIError) -> bool:
+    """Whether an error says that a value is one that PostgreSQL has no place for.
+
+    The driver says so itself of what it cannot write, such as a moment in the year 0: it has not asked the server then.
+    """
+    state, cause = getattr(error.orig, "sqlstate", None) or "", getattr(error.orig, "__cause__", None)
+    unwritable = isinstance(cause, DriverError) and isinstance(cause, ValueError)
+    return state.startswith(_THE_MESSAGE) or (unwritable and not isinstance(cause, ClientConfigurationError))
 
 
 def _named(error: DBAPIError) -> str:

@@ -22,7 +22,7 @@ from shared.contract.events import (
     Task,
     TaskAssigned,
 )
-from shared.contract.fields import TaskKind
+from shared.contract.fields import Policyholder, TaskKind
 from shared.runtime.database import migrate
 from tests.services.conftest import Databases, engine_of
 from tests.unit.test_portal_read_model import about, converted, created
@@ -43,7 +43,7 @@ class Lists:
         async with self.store.transaction() as connection:
             await save(connection, [Happened(event, "request") for event in events])
 
-    async def found(self, company: str, office: str, said: str = "") -> list[UUID]:
+    async def found(self, company: str, office: str | None, said: str = "") -> list[UUID]:
         """Tell what a company's list has for an office, with a text or without."""
         page = await self.store.page(company, Filter(office=office, text=said), "Europe/Oslo")
         assert page.count.number == len(page.rows)
@@ -92,6 +92,27 @@ async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lis
     assert set(await lists.found("fjord", "oslo", said)) == {temporary, normal}
     assert await lists.found("vest", "voss", said) == [temporary]
     assert set(await lists.found("nord", "oslo", said)) == {temporary, normal}
+
+
+async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None:
+    norwegian, swedish = created(uuid4()), created(uuid4())
+    swedish = swedish.model_copy(update={"policyholder": Policyholder(name="Eva", phone="+46701234567")})
+    other = registered(uuid4()).model_copy(
+        update={"claim_number": "912-34", "policyholder": Policyholder(name="Per", phone="+442079460958")}
+    )
+    await lists.take_in(norwegian, swedish, other)
+    for event, texts in (
+        (
+            norwegian,
+            ["91234567", "912 34 567", "+47 912 34", "0047 91 23 45 67", "tel:+4791234567", "\u202a912–34–567"],
+        ),
+        (swedish, ["070-123 45 67", "+46 (0)70-123 45 67", "(0046) 70 123", "070123", "+46\u00a070\u2011123"]),
+        (other, ["912-34", "+44 (0)20 7946 0958", "020 7946 0958"]),
+    ):
+        for said in texts:
+            found = await lists.found("fjord", None, said)
+            assert event.claim_id in found, said
+            assert swedish.claim_id not in found or event is swedish, said
 
 
 async def test_a_partner_s_list_finds_nothing_by_another_partner_s_office(lists: Lists) -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import services.portal
-from services.portal.fields import label, readable
+from services.portal.fields import is_field, label, readable
 from services.portal.words import translations
 
 TEMPLATES = Path(services.portal.__file__).parent / "templates"
@@ -50,6 +50,13 @@ def test_choices_boxes_offices_and_people_are_said_in_words() -> None:
 def test_dates_are_said_as_people_write_them() -> None:
     typed = [("incident.date", "2026-11-24"), ("days.0.date", "2026-12-24"), ("days.1.date", "julaften")]
     assert [text for _, text in said(*typed)] == ["24.11.2026", "24.12.2026", "julaften"]
+
+
+def test_a_form_has_fields_that_are_paths_with_short_numbers_and_no_others() -> None:
+    fields = ["csrf", "incident.address.street", "tasks.19.kind", "office_hours.mon.opens", "media.0.sha256"]
+    assert [name for name in fields if not is_field(name)] == []
+    others = ["", ".", "a.", "a..b", "a.b.c.d.e", "tasks.12345.kind", "tasks.١.kind", "x\0", "a b", "Å", "a-b", "0"]
+    assert [name for name in others if is_field(name)] == []
 
 
 def test_what_was_left_empty_is_not_shown() -> None:

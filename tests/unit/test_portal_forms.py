@@ -60,11 +60,48 @@ def test_what_is_wrong_is_told_by_the_field_s_name() -> None:
     assert set(wrong.value.problems) == {"policyholder.phone", "policyholder.name", "incident.cause"}
 
 
-@pytest.mark.parametrize(("typed", "amount"), [("12 500,50", "12500.50"), ("12500", "12500"), ("0,5", "0.5")])
+@pytest.mark.parametrize(
+    ("typed", "amount"),
+    [
+        ("12 500,50", "12500.50"),
+        ("12500", "12500"),
+        ("0,5", "0.5"),
+        ("12.500,50", "12500.50"),
+        ("kr 12\u202f500,-", "12500"),
+        ("\uff11\uff12", "12"),
+        ("12.5", "12.5"),
+    ],
+)
 def test_an_amount_is_taken_as_people_write_it(typed: str, amount: str) -> None:
     id = "00000000-0000-0000-0000-000000000001"
     request = read(ApproveBudget, {"amount": typed, "currency": "NOK"}, claim_id=id, task_id=id)
     assert request.amount == amount
+
+
+@pytest.mark.parametrize(
+    ("typed", "email"),
+    [
+        ("øyvind@bærum.no", "øyvind@bærum.no"),
+        ("a\u030ase@a\u030asen.no", "åse@åsen.no"),
+        ("\u202aanne@example.org\u202c", "anne@example.org"),
+        ("anne@xn--brum-voa.no", "anne@xn--brum-voa.no"),
+    ],
+)
+def test_an_e_mail_address_is_taken_as_it_is_written(typed: str, email: str) -> None:
+    assert creation(**{"policyholder.email": typed}).policyholder.email == email
+
+
+@pytest.mark.parametrize("typed", ["anne", "anne@example", "anne @example.org", "a@b@example.org", "@example.org"])
+def test_what_is_no_e_mail_address_is_told_at_its_field(typed: str) -> None:
+    with pytest.raises(WrongForm) as wrong:
+        creation(**{"policyholder.email": typed})
+    assert list(wrong.value.problems) == ["policyholder.email"]
+
+
+def test_an_amount_whose_point_could_mean_thousands_is_not_guessed() -> None:
+    id = "00000000-0000-0000-0000-000000000001"
+    with pytest.raises(WrongForm):
+        read(ApproveBudget, {"amount": "12.500", "currency": "NOK"}, claim_id=id, task_id=id)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])

@@ -65,3 +65,24 @@ async def test_a_provider_that_does_not_answer_is_told(tmp_path: Path) -> None:
     async with portal(tmp_path, "http://127.0.0.1:1") as browser:
         answer = await browser.get("/oidc")
         assert answer.status_code == 503
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"code": "x"},
+        {"state": "["},
+        {"code": "a\0b", "state": "a\0b"},
+        {"error": "\0", "error_description": "\ufffd"},
+        {"code": "9" * 5000, "state": "9" * 5000},
+    ],
+)
+async def test_whatever_comes_back_from_a_provider_is_refused_and_no_fault(
+    tmp_path: Path, issuer: str, answer: dict[str, str]
+) -> None:
+    async with portal(tmp_path, issuer) as browser:
+        assert (await browser.get("/oidc/tilbake", params=answer)).status_code == 403
+        leaving = await browser.get("/oidc", params={"til": "//["})
+        state = httpx2.URL(leaving.headers["location"]).params["state"]
+        assert (await browser.get("/oidc/tilbake", params={"code": "x", **answer, "state": state})).status_code == 403

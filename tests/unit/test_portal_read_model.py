@@ -171,16 +171,18 @@ def test_each_company_sees_its_own_office_and_the_insurer_the_creating_one() -> 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("anne BERG", ["anne", "berg"]),
-        ("912 34 567", ["91234567"]),
-        ("+47 912 34 567", ["91234567"]),
-        ("F-2026/17", ["17", "2026", "f"]),
-        ("' | !x:*", ["x"]),
+        ("anne BERG", [["anne", "berg"]]),
+        ("91234567", [["91234567"]]),
+        ("912 34 567", [["34", "567", "912"], ["91234567"]]),
+        ("2026-17", [["17", "2026"], ["202617"]]),
+        ("F-2026/17", [["17", "2026", "f"]]),
+        ("' | !x:*", [["x"]]),
         ("  ", []),
+        ("+-", []),
     ],
 )
-def test_a_text_is_looked_for_by_its_words(text: str, found: list[str]) -> None:
-    assert Filter(text=text).words == found
+def test_a_text_is_looked_for_by_its_words_and_a_number_as_one_too(text: str, found: list[list[str]]) -> None:
+    assert Filter(text=text).readings == found
 
 
 def test_a_list_begins_with_what_was_registered_last() -> None:

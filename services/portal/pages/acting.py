@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.asking import BusAway, new_request_id
+from services.portal.asking import BusAway, is_request_id, new_request_id
 from services.portal.forms import WrongForm, problems_of, typed
 from services.portal.viewer import language_of, tell_next_page
 from services.portal.web import keep_what_was_typed, portal_of, render, translated, viewer_from, what_was_typed
@@ -43,6 +44,8 @@ async def send(
     portal, user = portal_of(request), viewer_from(request).user
     values = typed((await request.form()).multi_items())
     form_id = values.get(_REQUEST_ID) or new_request_id()
+    if not is_request_id(form_id):
+        raise HTTPException(400)
     shown = {**(first or {}), **values}
     try:
         wish = read(values)

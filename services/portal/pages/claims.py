@@ -87,7 +87,8 @@ def _address(chosen: dict[str, str], without: str = "") -> str:
 
 
 def _date(text: str | None) -> date | None:
+    """Read a date as the form's own field writes it, so that the field shows what is in force."""
     try:
-        return date.fromisoformat(text or "")
+        return date.fromisoformat(text) if text and len(text) == len("2026-11-24") else None
     except ValueError:
         return None

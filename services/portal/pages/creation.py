@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.forms import read, typed
 from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
-from services.portal.web import portal_of, render, translated, viewer_from
+from services.portal.web import country_of, portal_of, render, translated, viewer_from
 from services.portal.words import said
 from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
@@ -53,7 +53,12 @@ async def create(request: Request) -> Response:
     return await send(
         request,
         "creation.html",
-        lambda typed: read(CreateTemporaryClaim, _without_empty_tasks(typed), office=viewer_from(request).user.office),
+        lambda typed: read(
+            CreateTemporaryClaim,
+            _without_empty_tasks(typed),
+            country_of(request, insurer.id),
+            office=viewer_from(request).user.office,
+        ),
         done=said("Den midlertidige saken er opprettet."),
         to=lambda claim: f"/saker/{claim}",
         **_about(request, insurer, max(tasks, 1)),

@@ -13,7 +13,7 @@ from services.portal.forms import WrongForm, read
 from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, reportable
 from services.portal.pages.creation import offices_to_assign
-from services.portal.web import portal_of, viewer_from
+from services.portal.web import country_of, portal_of, viewer_from
 from services.portal.words import said
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
@@ -60,7 +60,8 @@ async def amend(request: Request) -> Response:
         }
         if not parts:
             raise WrongForm({"incident.date": said("Ingenting er endret.")})
-        return read(AmendClaim, {n: v for n, v in typed.items() if n.split(".")[0] in parts}, claim_id=claim.id)
+        sent = {n: v for n, v in typed.items() if n.split(".")[0] in parts}
+        return read(AmendClaim, sent, country_of(request, claim.insurer), claim_id=claim.id)
 
     return await send(
         request, "amend.html", changed, done=said("Rettelsen er lagret."), to=lambda _: _to(claim), claim=claim

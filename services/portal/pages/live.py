@@ -15,13 +15,15 @@ from shared.contract.outcomes import RequestAccepted
 _LOOK_EVERY_S = 1.0
 _COMMENT_EVERY_S = 15.0
 _AT_MOST_EVERY_S = 0.5
+_LONGEST_NUMBER = 15
 
 
 async def stream(request: Request) -> Response:
-    """Server-sent events, which say that something is new and not what.
+    """Server-sent events, which say that something is new and not what; a tab hands them on to its browser's others.
 
     `sak-<id>` is about a claim, `endret` about anything of the company, `katalog` about the directory, `ny-sak` about
-    whether the viewer may create.
+    whether the viewer may create. They are the data of events without a name: a tab does not know what the others
+    listen to.
     """
     return StreamingResponse(
         _events(request, portal_of(request), viewer_from(request)),
@@ -51,7 +53,7 @@ def _open_now(request: Request) -> bool:
 
 def _number(request: Request, name: str) -> int | None:
     given = request.query_params.get(name, "")
-    return int(given) if given.isdecimal() else None
+    return int(given) if given.isdecimal() and len(given) <= _LONGEST_NUMBER else None
 
 
 async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
@@ -65,17 +67,17 @@ async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIter
         while not live.closing and viewer_of(request, portal.directory) is not None:
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
-                yield f"event: ny-sak\ndata: {'ja' if now else 'nei'}\n\n"
+                yield "data: ny-sak\n\n"
             may_create = now
             if portal.followed.changes != directory:
                 directory = portal.followed.changes
-                yield "event: katalog\ndata:\n\n"
+                yield "data: katalog\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()
                 silent_s = 0.0
                 for claim in sorted(changed):
-                    yield f"event: sak-{claim}\ndata:\n\n"
-                yield "event: endret\ndata:\n\n"
+                    yield f"data: sak-{claim}\n\n"
+                yield "data: endret\n\n"
                 await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is told as one change
             else:
                 silent_s += _LOOK_EVERY_S

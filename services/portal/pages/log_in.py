@@ -15,6 +15,9 @@ from services.portal.words import LANGUAGES
 from shared.contract.fields import CompanyKind
 from shared.contract.texts import by_name
 
+_LONGEST_WAY = 2000
+"""A way back is kept in a cookie while somebody is at the provider."""
+
 
 def routes(settings: WebSettings) -> list[BaseRoute]:
     """Tell the addresses: those of the provider, and those of the list only where it is turned on."""
@@ -88,6 +91,9 @@ def show(request: Request, status: int = 200) -> Response:
 def way_back(request: Request) -> str:
     """Where to go on to: a page of ours and no other's."""
     back = request.query_params.get("til", "/")
-    parts = urlparse(back)
+    try:
+        parts = urlparse(back)
+    except ValueError:
+        return "/"
     ours = not parts.scheme and not parts.netloc and back.startswith("/") and not back.startswith(("//", "/\\"))
-    return back if ours else "/"
+    return back if ours and len(back) <= _LONGEST_WAY else "/"
