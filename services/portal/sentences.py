@@ -28,7 +28,7 @@ _OF_REQUESTS = {
     Code.INCIDENT_IN_FUTURE: said("Skadedatoen er senere enn i dag. Rett datoen."),
 }
 
-_OF_UPLOADS = {
+_OF_UPLOADS: dict[str, str] = {
     UploadCode.INVALID_REQUEST: said("Filen kan ikke leses, eller den er tom. Velg den på nytt, eller velg en annen."),
     UploadCode.NO_TOKEN: said("Du er logget ut. Logg inn i en ny fane, og prøv igjen her."),
     UploadCode.UNKNOWN_UPLOAD: _AGAIN,
@@ -67,4 +67,5 @@ def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
 def of_uploads(language: str) -> dict[str, str]:
     """Say to a person for each reason why a file is not uploaded, and what to do."""
     say = translations(language).gettext
-    return {name: str(say(text)) for name, text in {**_OF_UPLOADS, **_OF_BROWSERS}.items()}
+    texts: dict[str, str] = {**_OF_UPLOADS, **_OF_BROWSERS}
+    return {name: str(say(text)) for name, text in texts.items()}

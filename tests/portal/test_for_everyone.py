@@ -172,7 +172,7 @@ def add(found: dict[tuple[str, ...], list[str]], new: dict[str, list[str]], *pla
 def dialogs(page: Page) -> Iterator[tuple[str, str]]:
     """Open each dialog of a page, one of each kind."""
     links = page.locator("a[data-dialog]")
-    kinds = {}
+    kinds: dict[str, int] = {}
     for n in range(links.count()):
         path = links.nth(n).get_attribute("href") or ""
         kinds.setdefault(next(route.path for route in ROUTES if _is_of(route, path)), n)
@@ -315,7 +315,7 @@ def findings(page: Page, part: str = "html") -> dict[str, list[str]]:
 
     In the light one against WCAG 2.2 AA and good practice, in the dark one against what colours can break.
     """
-    found = {}
+    found: dict[str, list[str]] = {}
     for scheme, rules in SCHEMES.items():
         page.emulate_media(color_scheme=scheme)
         page.evaluate(AT_REST)

@@ -262,7 +262,8 @@ async def test_what_is_too_large_or_of_another_type_is_refused_before_it_is_sent
     ):
         answer = await portal.call("POST", "/api/uploads", json=announced(b"x", **changes))
         refused(answer, status, code, field)
-    for body in (b"", b"{", b"[]", b"x" * 20_000, "æ".encode("latin-1")):
+    half_an_emoji = b'{"name": "\\ud83d.jpg", "content_type": "image/jpeg", "size": 1}'
+    for body in (b"", b"{", b"[]", b"x" * 20_000, "æ".encode("latin-1"), half_an_emoji):
         answer = await portal.call("POST", "/api/uploads", content=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 

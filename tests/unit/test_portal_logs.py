@@ -73,7 +73,7 @@ def test_what_the_web_server_logs_of_a_fault_is_its_kind_and_place(caplog: pytes
     server = logging.getLogger("uvicorn.error")
     assert WITHOUT_TEXTS in server.filters
     with pytest.raises(KeyError) as caught:
-        {}["Anne Berg"]
+        vars(object)["Anne Berg"]
     server.error("Exception in ASGI application\n", exc_info=caught.value)  # which the application has logged
     server.error("Exception in %s", "the server", exc_info=caught.value)
     (logged,) = [record.getMessage() for record in caplog.records]
