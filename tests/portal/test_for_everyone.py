@@ -124,8 +124,6 @@ def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str
     """Visit all pages as everybody; tell what each loads. What is not found looks the same everywhere, and is one."""
     for who, user in site.people.items():
         page = browse(user, "/static/icon.svg", **options)
-        loaded: list[Loaded] = []
-        page.on("response", partial(_weigh, loaded))
         missing = False
         for address in site.addresses:
             answer = page.request.get(address)
@@ -134,9 +132,12 @@ def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str
             if not is_page or elsewhere or (missing and answer.status == 404):
                 continue
             missing = missing or answer.status == 404
-            loaded.clear()
+            loaded: list[Loaded] = []
+            weigh = partial(_weigh, loaded)
+            page.on("response", weigh)
             page.goto(address)
-            yield who, address, page, list(loaded)
+            page.remove_listener("response", weigh)
+            yield who, address, page, loaded
 
 
 def test_every_page_passes_axe_for_everybody_in_both_colours_fits_its_screen_and_is_small(
@@ -154,6 +155,7 @@ def test_every_page_passes_axe_for_everybody_in_both_colours_fits_its_screen_and
         for dialog, name in dialogs(page):
             add(found, findings(page, dialog), who, address, name)
             page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_have_count(0)
     assert {place: violations for place, violations in found.items() if violations} == {}
     assert wide == []
     assert elsewhere == []

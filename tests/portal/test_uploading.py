@@ -209,7 +209,7 @@ def test_a_file_that_the_report_cannot_name_any_more_is_marked_and_removed(page:
     expect(listed(page, "to.png").filter(has_text="Fjern den, og legg den ved på nytt.")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Fjern to.png").click()
-    choose(page, file("tre.png", picture("green"), "image/png"))
+    choose(page, file("tre.png", picture("olive"), "image/png"))
     expect(page.get_by_text("Lastet opp", exact=True)).to_have_count(2)
     send(page)
     expect(page.get_by_text("Oppgave rapportert (2 filer)")).to_be_visible()
