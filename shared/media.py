@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -134,15 +134,16 @@ class MediaStore:
         return Digest(size, sha256.hexdigest(), first)
 
     async def put(
-        self, key: str, chunks: AsyncIterable[bytes], *, content_type: str | None = None, name: str | None = None
+        self, key: str, chunks: AsyncIterable[bytes], *, content_type: str | None = None, disposition: str | None = None
     ) -> None:
         """Write a file, whole or not at all, in the place of one that is there.
 
-        S3 keeps what the file is and is called, for those who fetch it there, and its copies have the same.
+        S3 keeps what the file is and what it is saved as (Content-Disposition), for those who fetch it there, and its
+        copies have the same.
         What `chunks` raises is raised, and then nothing is written.
         """
         on_s3 = isinstance(self._store, S3Store)
-        described = {"Content-Type": content_type, "Content-Disposition": name and _disposition(name)} if on_s3 else {}
+        described = {"Content-Type": content_type, "Content-Disposition": disposition} if on_s3 else {}
         if self._folder is not None:
             await self.answers()  # a folder that is not mounted would take it
         async with self._reached():
@@ -261,10 +262,6 @@ def _remove_remains(folder: Path, before: datetime) -> int:
                     file.unlink()
                     removed += 1
         return removed
-
-
-def _disposition(name: str) -> str:
-    return f"attachment; filename*=utf-8''{quote(name)}"
 
 
 @contextlib.contextmanager

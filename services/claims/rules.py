@@ -40,6 +40,7 @@ from shared.contract.requests import (
     Request,
     UnlinkClaim,
 )
+from shared.media_types import declared
 
 
 def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known: Known) -> Accepted | Refusal:
@@ -291,13 +292,14 @@ def _uploaded(n: int, media: Media, checked: CheckedRequest, known: Known) -> Re
         raise Refused(Code.MEDIA_MISSING, f"media.{n}.key", "names no upload that is kept")
     if upload.company != checked.company:
         raise Refused(Code.MEDIA_NOT_ALLOWED, f"media.{n}.key", "names another company's upload")
-    for field in ("size", "sha256", "content_type"):
-        if getattr(upload, field) != getattr(media, field):
+    said = {"size": media.size, "sha256": media.sha256, "content_type": declared(media.content_type)}
+    for field, value in said.items():
+        if getattr(upload, field) != value:
             raise Refused(Code.MEDIA_MISMATCH, f"media.{n}.{field}", "is not that of the upload")
     return ReportedMedia(
         media_id=ids.media_id(checked.company, checked.request_id, n + 1),
         name=media.name,
-        content_type=media.content_type,
+        content_type=upload.content_type,
         size=media.size,
         sha256=media.sha256,
         upload_id=upload.upload_id,

@@ -20,6 +20,9 @@ from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
 from shared.media import MediaGone, MediaStore, StoreAway
 from shared.media_keys import stored
+from shared.media_names import disposition
+from shared.media_types import MediaType
+from shared.runtime.batches import where
 from shared.runtime.database import DatabaseAway, reason_of
 from shared.runtime.logs import log
 
@@ -90,7 +93,8 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
         if path is None or not path.exists():
             await files.answers()
             raise MediaGone(stored(file.stored_as))
-        return FileResponse(path, media_type=file.content_type, filename=file.name, headers=AS_IT_IS)
+        saved_as = {"content-disposition": disposition(file.name, MediaType(file.content_type))}
+        return FileResponse(path, media_type=file.content_type, headers=AS_IT_IS | saved_as)
 
     return Starlette(
         routes=[
@@ -106,6 +110,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             StoreAway: _away,
             DatabaseAway: _away,
             OSError: _away,
+            Exception: _fault,
         },
     )
 
@@ -174,11 +179,21 @@ async def _broken(_: Request, _error: Exception) -> Response:
     return _answer(UploadCode.UPLOAD_BROKEN)
 
 
-async def _gone(_: Request, error: Exception) -> Response:
-    log.error("media are missing in the store", file=str(error))
+async def _gone(request: Request, error: Exception) -> Response:
+    log.error("media are missing in the store", path=_without_signature(request), reason=where(error))
     return _answer(UploadCode.UNKNOWN_MEDIA)
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    log.warning("a call cannot be answered", path=request.scope["path"].split(".")[0], reason=reason_of(error))
+    log.warning("a call cannot be answered", path=_without_signature(request), reason=reason_of(error))
     return _answer(UploadCode.TRY_AGAIN)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    log.error("a call fails", path=_without_signature(request), reason=where(error))
+    return _answer(UploadCode.TRY_AGAIN)
+
+
+def _without_signature(request: Request) -> str:
+    """Tell the path of a call; who has the whole of an upload's address can send its bytes."""
+    return str(request.scope["path"].split(".")[0])

@@ -25,6 +25,7 @@ _WRONG = {
     "claim_number": said("Skadenummeret er i bruk, eller kan ikke brukes."),
     "opens": said("Skriv klokkeslett som 08:00, og åpning før stenging."),
     "closes": said("Skriv klokkeslett som 16:00, og åpning før stenging."),
+    "key": said("En fil er ikke lenger hos oss. Fjern den, og legg den ved på nytt."),
 }
 _OTHERWISE = said("Se over dette feltet.")
 _FIRST_FIELDS = {

@@ -7,6 +7,7 @@ from services.portal.store import Store
 from shared.contract.envelope import Undecodable
 from shared.contract.reports import ReportReady
 from shared.contract.topics import REPORTS
+from shared.runtime.batches import where
 from shared.runtime.logs import log
 from shared.runtime.reading import WholeTopic
 from shared.runtime.records import Record
@@ -30,7 +31,7 @@ def _reports_in(records: Iterable[Record]) -> list[ReportReady]:
         try:
             ready = read(record)
         except Undecodable as error:
-            log.error("an old report cannot be read", offset=record.offset, reason=str(error))
+            log.error("an old report cannot be read", offset=record.offset, reason=where(error))
             continue
         if isinstance(ready, ReportReady):
             reports.append(ready)

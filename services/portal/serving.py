@@ -8,13 +8,29 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.portal.settings import WebSettings
+from shared.runtime.batches import where
 from shared.runtime.logs import log
 from shared.runtime.service import QuietServer
 
 _GOODBYE_S = 3
 
-# A page's fault is logged by the application, without the error's text, which may hold personal data.
-logging.getLogger("uvicorn.error").addFilter(lambda record: "Exception in ASGI application" not in record.msg)
+
+class _WithoutTexts(logging.Filter):
+    """Keeps the text of an error out of what the server logs: it may hold personal data.
+
+    A page's or a call's fault is not logged again: the application has said which it was and where.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Exception):
+            record.msg, record.args = f"{record.getMessage()}: {where(error)}", ()
+        record.exc_info = record.exc_text = None
+        return "Exception in ASGI application" not in record.msg
+
+
+WITHOUT_TEXTS = _WithoutTexts()
+logging.getLogger("uvicorn.error").addFilter(WITHOUT_TEXTS)
 
 
 class WebServer:

@@ -19,7 +19,8 @@ from shared.contract.outcomes import Detail
 from shared.contract.uploads import NewUpload, UploadCode
 from shared.media import MAX_MEDIA_BYTES, MediaGone, MediaStore
 from shared.media_keys import MediaKeys, UploadedMedia, incoming, stored
-from shared.media_types import FIRST_BYTES, MediaType, recognised
+from shared.media_names import disposition, kept_name
+from shared.media_types import FIRST_BYTES, MediaType, declared, recognised
 
 SENT_WITHIN = timedelta(hours=1)
 """For so long an upload's bytes can be sent."""
@@ -70,12 +71,14 @@ class Uploads:
         """Announce a file; tell its upload's id, and where to send it: the store's address, or a path of ours."""
         if wanted.size > MAX_MEDIA_BYTES:
             raise Refused(UploadCode.MEDIA_TOO_LARGE, Detail(field="size", problem=f"is more than {MAX_MEDIA_BYTES}"))
-        if wanted.content_type not in set(MediaType):
+        type = declared(wanted.content_type)
+        if type is None:
             raise Refused(UploadCode.MEDIA_TYPE_NOT_TAKEN, Detail(field="content_type", problem="is not taken"))
         if await self._tables.unnamed_bytes(company) + wanted.size > self._settings.unnamed_gib * 1024**3:
             raise Refused(UploadCode.TOO_MUCH_UNNAMED)
         id = uuid4()
-        await self._tables.start_upload(id, company, wanted, datetime.now(UTC))
+        about = wanted.model_copy(update={"name": kept_name(wanted.name), "content_type": type})
+        await self._tables.start_upload(id, company, about, datetime.now(UTC))
         if self._files.signs:
             return id, await self._files.signed("PUT", incoming(id), SENT_WITHIN)
         return id, f"/api/uploads/{self._signer.sign(str(id)).decode()}"
@@ -126,7 +129,7 @@ class Uploads:
                     stored(upload.id),
                     verified(upload, self._files.stream(incoming(upload.id))),
                     content_type=upload.content_type,
-                    name=upload.name,
+                    disposition=disposition(upload.name, MediaType(upload.content_type)),
                 )
             except MediaGone:
                 raise Refused(UploadCode.UPLOAD_MISSING) from None

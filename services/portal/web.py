@@ -40,6 +40,7 @@ from services.portal.uploads import Uploads
 from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_to, language_of, viewer_of
 from shared.directory import Directory
 from shared.media import MediaStore, StoreAway
+from shared.media_names import kept_name
 from shared.runtime.batches import where
 from shared.runtime.database import DatabaseAway, cannot_be_kept, reason_of
 from shared.runtime.logs import log
@@ -258,6 +259,7 @@ def _environment(language: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.install_gettext_translations(words.translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.filters["filename"] = kept_name
     environment.globals.update(
         asset=asset,
         languages=words.LANGUAGES,

@@ -127,7 +127,7 @@ def test_an_incident_date_after_today_is_refused_with_a_reason(world: World, bro
     fill(page)
     page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
     page.get_by_role("button", name="Opprett").click()
-    expect(page.get_by_role("heading", name="Skadedatoen er senere enn forespørselens egen dato.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Skadedatoen er senere enn i dag. Rett datoen.")).to_be_visible()
     assert page.get_by_label("Skadedato").get_attribute("aria-invalid") == "true"
 
 

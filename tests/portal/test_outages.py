@@ -131,7 +131,7 @@ def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: Worl
     with stopped(stack, "claims"):
         page.get_by_role("button", name="Opprett").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-    reason = "Skadedatoen er senere enn forespørselens egen dato."
+    reason = "Skadedatoen er senere enn i dag. Rett datoen."
     expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
     page.get_by_role("button", name="Tilbake til skjemaet").click()
     expect(page.get_by_role("heading", name=reason)).to_be_visible()

@@ -12,6 +12,7 @@ import pytest
 
 from shared.media import MediaDiffers, MediaGone, MediaStore, StoreAway
 from shared.media_keys import INCOMING, incoming, stored
+from shared.media_types import FIRST_BYTES
 from tests.s3 import BUCKET, s3_server
 
 BYTES = os.urandom(3_000_000)
@@ -52,7 +53,7 @@ async def upload(store: MediaStore) -> UUID:
 async def test_what_is_written_is_read_back(store: MediaStore, upload: UUID) -> None:
     assert b"".join([chunk async for chunk in store.stream(stored(upload))]) == BYTES
     digest = await store.digest(stored(upload))
-    assert (digest.size, digest.sha256, digest.first) == (len(BYTES), SHA256, BYTES[:64])
+    assert (digest.size, digest.sha256, digest.first) == (len(BYTES), SHA256, BYTES[:FIRST_BYTES])
     head = await store.head(stored(upload))
     assert (head.key, head.size) == (stored(upload), len(BYTES))
     assert head.modified.tzinfo is not None

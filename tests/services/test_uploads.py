@@ -19,7 +19,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import free_port
-from services.portal.api import api
+from services.portal.api import CompanyOfToken, api
 from services.portal.media_store import MediaTables, take_in, uploads
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
@@ -41,6 +41,7 @@ from shared.contract.fields import Actor, TaskKind
 from shared.contract.uploads import UploadCode
 from shared.media import MediaGone, MediaStore
 from shared.media_keys import MediaKeys, incoming, stored
+from shared.media_names import disposition
 from shared.media_types import MediaType
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
@@ -145,16 +146,18 @@ async def on_folder(folder_store: MediaStore, engine: AsyncEngine) -> AsyncItera
         yield portal
 
 
-async def serving(files: MediaStore, engine: AsyncEngine) -> AsyncIterator[Portal]:
+async def serving(
+    files: MediaStore, engine: AsyncEngine, company_of: CompanyOfToken | None = None
+) -> AsyncIterator[Portal]:
     """Serve the calls on a port of this machine."""
     tokens = {hashlib.sha256(f"token of {c}".encode()).hexdigest(): c for c in (VEST, NORD, FJORD)}
 
-    async def company_of(token_sha256: str) -> str | None:
+    async def known(token_sha256: str) -> str | None:
         return tokens.get(token_sha256)
 
     settings = WebSettings(port=free_port())
     tables = MediaTables(engine)
-    app = api(Uploads(tables, files, ["a secret"], SETTINGS), tables, files, company_of, settings.address)
+    app = api(Uploads(tables, files, ["a secret"], SETTINGS), tables, files, company_of or known, settings.address)
     server = WebServer(app, settings)
     await server.start()
     async with httpx.AsyncClient(timeout=60) as client:
@@ -259,7 +262,8 @@ async def test_what_is_too_large_or_of_another_type_is_refused_before_it_is_sent
     ):
         answer = await portal.call("POST", "/api/uploads", json=announced(b"x", **changes))
         refused(answer, status, code, field)
-    for body in (b"", b"{", b"[]", b"x" * 20_000, "æ".encode("latin-1")):
+    half_an_emoji = b'{"name": "\\ud83d.jpg", "content_type": "image/jpeg", "size": 1}'
+    for body in (b"", b"{", b"[]", b"x" * 20_000, "æ".encode("latin-1"), half_an_emoji):
         answer = await portal.call("POST", "/api/uploads", content=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
@@ -348,6 +352,21 @@ async def test_while_the_database_is_away_a_call_can_be_made_again_later(folder_
     await nowhere.dispose()
 
 
+async def test_a_call_that_fails_is_answered_and_logged_by_kind_and_place_alone(
+    engine: AsyncEngine, folder_store: MediaStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def fails(_: str) -> str | None:
+        raise LookupError("Anne Berg, +47 91 23 45 67")
+
+    async for portal in serving(folder_store, engine, fails):
+        refused(await portal.call("POST", "/api/uploads", json=announced(photo())), 503, UploadCode.TRY_AGAIN)
+        refused(await portal.call("GET", f"/api/media/{uuid4()}"), 503, UploadCode.TRY_AGAIN)
+    logged = "".join(capfd.readouterr())
+    assert logged.count("a call fails") == 2
+    assert "LookupError at " in logged
+    assert "Anne" not in logged
+
+
 async def backdate(portal: Portal, upload: dict[str, Any], by: timedelta) -> None:
     """Have an upload been started earlier."""
     async with transaction(portal.engine) as connection:
@@ -409,12 +428,59 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
             answer = await portal.client.get(answer.headers["location"])
         assert answer.content == content
         assert answer.headers["content-type"] == "image/jpeg"
-        assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''Kj%C3%B8kken.jpg"
+        saved_as = "attachment; filename=\"Kjokken.jpg\"; filename*=UTF-8''Kj%C3%B8kken.jpg"
+        assert answer.headers["content-disposition"] == saved_as
     refused(await portal.call("GET", f"/api/media/{id}", NORD), 404, UploadCode.UNKNOWN_MEDIA)
     for other in (uuid4(), "x"):
         refused(await portal.call("GET", f"/api/media/{other}"), 404, UploadCode.UNKNOWN_MEDIA)
     await happened(portal, reported(portal, await portal.upload(photo()), 3, CLAIM, NORD)[1])
     assert (await portal.call("GET", f"/api/media/{id}", NORD)).status_code in {200, 302}
+
+
+@pytest.mark.parametrize(
+    ("said", "type", "content"),
+    [
+        ("image/jpg", MediaType.JPEG, photo()),
+        ("IMAGE/JPEG; charset=binary", MediaType.JPEG, photo()),
+        ("application/x-pdf", MediaType.PDF, b"\xef\xbb\xbf\r\n%PDF-2.0\n"),
+        ("image/heif", MediaType.HEIC, b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00miafheic"),
+        ("video/x-m4v", MediaType.MP4, b"\x00\x00\x00\x18ftypM4V \x00\x00\x00\x00M4V mp42"),
+    ],
+)
+async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_called(
+    on_folder: Portal, said: str, type: MediaType, content: bytes
+) -> None:
+    key = await on_folder.upload(content, content_type=said, name="Kjøkken")
+    uploaded = on_folder.keys.verify(key)
+    assert uploaded is not None
+    assert uploaded.content_type is type
+    id, event = reported(on_folder, key)
+    await happened(on_folder, event)
+    assert (await on_folder.call("GET", f"/api/media/{id}")).headers["content-type"] == type
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ba\u030aten.jpg",
+        f"{'a' * 194}🏠🏠.jpg",
+        "\u202egpj.exe",
+        "../../etc/passwd",
+        'a"; filename="b.exe',
+        "a\r\nset-cookie: x=y\r\n.jpg",
+        "CON",
+        ".jpg",
+        "faktura.html",
+    ],
+)
+async def test_a_file_of_any_name_is_uploaded_and_saved_by_a_name_that_does_no_harm(portal: Portal, name: str) -> None:
+    id, event = reported(portal, await portal.upload(photo(), name=name))
+    await happened(portal, event)
+    answer = await portal.call("GET", f"/api/media/{id}")
+    if portal.files.signs:
+        answer = await portal.client.get(answer.headers["location"])
+    assert answer.headers["content-disposition"] == disposition(name, MediaType.JPEG)
+    assert "set-cookie" not in answer.headers
 
 
 async def test_a_part_of_a_file_can_be_fetched_and_a_browser_runs_nothing_in_it(on_folder: Portal) -> None:

@@ -558,6 +558,14 @@ def test_a_file_that_is_not_the_senders_upload_is_refused(bus: Bus, file: Json, 
     assert decided.outcome.details[0].field == f"media.1.{field}"  # type: ignore[union-attr]
 
 
+def test_a_report_may_call_a_files_type_as_its_announcement_did(bus: Bus) -> None:
+    decided = bus.report(bus.source(), "Pumpet", media=[uploaded(content_type="IMAGE/JPG; charset=binary")])
+    assert accepted(decided)
+    (event,) = decided.events
+    assert isinstance(event, TaskReported)
+    assert [media.content_type for media in event.report.media] == ["image/jpeg"]
+
+
 def test_an_upload_is_named_in_time(bus: Bus) -> None:
     source = bus.source()
     task = str(source.tasks[0].task_id)

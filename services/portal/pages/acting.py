@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.asking import BusAway, is_request_id, new_request_id
 from services.portal.forms import WrongForm, problems_of, typed
+from services.portal.sentences import of_refusal
 from services.portal.viewer import language_of, tell_next_page
 from services.portal.web import keep_what_was_typed, portal_of, render, translated, viewer_from, what_was_typed
 from services.portal.words import said
@@ -63,7 +64,7 @@ async def send(
         return await _go_on(request, asked.outcome, done, to(asked.claim_id))
     if isinstance(asked.outcome, RequestRefused):
         refused = asked.outcome
-        text = _in_language(refused.message, request)
+        text = of_refusal(refused.code, refused.message, language_of(request))
         if refused.decision is not None:
             text = f"{text} {_in_language(refused.decision.explanation, request)}."
         return _again(request, template, shown, problems_of(refused.details), text, None, context)

@@ -13,12 +13,15 @@ from services.portal.forms import WrongForm, read
 from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, reportable
 from services.portal.pages.creation import offices_to_assign
+from services.portal.sentences import of_uploads
+from services.portal.viewer import language_of
 from services.portal.web import country_of, portal_of, viewer_from
 from services.portal.words import said
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
 from shared.creation import rights_in_force
 from shared.directory import User
+from shared.media import MAX_MEDIA_BYTES
 
 
 def _to(claim: ClaimView) -> str:
@@ -128,17 +131,22 @@ async def report(request: Request) -> Response:
     claim = await claim_of(request)
     task = _task(request, claim)
     offered = reportable(viewer_from(request), claim, task)
+    about: dict[str, Any] = {
+        "claim": claim,
+        "task": task,
+        "why_not": of_uploads(language_of(request)),
+        "largest": MAX_MEDIA_BYTES,
+    }
     if request.method == "GET":
         _offered(offered)
-        return show(request, "report.html", claim=claim, task=task)
+        return show(request, "report.html", **about)
     return await send(
         request,
         "report.html",
         lambda typed: _report(typed, claim, task),
         done=said("Rapporten er sendt."),
         to=lambda _: _to(claim),
-        claim=claim,
-        task=task,
+        **about,
     )
 
 

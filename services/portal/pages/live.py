@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from services.portal.live import Live
-from services.portal.viewer import Viewer, insurers_open_to, viewer_of
+from services.portal.sentences import of_refusal
+from services.portal.viewer import Viewer, insurers_open_to, language_of, viewer_of
 from services.portal.web import Portal, portal_of, render, viewer_from
-from shared.contract.outcomes import RequestAccepted
+from shared.contract.outcomes import RequestRefused
 
 _LOOK_EVERY_S = 1.0
 _COMMENT_EVERY_S = 15.0
@@ -43,7 +44,10 @@ async def pending(request: Request) -> Response:
     outcome = await portal_of(request).store.outcome(viewer.company.id, request.path_params["request_id"])
     if outcome is None:
         return Response(status_code=204)
-    return render(request, "part_outcome.html", outcome=outcome, accepted=isinstance(outcome, RequestAccepted))
+    refused = None
+    if isinstance(outcome, RequestRefused):
+        refused = of_refusal(outcome.code, outcome.message, language_of(request))
+    return render(request, "part_outcome.html", refused=refused)
 
 
 def _open_now(request: Request) -> bool:

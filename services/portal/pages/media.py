@@ -1,8 +1,9 @@
 """Multimedia: files of a claim for those who may see it, small pictures of them, and uploads from a browser."""
 
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
@@ -11,12 +12,14 @@ from services.portal.api import AS_IT_IS, FETCHED_WITHIN
 from services.portal.media_store import File
 from services.portal.thumbnails import Unreadable
 from services.portal.uploads import Refused
-from services.portal.viewer import language_of
 from services.portal.web import portal_of, viewer_from
+from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode
 from shared.media import MediaGone, StoreAway
 from shared.media_keys import stored
-from shared.media_types import MediaType
+from shared.media_names import disposition, kept_name
+from shared.media_types import FIRST_BYTES, MediaType, recognised
+from shared.runtime.database import DatabaseAway
 
 _FOR_A_DAY = {"cache-control": "private, max-age=86400, immutable", "x-content-type-options": "nosniff"}
 _SHOWN = frozenset({MediaType.JPEG, MediaType.PNG, MediaType.WEBP, MediaType.MP4, MediaType.PDF})
@@ -32,14 +35,9 @@ async def file(request: Request) -> Response:
     path = portal.files.path(stored(found.stored_as))
     if path is None or not path.exists():
         raise HTTPException(404)
-    shown = "inline" if found.content_type in _SHOWN else "attachment"
-    return FileResponse(
-        path,
-        media_type=found.content_type,
-        filename=found.name,
-        content_disposition_type=shown,
-        headers=AS_IT_IS,
-    )
+    type = MediaType(found.content_type)
+    saved_as = {"content-disposition": disposition(found.name, type, "inline" if type in _SHOWN else "attachment")}
+    return FileResponse(path, media_type=type, headers=AS_IT_IS | saved_as)
 
 
 async def thumbnail(request: Request) -> Response:
@@ -54,19 +52,38 @@ async def thumbnail(request: Request) -> Response:
     return Response(jpeg, media_type="image/jpeg", headers=_FOR_A_DAY)
 
 
+class Chosen(Message):
+    """A file that somebody chose, as a browser tells of it."""
+
+    name: str
+    size: int
+    """Bytes."""
+    sha256: str
+    first: Annotated[bytes, Field(max_length=FIRST_BYTES)]
+    """Its first bytes, which tell what it is: a browser goes by the name's ending, which phones and people change."""
+
+    model_config = ConfigDict(val_json_bytes="base64")
+
+
 async def start_upload(request: Request) -> Response:
-    """Announce a file from a browser; tell where to send it."""
+    """Announce a file from a browser as what it is; tell where to send it, and what a report says of it."""
     company = viewer_from(request).company.id
     try:
-        wanted = NewUpload.model_validate_json(await request.body())
-        id, url = await portal_of(request).uploads.start(company, wanted)
+        chosen = Chosen.model_validate_json(await request.body())
+        about = NewUpload(
+            name=kept_name(chosen.name),
+            content_type=recognised(chosen.first) or "application/octet-stream",
+            size=chosen.size,
+            sha256=chosen.sha256,
+        )
+        id, url = await portal_of(request).uploads.start(company, about)
     except ValidationError:
-        return _refused(request, UploadCode.INVALID_REQUEST)
+        return _refused(UploadCode.INVALID_REQUEST)
     except Refused as refused:
-        return _refused(request, refused.code)
-    except StoreAway:
-        return _refused(request, UploadCode.TRY_AGAIN)
-    return JSONResponse({"id": str(id), "url": url}, 201)
+        return _refused(refused.code)
+    except (StoreAway, DatabaseAway):
+        return _refused(UploadCode.TRY_AGAIN)
+    return JSONResponse({"id": str(id), "url": url, "name": about.name, "content_type": about.content_type}, 201)
 
 
 async def complete_upload(request: Request) -> Response:
@@ -75,9 +92,9 @@ async def complete_upload(request: Request) -> Response:
     try:
         key = await portal_of(request).uploads.complete(company, request.path_params["id"])
     except Refused as refused:
-        return _refused(request, refused.code)
-    except (StoreAway, ClientDisconnect):
-        return _refused(request, UploadCode.TRY_AGAIN)
+        return _refused(refused.code)
+    except (StoreAway, DatabaseAway, ClientDisconnect):
+        return _refused(UploadCode.TRY_AGAIN)
     return JSONResponse({"key": key})
 
 
@@ -89,6 +106,6 @@ async def _file(request: Request) -> File:
     return found
 
 
-def _refused(request: Request, code: UploadCode) -> Response:
-    text = str(getattr(code.message, language_of(request)))
-    return JSONResponse({"code": code, "message": text}, 503 if code is UploadCode.TRY_AGAIN else 422)
+def _refused(code: UploadCode) -> Response:
+    """Tell the code alone: the page has the sentences, in its own language."""
+    return JSONResponse({"code": code}, 503 if code is UploadCode.TRY_AGAIN else 422)
