@@ -1,5 +1,6 @@
 """Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
 
+import copy
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from shared.contract.requests import Request
 
 R = TypeVar("R", bound=Request)
 
-_REQUIRED = said("Feltet må fylles ut.")
+REQUIRED = said("Feltet må fylles ut.")
 _WRONG = {
     "phone": said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67."),
     "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
@@ -40,13 +41,34 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it."""
-    return {name: value.strip() for name, value in form if isinstance(value, str)}
+    """Take what was typed, without what is around it, and with line breaks as they were before a browser sent them."""
+    return {name: value.replace("\r\n", "\n").strip() for name, value in form if isinstance(value, str)}
 
 
 def read(model: type[R], values: Mapping[str, str], **more: Any) -> R:
     """Make a request of the fields that are named by its paths; what was left empty is left out. Raises WrongForm."""
-    body = nested({n: _as_contract_has_it(n, v) for n, v in values.items() if v}) | more
+    return _valid(model, nested({n: as_contract_has_it(n, v) for n, v in values.items() if v}) | more)
+
+
+def read_over(model: type[R], present: Mapping[str, Any], changed: Mapping[str, str], **more: Any) -> R:
+    """Make a request of parts that are sent as a whole: as they are, but for the fields that were changed.
+
+    What was emptied is taken away. Raises WrongForm.
+    """
+    body: dict[str, Any] = copy.deepcopy({name.split(".")[0]: present.get(name.split(".")[0]) for name in changed})
+    for name, value in changed.items():
+        *path, last = name.split(".")
+        part = body
+        for step in path:
+            part = part[step]
+        if value:
+            part[last] = as_contract_has_it(name, value)
+        else:
+            part.pop(last, None)
+    return _valid(model, body | more)
+
+
+def _valid(model: type[R], body: Mapping[str, Any]) -> R:
     names = {str(alias) for alias in model.model_fields}
     try:
         return model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
@@ -80,7 +102,8 @@ def _listed(value: Any) -> Any:
     return {name: _listed(part) for name, part in value.items()}
 
 
-def _as_contract_has_it(name: str, value: str) -> str:
+def as_contract_has_it(name: str, value: str) -> str:
+    """Write what a person typed in a field as the contract has it."""
     if _last(name) == "phone":
         number = re.sub(r"[\s().-]", "", value)
         if number.startswith("00"):
@@ -93,7 +116,7 @@ def _as_contract_has_it(name: str, value: str) -> str:
 
 def _said_of(problem: Any) -> str:
     if problem["type"] == "missing":
-        return _REQUIRED
+        return REQUIRED
     return _WRONG.get(_last(".".join(str(part) for part in problem["loc"])), _OTHERWISE)
 
 
