@@ -49,7 +49,7 @@ def build() -> Service:
     calls = api(uploads, tables, files, lambda token: company_of(followed, token), settings.address)
     portal = Portal(settings, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
-    sweeper = Sweeper(tables, files, uploading)
+    sweeper = Sweeper(tables, files, uploading, store)
 
     service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
     service.on_start += [lambda: take_in_old_reports(service.settings, store), sweeper.start]

@@ -51,7 +51,10 @@ _FIELDS = {
 }
 _PARTS_OF_A_DAY = {"opens": said("åpner"), "closes": said("stenger")}
 _CHOICES = {"cause": CAUSES, "kind": TASK_KINDS, "creation": CREATION, "report_period": PERIODS}
-_TICKED = said("ja")
+CLOSED = "closed"
+"""What a day of its own reads where it has no hours."""
+_CLOSED = said("stengt")
+_TICKED, _UNTICKED = said("ja"), said("nei")
 _USUAL = said("Som vanlig i landet")
 _BOXES = {
     "finished",
@@ -76,6 +79,8 @@ def label(name: str, say: Say) -> str | None:
         return f"{say(weekday)}, {say(_PARTS_OF_A_DAY[last])}" if weekday and last in _PARTS_OF_A_DAY else None
     if path == ["holidays"]:
         return say(_USUAL if last == "usual" else HOLIDAY_CATEGORIES.get(last, last))
+    if path == ["days"]:
+        return _day(last)
     number = next((int(part) for part in path if part.isdecimal()), 0)
     text = _FIELDS.get(".".join("#" if part.isdecimal() else part for part in (*path, last)))
     return say(text).replace("%(number)s", str(number + 1)) if text is not None else None
@@ -86,18 +91,26 @@ def readable(
 ) -> list[tuple[str, str]]:
     """Tell what was typed, by the fields' labels; what was left empty is left out."""
     labelled = ((label(name, say), name, value) for name, value in typed if value)
-    return [(text, _reading(name, value, say, office, person)) for text, name, value in labelled if text]
+    return [(text, reading(name, value, say, office, person)) for text, name, value in labelled if text]
 
 
-def _reading(name: str, value: str, say: Say, office: Callable[[str], str], person: Callable[[str], str]) -> str:
+def reading(name: str, value: str, say: Say, office: Callable[[str], str], person: Callable[[str], str]) -> str:
+    """Tell how a field's value reads."""
     last = name.rsplit(".", 1)[-1]
-    if last in _CHOICES:
+    if last in _CHOICES and value:
         return say(_CHOICES[last].get(value, value))
     if last in _BOXES or name.startswith("holidays."):
-        return say(_TICKED)
+        return say(_TICKED if value else _UNTICKED)
     if last in ("office", "assigned_office"):
         return office(value)
     if last == "date":
-        with contextlib.suppress(ValueError):  # whatever else was typed reads as it was typed
-            return a_short_day(date.fromisoformat(value))
+        return _day(value)
+    if name.startswith("days.") and value == CLOSED:
+        return say(_CLOSED)
     return person(value) if last == "handler" else value
+
+
+def _day(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        return a_short_day(date.fromisoformat(text))
+    return text  # whatever else was typed reads as it was typed

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
 from shared.directory import Directory
-from shared.runtime.batches import Misconfigured
+from shared.runtime.batches import Misconfigured, where
 from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.reading import TopicReader, take_in
@@ -83,4 +83,4 @@ class FollowedDirectory:
         try:
             take_in(self.directory, record)
         except Misconfigured as fault:
-            log.error("directory message cannot be read", reason=str(fault))
+            log.error("directory message cannot be read", offset=record.offset, reason=where(fault))

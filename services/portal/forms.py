@@ -1,6 +1,7 @@
 """Forms: fields are named by the contract's own paths, so that what is wrong with one is shown there. Pure."""
 
 import contextlib
+import copy
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from shared.contract.requests import Request
 
 R = TypeVar("R", bound=Request)
 
-_REQUIRED = said("Feltet må fylles ut.")
+REQUIRED = said("Feltet må fylles ut.")
 _WRONG = {
     "phone": NOT_A_NUMBER,
     "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
@@ -44,8 +45,13 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it; what no form of ours has is left out."""
-    return {name: value.strip() for name, value in form if isinstance(value, str) and is_field(name)}
+    """Take what was typed, without what is around it, and with line breaks as they were before a browser sent them.
+
+    What no form of ours has is left out.
+    """
+    return {
+        name: value.replace("\r\n", "\n").strip() for name, value in form if isinstance(value, str) and is_field(name)
+    }
 
 
 def read(model: type[R], values: Mapping[str, str], region: str = NORWAY, /, **more: Any) -> R:
@@ -55,6 +61,26 @@ def read(model: type[R], values: Mapping[str, str], region: str = NORWAY, /, **m
     """
     body = nested({n: as_contract_has_it(n, v, region) for n, v in values.items() if v}) | more
     return _valid(model, body, _wrong_phones(values, region))
+
+
+def read_over(
+    model: type[R], present: Mapping[str, Any], changed: Mapping[str, str], region: str = NORWAY, /, **more: Any
+) -> R:
+    """Make a request of parts that are sent as a whole: as they are, but for the fields that were changed.
+
+    What was emptied is taken away; `region` is that of `read`. Raises WrongForm.
+    """
+    body: dict[str, Any] = copy.deepcopy({name.split(".")[0]: present.get(name.split(".")[0]) for name in changed})
+    for name, value in changed.items():
+        *path, last = name.split(".")
+        part = body
+        for step in path:
+            part = part[step]
+        if value:
+            part[last] = as_contract_has_it(name, value, region)
+        else:
+            part.pop(last, None)
+    return _valid(model, body | more, _wrong_phones(changed, region))
 
 
 def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) -> R:
@@ -126,7 +152,7 @@ def as_contract_has_it(name: str, value: str, region: str = NORWAY) -> str:
 
 def _said_of(problem: Any) -> str:
     if problem["type"] == "missing":
-        return _REQUIRED
+        return REQUIRED
     return _WRONG.get(_last(".".join(str(part) for part in problem["loc"])), _OTHERWISE)
 
 

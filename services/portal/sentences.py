@@ -25,6 +25,9 @@ _OF_REQUESTS = {
     Code.MEDIA_MISSING: _LAPSED,
     Code.MEDIA_MISMATCH: _LAPSED,
     Code.MEDIA_NOT_ALLOWED: said("En fil ble lastet opp av et annet selskap. Fjern den, og legg den ved på nytt."),
+    Code.SETTINGS_NOT_UNDERSTOOD: said(
+        "Forsikringsselskapets innstillinger kan ikke brukes akkurat nå. Meld fra til forsikringsselskapet."
+    ),
     Code.INCIDENT_IN_FUTURE: said("Skadedatoen er senere enn i dag. Rett datoen."),
 }
 

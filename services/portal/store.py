@@ -1,5 +1,6 @@
 """What pages read: every query names the viewer's company, and finds nothing of a claim that it may not see."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,12 +9,22 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import Select, and_, func, select, text
+from sqlalchemy import Select, and_, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
-from services.portal.tables import answers, claims, history, listing, open_tasks, reports, suggestions, waiting
+from services.portal.tables import (
+    answers,
+    claims,
+    history,
+    kept_forms,
+    listing,
+    open_tasks,
+    reports,
+    suggestions,
+    waiting,
+)
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.fields import TaskKind
 from shared.contract.outcomes import OUTCOMES, Outcome
@@ -56,6 +67,16 @@ class ShortClaim:
     claim_number: str
     policyholder: str
     place: str
+
+
+@dataclass(frozen=True)
+class KeptForm:
+    """What a user had typed when the session had ended, to be sent to a path."""
+
+    id: str
+    user: str
+    path: str
+    typed: Sequence[tuple[str, str]]
 
 
 class Store:
@@ -146,6 +167,24 @@ class Store:
         async with self.transaction() as connection:
             row = (await connection.execute(query)).first()
         return OUTCOMES[row.type].model_validate_json(row.outcome) if row is not None else None
+
+    async def keep_form(self, form: KeptForm) -> None:
+        """Keep a form until its user has logged in again, for a day."""
+        row = {"id": form.id, "user": form.user, "path": form.path, "typed": json.dumps(form.typed)}
+        async with self.transaction() as connection:
+            await connection.execute(insert(kept_forms).values(row))
+
+    async def kept_form(self, id: str, user: str) -> KeptForm | None:
+        """Find a form that was kept for the user."""
+        query = select(kept_forms.c.path, kept_forms.c.typed)
+        async with self.transaction() as connection:
+            row = (await connection.execute(query.where(kept_forms.c.id == id, kept_forms.c.user == user))).first()
+        return KeptForm(id, user, row.path, [(name, value) for name, value in json.loads(row.typed)]) if row else None
+
+    async def forget_forms(self, before: datetime) -> int:
+        """Forget the forms that were kept before a moment; tell how many."""
+        async with self.transaction() as connection:
+            return (await connection.execute(delete(kept_forms).where(kept_forms.c.kept_at < before))).rowcount
 
     async def shows(self, claim_id: UUID, request_id: str) -> bool:
         """Whether what a request did to a claim is in the read model."""

@@ -1,10 +1,14 @@
-"""Removing uploads that were never completed, or that no report named. Copies that a link made are linking's."""
+"""Removing uploads that were never completed, or that no report named, and forms that nobody came back for.
+
+Copies that a link made are linking's.
+"""
 
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
 
 from services.portal.media_store import MediaTables
+from services.portal.store import Store
 from services.portal.uploads import SENT_WITHIN, UploadSettings
 from shared.contract.topics import DAY_MS, REQUESTS
 from shared.media import MediaGone, MediaStore, StoreAway
@@ -13,6 +17,7 @@ from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
 
 _INCOMING_KEPT = timedelta(days=1)
+_FORMS_KEPT = timedelta(days=1)
 _ON_ITS_WAY = timedelta(days=REQUESTS.kept_ms / DAY_MS)
 """A report that names an upload in time may wait so long on its topic; until then the bytes have to stay."""
 
@@ -20,10 +25,11 @@ _ON_ITS_WAY = timedelta(days=REQUESTS.kept_ms / DAY_MS)
 class Sweeper:
     """Sweeps now and then for as long as the service runs; several at once do no harm."""
 
-    def __init__(self, tables: MediaTables, files: MediaStore, settings: UploadSettings) -> None:
+    def __init__(self, tables: MediaTables, files: MediaStore, settings: UploadSettings, store: Store) -> None:
         self._tables = tables
         self._files = files
         self._settings = settings
+        self._store = store
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -44,6 +50,7 @@ class Sweeper:
         Of the verified files only what the database says is unnamed: one that it does not know of stays.
         Raises DatabaseAway or StoreAway; the next time does the rest.
         """
+        await self._store.forget_forms(now - _FORMS_KEPT)
         removed = await self._files.remove_unfinished(INCOMING, now - _INCOMING_KEPT)
         kept = SENT_WITHIN + timedelta(days=self._settings.upload_days) + _ON_ITS_WAY
         for id in await self._tables.unnamed_since_before(now - kept):

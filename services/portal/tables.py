@@ -104,6 +104,17 @@ suggestions = Table(
 )
 """What a temporary claim may belong to: the newest list, for the insurer alone."""
 
+kept_forms = Table(
+    "kept_forms",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("typed", Text, nullable=False),
+    Column("kept_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""What users had typed when their session had ended, until they have logged in again."""
+
 reports = Table(
     "reports",
     metadata,

@@ -1,5 +1,6 @@
 """The pages as an ASGI application: routes, rendering, and what holds for every page."""
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,28 +17,36 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.portal import phones, words
 from services.portal.asking import Asking
-from services.portal.fields import is_field, readable
+from services.portal.fields import is_field, readable, reading
 from services.portal.following import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.settings import WebSettings
-from services.portal.store import Store
+from services.portal.store import KeptForm, Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads
-from services.portal.viewer import Viewer, csrf_token, has_token, insurers_open_to, language_of, viewer_of
+from services.portal.viewer import (
+    Viewer,
+    csrf_token,
+    has_token,
+    insurers_open_to,
+    language_of,
+    viewer_of,
+    writer_of,
+)
 from shared.directory import Directory
 from shared.media import MediaStore, StoreAway
 from shared.media_names import kept_name
@@ -47,7 +56,11 @@ from shared.runtime.logs import log
 
 _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"
-_LARGEST_FORM_BYTES = 512 * 1024
+_LARGEST_FORM_BYTES = 2 * 1024 * 1024
+"""The largest body that the contract takes: of each of its bytes a form makes three, and it carries what it showed."""
+_MOST_FIELDS = 10_000
+BUTTON, SHOWN_AGAIN = "handling", "vis"
+"""The field of the button that was pressed, and its value for a form that is to be shown with what was typed."""
 
 _HEADERS = {
     "content-security-policy": (
@@ -150,7 +163,7 @@ def for_viewers(handler: Handler) -> Handler:
         portal = portal_of(request)
         viewer = viewer_of(request, portal.directory) if portal.followed.was_read else None
         if viewer is None and portal.followed.was_read:
-            return _to_log_in(request)
+            return await _to_log_in(request)
         if request.method == "POST":
             await check_form(request)
         if viewer is None:
@@ -161,18 +174,58 @@ def for_viewers(handler: Handler) -> Handler:
     return guarded
 
 
-def _to_log_in(request: Request) -> Response:
-    if request.headers.get("hx-request"):
-        return Response(status_code=401, headers={"hx-refresh": "true"})
+async def _to_log_in(request: Request) -> Response:
+    """Have somebody log in and come back, to what was typed too; a page that looks after itself is told."""
+    by_script = bool(request.headers.get("hx-request"))
+    if request.method == "POST" and "x-csrf-token" in request.headers:
+        text = translated(request, words.said("Du er logget ut. Logg inn i en annen fane, og prøv igjen."))
+        return JSONResponse({"code": "no_session", "message": text}, 401)
+    if request.method == "POST":
+        kept = await _keep_over_log_in(request)
+        address = f"/logg-inn?{urlencode({'til': f'/skjema/{kept}'})}" if kept else "/logg-inn"
+        return Response(status_code=401, headers={"hx-redirect": address}) if by_script else _see(address)
+    if by_script:
+        return Response(status_code=401, headers={"hx-trigger": "okt-avsluttet"})
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    asked_for = urlencode({"til": back}) if request.method == "GET" and back != "/" else ""
-    return RedirectResponse(f"/logg-inn?{asked_for}".rstrip("?"), 303)
+    asked_for = urlencode({"til": back}) if back != "/" else ""
+    return _see(f"/logg-inn?{asked_for}".rstrip("?"))
+
+
+def _see(address: str) -> Response:
+    return RedirectResponse(address, 303)
+
+
+async def _keep_over_log_in(request: Request) -> str | None:
+    """Keep a form whose session has ended for the user whose it is; tell its id, or None where it is nobody's."""
+    _check_size(request)
+    form = await request.form(max_fields=_MOST_FIELDS)
+    writer = writer_of(request, form.get("csrf"))
+    if writer is None or not _is_from_here(request) or "\x00" in request.url.path:
+        return None
+    typed = _written(form)
+    id = secrets.token_urlsafe(18)
+    await portal_of(request).store.keep_form(KeptForm(id, writer, request.url.path, typed))
+    return id
 
 
 async def check_form(request: Request) -> None:
-    """Raise HTTPException unless a form came from a page of this session."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    """Raise HTTPException unless a form came from a page of ours that was made for whoever sends it."""
+    if not _is_from_here(request):
         raise HTTPException(403)
+    _check_size(request)
+    await request.body()  # kept, so that a page can read it in another way than here
+    given: object = request.headers.get("x-csrf-token")
+    if given is None:
+        given = (await request.form(max_fields=_MOST_FIELDS)).get("csrf")
+    if not has_token(request, given):
+        raise HTTPException(403)
+
+
+def _is_from_here(request: Request) -> bool:
+    return request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
+
+
+def _check_size(request: Request) -> None:
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise HTTPException(411)
@@ -180,12 +233,6 @@ async def check_form(request: Request) -> None:
         raise HTTPException(413)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415)  # no page of ours sends it, and its parts can be in any encoding
-    await request.body()  # kept, so that a page can read it in another way than here
-    given: object = request.headers.get("x-csrf-token")
-    if given is None:
-        given = (await request.form()).get("csrf")
-    if not has_token(request, given):
-        raise HTTPException(403)
 
 
 async def may_log_in(request: Request) -> bool:
@@ -325,19 +372,32 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 async def keep_what_was_typed(request: Request) -> Response:
     """Give a form back that could not be sent, to be sent again with the same request id: nothing is done twice."""
-    return render(request, "kept.html", 503, {"retry-after": "5"}, **await what_was_typed(request))
+    given = (await request.form()).get("csrf")
+    token = csrf_token(request) if writer_of(request, given) is None else given  # counts after a log-in in between too
+    return render(request, "kept.html", 503, {"retry-after": "5"}, token=token, **await what_was_typed(request))
 
 
 async def what_was_typed(request: Request) -> dict[str, Any]:
     """Tell what a form carries, so that it can be sent again, and how it reads."""
-    form, directory = await request.form(), portal_of(request).directory
-    typed = [
-        (name, value)
-        for name, value in form.multi_items()
-        if isinstance(value, str) and name != "csrf" and is_field(name)
-    ]
-    called = {"office": partial(_office, directory), "person": partial(_person, directory)}
-    return {"typed": typed, "readable": readable(typed, words.translations(language_of(request)).gettext, **called)}
+    form = await request.form()
+    typed = _written(form)
+    return {"typed": typed, "readable": readable(typed, partial(translated, request), **_called(request))}
+
+
+def _written(form: FormData) -> list[tuple[str, str]]:
+    """Tell what somebody wrote in a form; what no form of ours has is left out."""
+    fields = ((name, value) for name, value in form.multi_items() if name != "csrf" and is_field(name))
+    return [(name, value) for name, value in fields if isinstance(value, str)]
+
+
+def in_words(request: Request, field: str, value: str) -> str:
+    """Tell how a field's value reads."""
+    return reading(field, value, partial(translated, request), **_called(request))
+
+
+def _called(request: Request) -> dict[str, Callable[[str], str]]:
+    directory = portal_of(request).directory
+    return {"office": partial(_office, directory), "person": partial(_person, directory)}
 
 
 class _Readable:

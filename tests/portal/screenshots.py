@@ -138,7 +138,7 @@ def _take_in_outages(folder: Path, stack: Stack, pages: dict[str, Page], claim: 
     fill(page)
     (claims,) = stack.of("claims")
     claims.stop()
-    page.get_by_role("button", name="Opprett").click()
+    page.get_by_role("button", name="Legg til").click()
     expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=30_000)
     page.screenshot(path=folder / "pa-vei.png", full_page=True)
     page = pages[HANDLER]

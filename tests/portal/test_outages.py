@@ -112,7 +112,7 @@ def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
     page = browse(world.plumber, "/saker/ny")
     fill(page)
     with stopped(stack, "claims"):
-        page.get_by_role("button", name="Opprett").click()
+        page.get_by_role("button", name="Legg til").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
         assert violations(page) == []
     expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
@@ -129,7 +129,7 @@ def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: Worl
     page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
     page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
     with stopped(stack, "claims"):
-        page.get_by_role("button", name="Opprett").click()
+        page.get_by_role("button", name="Legg til").click()
         expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
     reason = "Skadedatoen er senere enn i dag. Rett datoen."
     expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
@@ -137,7 +137,7 @@ def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: Worl
     expect(page.get_by_role("heading", name=reason)).to_be_visible()
     expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
     page.get_by_label("Skadedato").fill(datetime.now(UTC).date().isoformat())
-    page.get_by_role("button", name="Opprett").click()
+    page.get_by_role("button", name="Legg til").click()
     expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
 
 

@@ -145,7 +145,7 @@ async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office
     words = text("select company, claim_id, words::text from listing order by 1, 2")
     async with lists.engine.begin() as connection:
         before = [(await connection.execute(query)).all() for query in (everything, words)]
-        await connection.execute(text("drop table office_listing"))
+        await connection.execute(text("drop table office_listing, kept_forms"))
         await connection.execute(text("update alembic_version set version_num = '0002'"))
         await connection.execute(
             text(

@@ -120,7 +120,7 @@ async def test_a_form_that_does_not_say_how_long_it_is_or_is_too_long_is_not_rea
         yield b"x=" * 10
 
     assert (await browser.post("/logg-ut", content=endless())).status_code == 411
-    assert (await browser.post("/logg-ut", content=b"x" * 600_000)).status_code == 413
+    assert (await browser.post("/logg-ut", content=b"x" * 3_000_000)).status_code == 413
 
 
 async def test_the_cookie_is_for_no_script_and_over_https_for_https_alone(tmp_path: Path) -> None:
@@ -224,3 +224,44 @@ async def test_before_the_directory_was_read_only_forms_of_the_own_session_come_
     answer = await early_browser.post("/saker/ny", data={"csrf": "guessed", "policyholder.name": "Anne Berg"})
     assert answer.status_code == 403
     assert "Anne Berg" not in answer.text
+
+
+async def test_a_log_in_page_that_was_open_in_two_tabs_goes_on_in_both(browser: httpx2.AsyncClient) -> None:
+    token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/logg-inn")).text)
+    assert token is not None
+    answers = [
+        await browser.post("/logg-inn", params={"til": "/skjema/1"}, data={"csrf": token[1], "bruker": user})
+        for user in ("kari", "kari", "somebody else")
+    ]
+    assert [answer.status_code for answer in answers] == [303, 303, 403]
+    assert [answer.headers["location"] for answer in answers[:2]] == ["/skjema/1", "/skjema/1"]
+
+
+async def test_who_is_logged_out_already_can_log_out(browser: httpx2.AsyncClient) -> None:
+    await log_in(browser)
+    page = (await browser.get("/finnes-ikke")).text
+    token = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert token is not None
+    browser.cookies.clear()
+    assert (await browser.post("/logg-ut", data={"csrf": token[1]})).headers["location"] == "/logg-inn"
+
+
+async def test_a_script_whose_session_has_ended_is_told_in_its_own_words(browser: httpx2.AsyncClient) -> None:
+    answer = await browser.post("/opplasting", content=b"{}", headers={"x-csrf-token": "old"})
+    assert answer.status_code == 401
+    assert answer.json()["message"] == "Du er logget ut. Logg inn i en annen fane, og prøv igjen."
+    answer = await browser.get("/del/ny-sak", headers={"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-trigger"]) == (401, "okt-avsluttet")
+
+
+async def test_a_form_that_cannot_be_kept_either_comes_back_and_still_says_whose_it_is(
+    browser: httpx2.AsyncClient,
+) -> None:
+    await log_in(browser)
+    token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/finnes-ikke")).text)
+    assert token is not None
+    browser.cookies.clear()
+    answer = await browser.post("/saker/ny", data={"csrf": token[1], "policyholder.name": "Anne Berg"})
+    assert answer.status_code == 503  # there is no database in this test
+    assert "Anne Berg" in answer.text
+    assert f'name="csrf" value="{token[1]}"' in answer.text

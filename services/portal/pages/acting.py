@@ -1,6 +1,8 @@
 """What all forms do: read, send, wait a little, and go on, or come back filled with what was typed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +11,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.asking import BusAway, is_request_id, new_request_id
+from services.portal.editing import Change, ChangedMeanwhile, Unchanged
+from services.portal.fields import label
 from services.portal.forms import WrongForm, problems_of, typed
 from services.portal.sentences import of_refusal
 from services.portal.viewer import language_of, tell_next_page
-from services.portal.web import keep_what_was_typed, portal_of, render, translated, viewer_from, what_was_typed
+from services.portal.web import (
+    BUTTON,
+    SHOWN_AGAIN,
+    in_words,
+    keep_what_was_typed,
+    portal_of,
+    render,
+    translated,
+    viewer_from,
+    what_was_typed,
+)
 from services.portal.words import said
+from shared.contract.events import ClaimEvent
 from shared.contract.fields import LocalizedText
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.requests import Request as Wish
@@ -22,10 +37,10 @@ _REQUEST_ID = "request_id"
 
 
 def show(request: Request, template: str, values: Mapping[str, str] | None = None, **context: Any) -> Response:
-    """Show a form for the first time."""
-    return render(
-        request, template, values=dict(values or {}), problems={}, refused=None, form_id=new_request_id(), **context
-    )
+    """Show a form for the first time, or filled in, without anything being sent."""
+    values = dict(values or {})
+    form_id = values.get(_REQUEST_ID) or new_request_id()
+    return render(request, template, values=values, problems={}, refused=None, form_id=form_id, **context)
 
 
 async def send(
@@ -34,13 +49,14 @@ async def send(
     read: Callable[[Mapping[str, str]], Wish],
     *,
     done: str,
-    to: Callable[[UUID], str],
+    to: Callable[[UUID | None], str],
     first: Mapping[str, str] | None = None,
+    changed_by: Callable[[], Awaitable[ClaimEvent | None]] | None = None,
     **context: Any,
 ) -> Response:
     """Send what was typed; `to` is where to go on to, of the claim that it is about.
 
-    `first` is what the page's other forms begin with.
+    `first` is what the page's other forms begin with; `changed_by` finds the newest change of what this form shows.
     """
     portal, user = portal_of(request), viewer_from(request).user
     values = typed((await request.form()).multi_items())
@@ -48,14 +64,24 @@ async def send(
     if not is_request_id(form_id):
         raise HTTPException(400)
     shown = {**(first or {}), **values}
+    if values.get(BUTTON) == SHOWN_AGAIN:
+        return show(request, template, shown, **context)
     try:
         wish = read(values)
-    except WrongForm as wrong:
+    except (WrongForm, Unchanged, ChangedMeanwhile) as stopped:
         outcome = await portal.store.outcome(user.company, form_id)
-        if isinstance(outcome, RequestAccepted) and outcome.claim_id is not None:
+        if isinstance(outcome, RequestAccepted):
             # Sent again after it was on its way: what it changed shows already, so that nothing is left to change.
             return await _go_on(request, outcome, done, to(outcome.claim_id))
-        return _again(request, template, shown, wrong.problems, None, form_id, context)
+        again = form_id if outcome is None else None
+        if isinstance(stopped, Unchanged):
+            tell_next_page(request, translated(request, said("Ingenting er endret.")), "info")
+            return RedirectResponse(to(None), 303)
+        if isinstance(stopped, ChangedMeanwhile):
+            last_change = await changed_by() if changed_by is not None else None
+            about = context | {"meanwhile": _in_words(request, stopped.changes), "last_change": last_change}
+            return _again(request, template, shown | stopped.values, {}, None, again, about, status=409)
+        return _again(request, template, shown, stopped.problems, None, again, context)
     try:
         asked = await portal.asking.ask(user, wish, form_id)
     except BusAway:
@@ -96,10 +122,32 @@ def _again(
     refused: str | None,
     form_id: str | None,
     context: Mapping[str, Any],
+    status: int = 422,
 ) -> Response:
     """Give the form back; after a refusal with a new id, since the old one has its outcome."""
     shown = {"values": dict(values), "problems": dict(problems), "refused": refused}
-    return render(request, template, 422, **shown, form_id=form_id or new_request_id(), **context)
+    return render(request, template, status, **shown, form_id=form_id or new_request_id(), **context)
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What somebody else changed while a form was open, in words; "" is what is not written."""
+
+    called: str
+    before: str
+    now: str
+    typed: str | None
+    """What the person wants there instead."""
+
+
+def _in_words(request: Request, changes: list[Change]) -> list[Meanwhile]:
+    found = []
+    for each in changes:
+        read = partial(in_words, request, each.field)
+        called = label(each.field, partial(translated, request)) or each.field
+        typed = None if each.typed is None else read(each.typed)
+        found.append(Meanwhile(called, read(each.before), read(each.now), typed))
+    return found
 
 
 def _in_language(text: LocalizedText, request: Request) -> str:

@@ -9,7 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.forms import WrongForm, read, typed
+from services.portal.editing import SHOWN, ChangedMeanwhile, Unchanged, changed, pack, unpack
+from services.portal.fields import CLOSED
+from services.portal.forms import REQUIRED, WrongForm, read, typed
 from services.portal.pages import holidays
 from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer
@@ -24,9 +26,12 @@ from shared.directory import Company, Office, OfficePermission, PortalSettings
 from shared.office_hours import office_day
 
 _WEEKS = 6
-_MOST_DAYS = 200
 _ONE_MORE = "en-til"
 _HERE = "/admin/selskap"
+_RIGHTS = ("may_assign_to_others", "may_define_claim_number")
+_SWITCHES = ("enhanced_function", "inspection_needs_budget")
+_HOURS, _DAYS, _FUNCTIONS = (f"{SHOWN}.{form}" for form in ("office_hours", "days", "functions"))
+_LOOK_AT_DAYS = said("Se over datoene og klokkeslettene.")
 
 Values = Callable[[PortalSettings], dict[str, str]]
 """What a form begins with."""
@@ -70,17 +75,31 @@ async def office(request: Request) -> Response:
     settings = _settings(request)
     about: dict[str, Any] = {"row": found, "settings": settings}
     if request.method == "GET":
-        rights = {"may_assign_to_others", "may_define_claim_number"}
-        held = {name: "1" for name in rights if getattr(found.permission, name)}
-        return show(request, "office.html", {"creation": found.permission.creation, **held}, **about)
+        now = _held(found.permission, rights=settings.enhanced_function)
+        return show(request, "office.html", now | {SHOWN: pack(now)}, **about)
+    return await send(
+        request,
+        "office.html",
+        lambda typed: permission(found, typed),
+        done=said("Lagret."),
+        to=lambda _: "/admin/kontorer",
+        **about,
+    )
 
-    def permission(values: Mapping[str, str]) -> SetOfficePermission:
-        rights = {
-            name: name in values for name in ("may_assign_to_others", "may_define_claim_number") if "rights" in values
-        }
-        return read(SetOfficePermission, {"creation": values.get("creation", "")}, office=found.office.id, **rights)
 
-    return await send(request, "office.html", permission, done=said("Lagret."), to=lambda _: "/admin/kontorer", **about)
+def permission(row: OfficeRow, typed: Mapping[str, str]) -> SetOfficePermission:
+    """Make the request of what the person changed; a right that is left out stays, and the permission goes along."""
+    now = _held(row.permission, rights="rights" in typed)
+    mine = changed(typed, now)
+    rights = {name: bool(mine[name]) for name in _RIGHTS if name in mine}
+    return read(
+        SetOfficePermission, {"creation": mine.get("creation", now["creation"])}, office=row.office.id, **rights
+    )
+
+
+def _held(permission: OfficePermission, *, rights: bool) -> dict[str, str]:
+    held = {name: "1" if getattr(permission, name) else "" for name in _RIGHTS}
+    return {"creation": str(permission.creation), **(held if rights else {})}
 
 
 async def company(request: Request) -> Response:
@@ -91,16 +110,26 @@ async def company(request: Request) -> Response:
 
 async def office_hours(request: Request) -> Response:
     """Set the weekdays' hours, the time zone and whose holidays count (domain rule 2)."""
+    return await _save(request, lambda typed: hours(_settings(request), typed), sent=_hours_values)
 
-    def hours(values: Mapping[str, str]) -> SetPortalSettings:
-        days: dict[str, Any] = {}
-        for day in Weekday:
-            given = {part: _clock(values.get(f"office_hours.{day}.{part}", "")) for part in ("opens", "closes")}
-            days[day] = given if any(given.values()) else None
-        region = {name: values.get(name, "") for name in ("time_zone", "country")}
-        return read(SetPortalSettings, region, office_hours=days, subdivision=values.get("subdivision") or None)
 
-    return await _save(request, hours, sent=_hours_values)
+def hours(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
+    """Make the request of what the person changed: whole days, and what else was."""
+    written = {name: _clock(text) if name.startswith("office_hours.") else text for name, text in typed.items()}
+    now = _hours_values(settings)
+    mine = changed(written, now, _HOURS)
+    more: dict[str, Any] = {}
+    for day in Weekday:
+        names = {part: f"office_hours.{day}.{part}" for part in ("opens", "closes")}
+        if mine.keys() & names.values():
+            day_hours = {part: mine.get(name, now[name]) for part, name in names.items()}
+            more.setdefault("office_hours", {})[day] = day_hours if any(day_hours.values()) else None
+    if "subdivision" in mine:
+        more["subdivision"] = mine["subdivision"] or None
+    emptied = {name: REQUIRED for name in ("time_zone", "country") if mine.get(name) == ""}
+    if emptied:
+        raise WrongForm(emptied)
+    return read(SetPortalSettings, {n: mine[n] for n in ("time_zone", "country") if n in mine}, **more)
 
 
 async def public_holidays(request: Request) -> Response:
@@ -111,37 +140,63 @@ async def public_holidays(request: Request) -> Response:
 async def days(request: Request) -> Response:
     """Set closed days and special hours (domain rule 2), or add one more line (*Legg til*)."""
     values = typed((await request.form()).multi_items())
-    settings = _settings(request)
+    settings, lines = _settings(request), len(_lines(values))
     if values.get("handling") == _ONE_MORE:
-        lines = min(len(_lines(values)) + 1, _MOST_DAYS)
         others = _values(settings, sent=_days_values)
-        return show(request, "company.html", others | values, **_about(settings, lines))
+        return show(request, "company.html", others | values, **_about(settings, lines + 1))
+    try:
+        own_days(settings, values)
+    except ChangedMeanwhile as meanwhile:
+        lines = len(_lines(meanwhile.values))
+    except (WrongForm, Unchanged):
+        pass
+    return await _save(request, lambda typed: own_days(settings, typed), sent=_days_values, lines=lines)
 
-    def own_days(values: Mapping[str, str]) -> SetPortalSettings:
-        closed: list[str] = []
-        special: dict[str, Any] = {}
-        for line in _lines(values):
-            day, opens, closes = (values.get(f"days.{line}.{part}", "") for part in ("date", "opens", "closes"))
-            if day and (opens or closes):
-                special[day] = {"opens": _clock(opens), "closes": _clock(closes)}
-            elif day:
-                closed.append(day)
-        try:
-            return read(SetPortalSettings, {}, closed_days=closed, special_hours=special)
-        except WrongForm:
-            raise WrongForm({"days.0.date": said("Se over datoene og klokkeslettene.")}) from None
 
-    return await _save(request, own_days, sent=_days_values, lines=len(_lines(values)))
+def own_days(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
+    """Make the request of the days that the person added, changed or took away; the others are as they are now."""
+    wanted, now = _by_date(typed), _by_date(_days_values(settings))
+    known = len(unpack(typed.get(_DAYS, "")) or now)
+    for line in _lines(typed)[known:]:  # an emptied date takes only a known day away
+        if not typed.get(f"days.{line}.date") and (typed.get(f"days.{line}.opens") or typed.get(f"days.{line}.closes")):
+            raise WrongForm({f"days.{line}.date": _LOOK_AT_DAYS})
+    try:
+        mine = changed(wanted | {_DAYS: typed.get(_DAYS, "")}, now, _DAYS, added=wanted)
+    except ChangedMeanwhile as meanwhile:
+        left = {name: "" for name in typed if name.startswith("days.")}
+        lines = _as_lines({name: text for name, text in meanwhile.values.items() if name != _DAYS and text})
+        raise ChangedMeanwhile(left | lines | {_DAYS: pack(now)}, meanwhile.changes) from None
+    days = {name.removeprefix("days."): text for name, text in mine.items()}
+    closed = {day.isoformat() for day in settings.closed_days} - days.keys()
+    special: dict[str, Any] = {day.isoformat(): hours for day, hours in settings.special_hours.items()}
+    special = {day: hours and hours.model_dump() for day, hours in special.items() if day not in days}
+    for day, text in days.items():
+        if text == CLOSED:
+            closed.add(day)
+        elif text:
+            opens, _, closes = text.partition("–")
+            special[day] = {"opens": opens, "closes": closes}
+    try:
+        wish = read(SetPortalSettings, {}, closed_days=sorted(closed), special_hours=special)
+    except WrongForm:
+        raise WrongForm({"days.0.date": _LOOK_AT_DAYS}) from None
+    as_it_is = {"closed_days": settings.closed_days, "special_hours": dict(settings.special_hours)}
+    new = {"closed_days": frozenset(wish.closed_days or ()), "special_hours": wish.special_hours}
+    return SetPortalSettings(**{name: getattr(wish, name) for name in new if new[name] != as_it_is[name]})
 
 
 async def functions(request: Request) -> Response:
     """Set the enhanced function, budgets for inspections, the report's period, and how long a link can be undone."""
+    return await _save(request, lambda typed: switches(_settings(request), typed), sent=_functions_values)
 
-    def others(values: Mapping[str, str]) -> SetPortalSettings:
-        switches = {name: name in values for name in ("enhanced_function", "inspection_needs_budget")}
-        return read(SetPortalSettings, {n: values.get(n, "") for n in ("report_period", "unlink_days")}, **switches)
 
-    return await _save(request, others, sent=_functions_values)
+def switches(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
+    """Make the request of what the person changed."""
+    mine = changed(typed, _functions_values(settings), _FUNCTIONS)
+    if mine.get("unlink_days") == "":
+        raise WrongForm({"unlink_days": REQUIRED})
+    ticked = {name: bool(mine[name]) for name in _SWITCHES if name in mine}
+    return read(SetPortalSettings, {n: v for n, v in mine.items() if n not in _SWITCHES}, **ticked)
 
 
 async def to_company(_request: Request) -> Response:
@@ -234,8 +289,12 @@ def _clock(text: str) -> str:
 
 def _values(settings: PortalSettings, sent: Values | None = None) -> dict[str, str]:
     """What the forms begin with, but for the one that was sent: what is not in that one was unticked or taken away."""
-    forms = [form for form in (_hours_values, holidays.values, _days_values, _functions_values) if form is not sent]
-    return {name: value for form in forms for name, value in form(settings).items()}
+    begin: dict[str, str] = {} if sent is holidays.values else holidays.values(settings)
+    for carried, form in ((_HOURS, _hours_values), (_DAYS, _days_values), (_FUNCTIONS, _functions_values)):
+        if form is not sent:
+            values = form(settings)
+            begin |= values | {carried: pack(_by_date(values) if form is _days_values else values)}
+    return begin
 
 
 def _hours_values(settings: PortalSettings) -> dict[str, str]:
@@ -256,6 +315,27 @@ def _days_values(settings: PortalSettings) -> dict[str, str]:
     return values
 
 
+def _by_date(values: Mapping[str, str]) -> dict[str, str]:
+    """Tell the lines' days, each with its hours as one text; a line without a day is none."""
+    days = {}
+    for line in _lines(values):
+        day, opens, closes = (values.get(f"days.{line}.{part}", "") for part in ("date", "opens", "closes"))
+        if day:
+            days[f"days.{day}"] = f"{_clock(opens)}–{_clock(closes)}" if opens or closes else CLOSED
+    return days
+
+
+def _as_lines(days: Mapping[str, str]) -> dict[str, str]:
+    lines: dict[str, str] = {}
+    for n, (name, text) in enumerate(sorted(days.items())):
+        opens, _, closes = ("" if text == CLOSED else text).partition("–")
+        lines |= {
+            f"days.{n}.{part}": value
+            for part, value in (("date", name.removeprefix("days.")), ("opens", opens), ("closes", closes))
+        }
+    return lines
+
+
 def _functions_values(settings: PortalSettings) -> dict[str, str]:
-    switches = {name: "1" for name in ("enhanced_function", "inspection_needs_budget") if getattr(settings, name)}
+    switches = {name: "1" if getattr(settings, name) else "" for name in _SWITCHES}
     return {"report_period": settings.report_period, "unlink_days": str(settings.unlink_days), **switches}

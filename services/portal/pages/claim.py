@@ -28,17 +28,33 @@ class May:
     """Of a task that waits for it; also of a linked claim, whose reports go on (rule 17)."""
 
 
+@dataclass(frozen=True)
+class ActionPoints:
+    """What a temporary claim waits for, beside *Normal* and *Tilknytning* (domain rule 13)."""
+
+    budgets_to_approve: tuple[TaskView, ...] = ()
+    """By the viewer, the insurer."""
+    tasks_to_report: tuple[TaskView, ...] = ()
+    """By the viewer's company."""
+    tasks_without_budget: tuple[TaskView, ...] = ()
+    """Of the viewer's company, until the insurer approves."""
+
+
 async def page(request: Request) -> Response:
     """Show the claim; what the viewer's company may not see is not found (domain rule 10)."""
     viewer, store = viewer_from(request), portal_of(request).store
     claim = await claim_of(request)
     events = await store.history(viewer.company.id, claim.id)
     others = await store.short(viewer.company.id, *_named(claim, events))
+    can = may(viewer, claim)
+    alike = await store.suggestions(viewer.company.id, claim.id) if can.handle else []
     return render(
         request,
         "claim.html",
         claim=claim,
-        may=may(viewer, claim),
+        may=can,
+        points=action_points(viewer, claim),
+        alike=len(await store.short(viewer.company.id, *(each.claim_id for each in alike))),
         unlinkable=unlinkable(request, claim),
         events=list(reversed(events)),
         others=others,
@@ -66,6 +82,18 @@ def may(viewer: Viewer, claim: ClaimView) -> May:
         cancel=insurer and not cancelled and not claim.is_being_linked,
         assign=not cancelled,
         approve_budget=insurer and (not cancelled or claim.link is not None),
+    )
+
+
+def action_points(viewer: Viewer, claim: ClaimView) -> ActionPoints:
+    """Tell what the viewer's company has to do on a claim, or waits for."""
+    open_tasks = [task for task in claim.tasks if not task.finished]
+    own = [task for task in open_tasks if task.company == viewer.company.id]
+    approves = may(viewer, claim).approve_budget
+    return ActionPoints(
+        budgets_to_approve=tuple(task for task in open_tasks if task.waits_for_budget and approves),
+        tasks_to_report=tuple(task for task in own if reportable(viewer, claim, task)),
+        tasks_without_budget=tuple(task for task in own if task.waits_for_budget and not approves),
     )
 
 

@@ -21,7 +21,7 @@ from shared.creation import rights_in_force
 from shared.directory import Company, Directory, Office
 
 _MOST_TASKS = 20
-_ONE_MORE = "en-til"
+_ONE_MORE, _ONE_LESS = "en-til", "fjern-"
 
 
 async def form(request: Request) -> Response:
@@ -41,15 +41,20 @@ async def form(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """Create the claim, or add one more task to the form (*Legg til*)."""
+    """Create the claim (*Legg til*), or give the form back with one line for a task more or less."""
     values = typed((await request.form()).multi_items())
     insurer = portal_of(request).directory.company(values.get("insurer", ""), datetime.now(UTC))
     if insurer is None or insurer.kind is not CompanyKind.INSURER:
         raise HTTPException(404)
-    tasks = len({name.split(".")[1] for name in values if name.startswith("tasks.")})
-    if values.get("handling") == _ONE_MORE:
-        about = _about(request, insurer, min(tasks + 1, _MOST_TASKS))
+    lines, button = _task_lines(values), values.get("handling", "")
+    if button == _ONE_MORE:
+        about = _about(request, insurer, min(len(lines) + 1, _MOST_TASKS), focus=len(lines))
         return show(request, "creation.html", values, **about)
+    if button.startswith(_ONE_LESS):
+        removed = button.removeprefix(_ONE_LESS)
+        left = [line for line in lines if line != removed]
+        focus = lines.index(removed) if removed in lines else 0
+        return show(request, "creation.html", _with_lines(values, left), **_about(request, insurer, len(left), focus))
     return await send(
         request,
         "creation.html",
@@ -61,7 +66,7 @@ async def create(request: Request) -> Response:
         ),
         done=said("Den midlertidige saken er opprettet."),
         to=lambda claim: f"/saker/{claim}",
-        **_about(request, insurer, max(tasks, 1)),
+        **_about(request, insurer, len(lines)),
     )
 
 
@@ -81,13 +86,29 @@ def _first_values(request: Request, insurer: Company) -> dict[str, str]:
     return {"incident.date": datetime.now(zone).date().isoformat()}
 
 
+def _task_lines(values: Mapping[str, str]) -> list[str]:
+    """Tell the numbers of the lines for tasks, in the form's order."""
+    return list(dict.fromkeys(name.split(".")[1] for name in values if name.startswith("tasks.")))
+
+
+def _with_lines(values: Mapping[str, str], lines: list[str]) -> dict[str, str]:
+    """Leave these lines for tasks, numbered without gaps."""
+    others = {name: value for name, value in values.items() if not name.startswith("tasks.")}
+    parts = ("kind", "office")
+    tasks = {
+        f"tasks.{n}.{part}": values.get(f"tasks.{line}.{part}", "") for n, line in enumerate(lines) for part in parts
+    }
+    return others | tasks
+
+
 def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
     """A task without a kind is none."""
     kinds = {name.split(".")[1] for name, value in values.items() if name.endswith(".kind") and value}
     return {n: v for n, v in values.items() if not n.startswith("tasks.") or n.split(".")[1] in kinds}
 
 
-def _about(request: Request, insurer: Company, tasks: int) -> dict[str, Any]:
+def _about(request: Request, insurer: Company, tasks: int, focus: int | None = None) -> dict[str, Any]:
+    """Tell what the form needs beside its values; `focus` is the line to go on with, after the last the button."""
     viewer, directory, at = viewer_from(request), portal_of(request).directory, datetime.now(UTC)
     rights = rights_in_force(directory, insurer.id, viewer.user.office or "", at)
     return {
@@ -97,6 +118,7 @@ def _about(request: Request, insurer: Company, tasks: int) -> dict[str, Any]:
         "may_assign_to_others": rights.may_assign_to_others,
         "offices": offices_to_assign(viewer, directory, others=rights.may_assign_to_others),
         "tasks": tasks,
+        "focus": focus,
     }
 
 

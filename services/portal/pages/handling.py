@@ -9,19 +9,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, TaskView
-from services.portal.forms import WrongForm, read
+from services.portal.editing import SHOWN, changed, pack
+from services.portal.forms import WrongForm, read, read_over
 from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, reportable
 from services.portal.pages.creation import offices_to_assign
+from services.portal.phones import NORWAY
 from services.portal.sentences import of_uploads
 from services.portal.viewer import language_of
 from services.portal.web import country_of, portal_of, viewer_from
 from services.portal.words import said
+from shared.contract.events import ClaimAmended, ClaimEvent
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
 from shared.creation import rights_in_force
 from shared.directory import User
 from shared.media import MAX_MEDIA_BYTES
+
+_STAYS = said("Feltet kan rettes, men ikke tømmes.")
+"""The contract takes an empty field for one that was left out."""
 
 
 def _to(claim: ClaimView) -> str:
@@ -50,25 +56,39 @@ async def amend(request: Request) -> Response:
     """Correct what was written (domain rule 14); only what was changed is sent."""
     claim = await claim_of(request)
     offered = may(viewer_from(request), claim).amend
-    before = _written(claim)
     if request.method == "GET":
         _offered(offered)
-        return show(request, "amend.html", before, claim=claim)
-
-    def changed(typed: Mapping[str, str]) -> AmendClaim:
-        parts = {
-            name.split(".")[0]
-            for name, value in typed.items()
-            if name in before and value != before[name] and (value or "." in name)
-        }
-        if not parts:
-            raise WrongForm({"incident.date": said("Ingenting er endret.")})
-        sent = {n: v for n, v in typed.items() if n.split(".")[0] in parts}
-        return read(AmendClaim, sent, country_of(request, claim.insurer), claim_id=claim.id)
-
+        before = written(claim)
+        return show(request, "amend.html", before | {SHOWN: pack(before)}, claim=claim)
     return await send(
-        request, "amend.html", changed, done=said("Rettelsen er lagret."), to=lambda _: _to(claim), claim=claim
+        request,
+        "amend.html",
+        lambda typed: correction(claim, typed, country_of(request, claim.insurer)),
+        done=said("Rettelsen er lagret."),
+        to=lambda _: _to(claim),
+        changed_by=lambda: _last_correction(request, claim),
+        claim=claim,
     )
+
+
+def correction(claim: ClaimView, typed: Mapping[str, str], region: str = NORWAY) -> AmendClaim:
+    """Make the request of what the person changed; what else is in its parts is as the claim has it now.
+
+    `region` is the country of a phone number that does not say its own. Raises Unchanged, ChangedMeanwhile or
+    WrongForm.
+    """
+    mine = changed(typed, written(claim))
+    emptied = {name: _STAYS for name, value in mine.items() if not value and "." not in name}
+    if emptied:
+        raise WrongForm(emptied)
+    parts = {name.split(".")[0] for name in mine}
+    present = claim.model_dump(mode="json", include=parts, exclude_none=True)
+    return read_over(AmendClaim, present, mine, region, claim_id=claim.id)
+
+
+async def _last_correction(request: Request, claim: ClaimView) -> ClaimEvent | None:
+    events = await portal_of(request).store.history(viewer_from(request).company.id, claim.id)
+    return next((event for event in reversed(events) if isinstance(event, ClaimAmended)), None)
 
 
 async def cancel(request: Request) -> Response:
@@ -189,8 +209,8 @@ def _may_assign_to_others(request: Request, claim: ClaimView) -> bool:
     )
 
 
-def _written(claim: ClaimView) -> dict[str, str]:
-    """What the form begins with."""
+def written(claim: ClaimView) -> dict[str, str]:
+    """Tell what the form for corrections shows of a claim, by field."""
     incident, address, who = claim.incident, claim.incident.address, claim.policyholder
     return {
         "incident.date": incident.date.isoformat(),
@@ -199,7 +219,6 @@ def _written(claim: ClaimView) -> dict[str, str]:
         "incident.address.street": address.street,
         "incident.address.postal_code": address.postal_code,
         "incident.address.city": address.city,
-        "incident.address.country": address.country,
         "policyholder.name": who.name,
         "policyholder.phone": who.phone,
         "policyholder.email": who.email or "",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from urllib.parse import urlparse
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -43,7 +44,12 @@ async def page(request: Request) -> Response:
 
 async def from_directory(request: Request) -> Response:
     """Log in as a user of the list; nothing is asked for."""
-    await check_form(request)
+    try:
+        await check_form(request)
+    except HTTPException as error:
+        if error.status_code != 403 or request.session.get("user") not in (await request.form()).getlist("bruker"):
+            raise
+        return RedirectResponse(way_back(request), 303)  # logged in already, in another tab
     if not await may_log_in(request):
         return show(request, 429)
     user = portal_of(request).directory.user(str((await request.form()).get("bruker")), datetime.now(UTC))
@@ -54,8 +60,9 @@ async def from_directory(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """End the session."""
-    await check_form(request)
+    """End the session; it may have ended already."""
+    if "user" in request.session:
+        await check_form(request)
     request.session.clear()
     return RedirectResponse("/logg-inn", 303)
 

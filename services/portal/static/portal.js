@@ -32,5 +32,17 @@ function open(link, form) {
     opener.focus();
   });
   document.body.append(dialog);
+  const first = form.querySelector("input:not([type=hidden]), select, textarea") || form.querySelector("form button");
+  if (first) first.autofocus = true;
   dialog.showModal();
 }
+
+// The session has ended. Whoever is writing goes on, and is asked to log in when they send; other pages go to the log-in.
+document.addEventListener("okt-avsluttet", () => {
+  const fields = Array.from(document.querySelectorAll("main input, main select, main textarea"));
+  const isWritten = (field) =>
+    field.type === "checkbox" ? field.checked !== field.defaultChecked
+    : field.options ? field.selectedIndex !== Math.max(0, Array.from(field.options).findIndex((o) => o.defaultSelected))
+    : field.type !== "hidden" && field.value !== field.defaultValue;
+  if (!document.querySelector("dialog[open], .opplastinger li") && !fields.some(isWritten)) location.reload();
+});
