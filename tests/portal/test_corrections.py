@@ -190,7 +190,7 @@ def test_a_correction_that_came_in_between_is_shown_and_asked_about(
     page.get_by_role("button", name="Lagre").click()
     expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
     expect(page.get_by_text("Anne Bergum", exact=True)).to_be_visible()
-    expect(page.get_by_text("+4741234567", exact=True)).to_be_visible()
+    expect(page.get_by_text("+47 41 23 45 67", exact=True)).to_be_visible()
     history = page.get_by_role("region", name="Historikk")
     expect(history.get_by_text("Navn: fra")).to_have_count(1)  # the insurer's alone
 

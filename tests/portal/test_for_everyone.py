@@ -90,6 +90,7 @@ def site(world: World, other_world: World) -> Site:
         "period": [period],
         "media": [NOTHING],
         "request_id": ["none"],
+        "id": ["none"],  # a form that was kept is the form's own page
     }
     more = [
         "/saker?midlertidig=1",
