@@ -44,8 +44,8 @@ from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, 
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterOffice, RegisterUser
 from shared.media import MediaStore
+from shared.messaging.publisher import Publisher
 from shared.runtime.database import engine_for, migrate
-from shared.runtime.publishing import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
 INSURER, HANDLER = "fjord-forsikring", "kari-holm"

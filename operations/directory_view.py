@@ -22,8 +22,7 @@ from shared.contract.requests import (
     SetPortalSettings,
 )
 from shared.contract.topics import DIRECTORY, OPERATOR
-from shared.directory import BEGINNING, Directory
-from shared.runtime.reading import take_in
+from shared.directory import BEGINNING, Directory, take_in
 
 _EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
     RegisterCompany: (CompanyRegistered, "registered"),

@@ -24,11 +24,15 @@ from shared.contract.directory_events import (
     PortalSettingsSet,
     SettingsRequestRefused,
     UserRegistered,
+    read_directory_event,
 )
+from shared.contract.envelope import Undecodable, read_internal_envelope
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
 from shared.contract.outcomes import Detail
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
 from shared.contract.topics import OPERATOR
+from shared.errors import Misconfigured
+from shared.messaging.record import Record
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -408,3 +412,17 @@ class Directory:
         """Tell the offices that an insurer has given permissions, and which, at a moment."""
         found = {o: history.at(at) for (i, o), history in sorted(self._permissions.items()) if i == insurer}
         return {office: permission for office, permission in found.items() if permission is not None}
+
+
+def take_in(directory: Directory, record: Record) -> None:
+    """Add a message of the topic `directory` to the directory.
+
+    Raises Misconfigured where nobody can tell whose it is: whoever passed it over would decide otherwise than the
+    others. One that a newer version wrote holds up the company that it is of, and no other.
+    """
+    try:
+        envelope = read_internal_envelope(record.headers, record.value)
+        event = read_directory_event(envelope.type, envelope.body)
+    except (Undecodable, ValueError) as error:
+        raise Misconfigured(f"message {record.offset} of {record.topic} is broken") from error
+    directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

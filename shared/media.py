@@ -15,6 +15,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
+from shared.errors import TryAgain
 from shared.media_types import FIRST_BYTES
 
 MAX_MEDIA_BYTES = 100 * 1024 * 1024
@@ -30,7 +31,7 @@ _TRANSFER = timedelta(minutes=10)
 _NO_ANSWER = timedelta(seconds=20)
 
 
-class StoreAway(Exception):
+class StoreAway(TryAgain):
     """The store cannot be reached, is full, or does not let us in: try again."""
 
 

@@ -6,22 +6,23 @@ from services.claims.answers import first_answer, same_answer, whole_history
 from services.claims.batch import Batch, Command, Needs, RequestKey, Step, read_command
 from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
+from shared.contract.codes import Code
 from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
 from shared.contract.topics import CLAIM_COMMANDS
 from shared.media_keys import MediaKeys
+from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
-from shared.runtime.service import Service
+from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
 
 NAME = "claims"
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-commands` ─▶ `claim-events`, `request-outcomes` and the steps of links."""
-    service = Service(NAME, ServiceSettings(), away=[DatabaseAway])
+    service = Service(NAME, ServiceSettings(), bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())
@@ -29,8 +30,10 @@ def build() -> Service:
     service.on_stop.append(engine.dispose)
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_COMMANDS)
-    @service.published_before_committed(read_command)
+    for code in ("accepted", *Code):
+        metrics.OUTCOMES.labels(code)
+
+    @service.subscriber(CLAIM_COMMANDS, decode=read_command)
     async def handle(commands: Sequence[Command | Step]) -> Iterable[Outgoing]:
         async with store.transaction() as record:
             answered = await record.remembered({command.key for command in commands})

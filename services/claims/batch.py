@@ -30,7 +30,7 @@ from shared.contract.linking import (
 from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
 from shared.contract.requests import REQUESTS, LinkClaim, Request
 from shared.media_keys import UploadedMedia
-from shared.runtime.records import Record
+from shared.messaging.record import Record
 
 RequestKey = tuple[str, str]
 """Company and request id; of a step of a link, `claimbus` and the step's id."""

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from services.delivery.rules import Letter, addressed
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
-from shared.runtime.dead_letters import dead_letter
-from shared.runtime.records import Record
-from shared.runtime.service import Service
+from shared.messaging.dead_letters import dead_letter
+from shared.messaging.record import Record
+from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.settings import ServiceSettings
 
 NAME = "delivery"
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: events, outcomes, suggestions and reports ─▶ `events.<company>`."""
-    service = Service(NAME, ServiceSettings())
+    service = Service(NAME, ServiceSettings(), bus)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS)
-    @service.published_before_committed(read_letter)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read_letter)
     async def handle(letters: Sequence[Addressed]) -> Iterable[Outgoing]:
         topics = {EVENTS.of(company) for addressed in letters for company in addressed.letter.recipients}
         missing = await service.publisher.missing(topics)

@@ -5,53 +5,20 @@ from collections.abc import Iterable, Sequence
 from pydantic import ValidationError
 
 from services.linking.copying import Copying
-from services.linking.in_flight import InFlight
 from services.linking.rules import copies_without_a_claim, give_up
 from services.linking.settings import LinkingSettings
 from shared.contract.envelope import Outgoing, Undecodable, details_of, outgoing, read_internal_envelope
 from shared.contract.events import ContentWithdrawn, LinkFailed
 from shared.contract.linking import GiveUpImport, ImportContent, LinkFailure, LinkRequested
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, LINK_REQUESTS
-from shared.media import MediaStore, StoreAway
+from shared.media import MediaStore
 from shared.media_keys import stored
-from shared.runtime.records import Record
-from shared.runtime.service import Service
+from shared.messaging.record import Record
+from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime import metrics
 from shared.runtime.settings import MediaSettings, ServiceSettings
 
 NAME = "linking"
-
-
-def build() -> Service:
-    """Wire the service: `link-requests` ─▶ `claim-commands`, and `claim-events` for the copies that nobody needs."""
-    service = Service(NAME, ServiceSettings(), away=[StoreAway])
-    settings = LinkingSettings()
-    store = MediaStore.at(MediaSettings().media)
-    copying = Copying(store, settings)
-    parts = InFlight(service, read_part, answer=lambda part: answer(part, copying), give_up=failed, settings=settings)
-    service.on_stop.append(parts.stop)
-    service.checks["media"] = store.answers
-
-    service.subscriber(LINK_REQUESTS)(parts.consume)
-
-    @service.subscriber(CLAIM_EVENTS)
-    @service.published_before_committed(read_event)
-    async def remove_copies(events: Sequence[LinkFailed | ContentWithdrawn | None]) -> Iterable[Outgoing]:
-        for event in events:
-            if event is not None:
-                await copying.remove([stored(copy) for copy in copies_without_a_claim(event)])
-        return []
-
-    return service
-
-
-async def answer(part: "Part", copying: Copying) -> Iterable[Outgoing]:
-    """Copy a part's files, and tell the target what to take in, or that it was given up."""
-    return [part.step(await copying.copied(part.request))]
-
-
-def failed(part: "Part") -> Iterable[Outgoing]:
-    """The service itself fails on the part: the link is given up; what was reported after it becomes a dead letter."""
-    return [part.step(give_up(part.request, LinkFailure.SERVICE_FAILS))] if part.request.part == 1 else []
 
 
 class Part:
@@ -84,7 +51,33 @@ class Part:
         )
 
 
-read_part = Part
+def build(bus: Bus = KAFKA) -> Service:
+    """Wire the service: `link-requests` ─▶ `claim-commands`, and `claim-events` for the copies that nobody needs."""
+    service = Service(NAME, ServiceSettings(), bus)
+    settings = LinkingSettings()
+    store = MediaStore.at(MediaSettings().media)
+    copying = Copying(store, settings)
+    service.checks["media"] = store.answers
+    for reason in LinkFailure:
+        metrics.LINKS_GIVEN_UP.labels(reason)
+
+    @service.subscriber(LINK_REQUESTS, decode=Part, concurrency=settings.concurrency(), instead=given_up)
+    async def copy(parts: Sequence[Part]) -> Iterable[Outgoing]:
+        return [part.step(await copying.copied(part.request)) for part in parts]
+
+    @service.subscriber(CLAIM_EVENTS, decode=read_event)
+    async def remove_copies(events: Sequence[LinkFailed | ContentWithdrawn | None]) -> Iterable[Outgoing]:
+        for event in events:
+            if event is not None:
+                await copying.remove([stored(copy) for copy in copies_without_a_claim(event)])
+        return []
+
+    return service
+
+
+def given_up(part: Part) -> Iterable[Outgoing]:
+    """Give up a link whose first part the service itself fails on; a later part, of late reports, is only put aside."""
+    return [part.step(give_up(part.request, LinkFailure.SERVICE_FAILS))] if part.request.part == 1 else []
 
 
 def read_event(record: Record) -> LinkFailed | ContentWithdrawn | None:

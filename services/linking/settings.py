@@ -3,6 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.messaging.loop import Concurrency
+
 MIB = 1024 * 1024
 
 
@@ -24,3 +26,7 @@ class LinkingSettings(BaseSettings):
     """How large the messages of these may be together."""
     retry_first_s: float = Field(default=0.2, gt=0)
     retry_longest_s: float = Field(default=15.0, gt=0)
+
+    def concurrency(self) -> Concurrency:
+        """Tell how many parts are worked on before no more are read."""
+        return Concurrency(self.parts_in_flight, self.bytes_in_flight)

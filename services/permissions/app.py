@@ -7,12 +7,12 @@ from services.permissions.answers import command, directory_message, outcome_of
 from services.permissions.rules import Asked, check, is_about_directory, settle
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
-from shared.directory import Directory
-from shared.runtime.batches import Misconfigured
+from shared.directory import Directory, take_in
+from shared.errors import Misconfigured
+from shared.messaging.follower import TopicReader
+from shared.messaging.record import Record
+from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.lacking import Lacking
-from shared.runtime.reading import TopicReader, take_in
-from shared.runtime.records import Record
-from shared.runtime.service import Service
 from shared.runtime.settings import ServiceSettings
 
 NAME = "permissions"
@@ -20,13 +20,13 @@ NAME = "permissions"
 _LOG_APPEND_TIME = 1
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
-    service = Service(NAME, ServiceSettings())
+    service = Service(NAME, ServiceSettings(), bus)
     directory = Directory()
     lacking = Lacking(directory)
     service.notes.append(lacking.notes)
-    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
+    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
 
     async def read_the_directory() -> None:
         await reader.catch_up()
@@ -35,8 +35,7 @@ def build() -> Service:
     service.on_start.append(read_the_directory)
     service.on_stop.append(reader.stop)
 
-    @service.subscriber(REQUESTS)
-    @service.published_before_committed(read_request)
+    @service.subscriber(REQUESTS, decode=read_request)
     async def handle(requests: Sequence[Asked]) -> Iterable[Outgoing]:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
         lacking.look()

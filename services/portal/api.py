@@ -18,11 +18,11 @@ from services.portal.uploads import Refused, Uploads
 from shared.contract.envelope import details_of
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
+from shared.errors import kind_and_place
 from shared.media import MediaGone, MediaStore, StoreAway
 from shared.media_keys import stored
 from shared.media_names import disposition
 from shared.media_types import MediaType
-from shared.runtime.batches import where
 from shared.runtime.database import DatabaseAway, reason_of
 from shared.runtime.logs import log
 
@@ -180,7 +180,7 @@ async def _broken(_: Request, _error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    log.error("media are missing in the store", path=_without_signature(request), reason=where(error))
+    log.error("media are missing in the store", path=_without_signature(request), reason=kind_and_place(error))
     return _answer(UploadCode.UNKNOWN_MEDIA)
 
 
@@ -190,7 +190,7 @@ async def _away(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    log.error("a call fails", path=_without_signature(request), reason=where(error))
+    log.error("a call fails", path=_without_signature(request), reason=kind_and_place(error))
     return _answer(UploadCode.TRY_AGAIN)
 
 

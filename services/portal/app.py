@@ -23,8 +23,8 @@ from services.portal.web import Portal, web_app
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from shared.media import MediaStore
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
-from shared.runtime.service import Service
+from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
 
 NAME = "portal"
@@ -33,14 +33,14 @@ _CONNECTIONS = 10
 """One for what is read from the bus, the others for pages and calls."""
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-events`, `request-outcomes` and `directory` ─▶ pages ─▶ `requests.<company>`."""
-    service = Service(NAME, ServiceSettings(), away=[DatabaseAway])
+    service = Service(NAME, ServiceSettings(), bus)
     database, settings, media, uploading = DatabaseSettings(), WebSettings(), MediaSettings(), UploadSettings()
     engine = engine_for(database, connections=_CONNECTIONS)
     store = Store(engine)
     live = Live(database)
-    followed = FollowedDirectory(lambda: service.settings)
+    followed = FollowedDirectory(lambda: service.settings, bus.consumer)
     service.notes.append(followed.lacking.notes)
     asking = Asking(service.publisher, store, live, followed)
     files = MediaStore.at(media.media)
@@ -52,12 +52,11 @@ def build() -> Service:
     sweeper = Sweeper(tables, files, uploading, store)
 
     service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
-    service.on_start += [lambda: take_in_old_reports(service.settings, store), sweeper.start]
+    service.on_start += [lambda: take_in_old_reports(service.settings, store, bus.consumer), sweeper.start]
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS)
-    @service.published_before_committed(read)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
             await take_in(connection, await save(connection, batch))

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
-from shared.directory import Directory
-from shared.runtime.batches import Misconfigured, where
+from shared.directory import Directory, take_in
+from shared.errors import Misconfigured, kind_and_place
+from shared.messaging.follower import TopicReader
+from shared.messaging.record import Record
+from shared.messaging.upstream import KafkaConsumer
 from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
-from shared.runtime.reading import TopicReader, take_in
-from shared.runtime.records import Record
 from shared.runtime.settings import ServiceSettings
 
 _LOOK_EVERY_S = 0.3
@@ -26,13 +28,14 @@ class DirectoryNotRead(Exception):
 class FollowedDirectory:
     """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
 
-    def __init__(self, settings: Callable[[], ServiceSettings]) -> None:
+    def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
         self.lacking = Lacking(self.directory)
         self.answering = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
         self._settings = settings
+        self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
@@ -61,7 +64,7 @@ class FollowedDirectory:
         """Take in all that was appended before this call. Raises KafkaError or TimeoutError."""
         async with self._one_at_a_time:
             if self._reader is None:
-                self._reader = TopicReader(self._settings(), DIRECTORY.name, self._take_in)
+                self._reader = TopicReader(self._settings(), DIRECTORY.name, self._take_in, self._consumer)
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._reader.catch_up()
@@ -83,4 +86,4 @@ class FollowedDirectory:
         try:
             take_in(self.directory, record)
         except Misconfigured as fault:
-            log.error("directory message cannot be read", offset=record.offset, reason=where(fault))
+            log.error("directory message cannot be read", offset=record.offset, reason=kind_and_place(fault))

@@ -34,9 +34,9 @@ from shared.contract.outcomes import OUTCOMES, Outcome
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.texts import folded
-from shared.runtime.batches import Misconfigured
+from shared.errors import Misconfigured
+from shared.messaging.record import Record
 from shared.runtime.logs import log
-from shared.runtime.records import Record
 
 CHANNEL = "claimbus_portal"
 """The channel on which PostgreSQL tells every instance what has changed."""

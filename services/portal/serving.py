@@ -8,9 +8,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.portal.settings import WebSettings
-from shared.runtime.batches import where
+from shared.errors import kind_and_place
+from shared.messaging.service import QuietServer
 from shared.runtime.logs import log
-from shared.runtime.service import QuietServer
 
 _GOODBYE_S = 3
 
@@ -24,7 +24,7 @@ class _WithoutTexts(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, Exception):
-            record.msg, record.args = f"{record.getMessage()}: {where(error)}", ()
+            record.msg, record.args = f"{record.getMessage()}: {kind_and_place(error)}", ()
         record.exc_info = record.exc_text = None
         return "Exception in ASGI application" not in record.msg
 

@@ -48,9 +48,9 @@ from services.portal.viewer import (
     writer_of,
 )
 from shared.directory import Directory
+from shared.errors import kind_and_place
 from shared.media import MediaStore, StoreAway
 from shared.media_names import kept_name
-from shared.runtime.batches import where
 from shared.runtime.database import DatabaseAway, cannot_be_kept, reason_of
 from shared.runtime.logs import log
 
@@ -366,7 +366,7 @@ async def _away(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    log.error("a page fails", path=request.scope["path"], reason=where(error))
+    log.error("a page fails", path=request.scope["path"], reason=kind_and_place(error))
     return render(request, "error.html", 500, status=500)
 
 

@@ -13,14 +13,14 @@ from shared.contract.events import CLAIM_EVENTS as EVENT_TYPES
 from shared.contract.events import ClaimEvent
 from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
-from shared.directory import Directory
-from shared.runtime.batches import Misconfigured
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
+from shared.directory import Directory, take_in
+from shared.errors import Misconfigured
+from shared.messaging.follower import TopicReader
+from shared.messaging.record import Record
+from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
-from shared.runtime.reading import TopicReader, take_in
-from shared.runtime.records import Record
-from shared.runtime.service import Service
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
 NAME = "reporting"
@@ -38,17 +38,17 @@ class ReportingSettings(ServiceSettings):
     """How far a broker's clock may be behind this one's; no period is closed earlier than this after its end."""
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-events` and `request-outcomes` ─▶ `reports`."""
     settings = ReportingSettings()
-    service = Service(NAME, settings, away=[DatabaseAway])
+    service = Service(NAME, settings, bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     directory = Directory()
-    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record))
+    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
     lacking = Lacking(directory)
     service.notes.append(lacking.notes)
-    progress = Progress(service.settings)
+    progress = Progress(service.settings, bus)
 
     async def read_the_directory() -> None:
         await reader.catch_up()
@@ -72,8 +72,7 @@ def build() -> Service:
     service.on_stop += [closing.stop, reader.stop, engine.dispose]
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES)
-    @service.published_before_committed(read_message)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, decode=read_message)
     async def handle(messages: Sequence[Counted]) -> Iterable[Outgoing]:
         events = [message for message in messages if isinstance(message, ClaimEvent)]
         refused = [message for message in messages if isinstance(message, Refusal)]

@@ -17,12 +17,12 @@ from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
 from shared.directory import Directory, PortalSettings
+from shared.errors import Conflict, Misconfigured, kind_and_place
 from shared.lacking import newer_said
+from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
-from shared.runtime.batches import Conflict, Misconfigured, where
 from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
-from shared.runtime.publishing import Publisher
 
 _SOURCE = "reporting"
 
@@ -81,7 +81,7 @@ class Closing:
                 self._give_up(str(fault))
                 return
             except Exception as error:  # noqa: BLE001 - the stream is read on, and the next look tries again
-                log.error("closing periods fails", reason=where(error))
+                log.error("closing periods fails", reason=kind_and_place(error))
             await asyncio.sleep(self._every_s)
 
     async def look(self, now: datetime) -> None:

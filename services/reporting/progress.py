@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS, Topic
+from shared.messaging.service import KAFKA, Bus
 from shared.runtime.settings import KafkaSettings
 
 Places = dict[TopicPartition, int]
@@ -54,9 +55,10 @@ class Passing:
 class Progress:
     """Follows consumer groups. It reads no message and belongs to no group."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, bus: Bus = KAFKA) -> None:
         self._settings = settings
-        self._clients: tuple[AIOKafkaConsumer, AIOKafkaAdminClient] | None = None
+        self._bus = bus
+        self._clients: tuple[Any, Any] | None = None
         self._passing: Passing | None = None
 
     async def passed(self, moment: datetime | None) -> Places | Waiting:
@@ -145,10 +147,11 @@ class Progress:
         offsets: Places = await asked(partitions)
         return offsets
 
-    async def _connected(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient]:
+    async def _connected(self) -> tuple[Any, Any]:
+        """Connect a consumer and an admin client."""
         if self._clients is None:
             client = self._settings.client()
-            self._clients = AIOKafkaConsumer(**client, enable_auto_commit=False), AIOKafkaAdminClient(**client)
+            self._clients = self._bus.consumer(**client, enable_auto_commit=False), self._bus.admin(**client)
             for part in self._clients:
                 await part.start()
         return self._clients

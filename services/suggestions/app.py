@@ -9,10 +9,10 @@ from services.suggestions.rules import compare
 from services.suggestions.store import Pair, Store, Transaction
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS
-from shared.runtime.batches import Misconfigured
-from shared.runtime.database import DatabaseAway, answers, engine_for, migrate
+from shared.errors import Misconfigured
+from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.logs import log
-from shared.runtime.service import Service
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
 NAME = "suggestions"
@@ -20,17 +20,16 @@ MOST_AT_ONCE = 250
 """So many events in one transaction: even if each is like all others, it stays far below the database's limit."""
 
 
-def build() -> Service:
+def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-events` ─▶ `link-suggestions`."""
-    service = Service(NAME, ServiceSettings(), away=[DatabaseAway])
+    service = Service(NAME, ServiceSettings(), bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     service.on_start.append(lambda: migrate(engine, "services.suggestions"))
     service.on_stop.append(engine.dispose)
     service.checks["database"] = lambda: answers(engine)
 
-    @service.subscriber(CLAIM_EVENTS)
-    @service.published_before_committed(read_event)
+    @service.subscriber(CLAIM_EVENTS, decode=read_event)
     async def handle(messages: Sequence[Heard | None]) -> Iterable[Outgoing]:
         heard = [message for message in messages if message is not None]
         lists: list[Outgoing] = []

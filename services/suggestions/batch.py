@@ -20,7 +20,7 @@ from shared.contract.events import (
     ClaimUnlinked,
     TemporaryClaimCreated,
 )
-from shared.runtime.records import Record
+from shared.messaging.record import Record
 
 READER = "suggestions"
 """Our name in what is published again for one reader (`ce_republishedfor`)."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.runtime.batches import Conflict
+from shared.errors import Conflict, TryAgain
 from shared.runtime.settings import DatabaseSettings
 
 _THE_MESSAGE = ("22", "54")
@@ -34,7 +34,7 @@ _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
 
 
-class DatabaseAway(Exception):
+class DatabaseAway(TryAgain):
     """The database cannot be reached, is full, is being stopped, or is not the one we need: try again."""
 
 

@@ -19,11 +19,16 @@ BATCH_SECONDS = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
 BATCH_MESSAGES = Histogram("claimbus_batch_messages", "Messages in a batch.", buckets=(1, 5, 10, 20, 50, 100, 200, 500))
-BEHIND_SECONDS = Gauge(
-    "claimbus_behind_seconds", "Age of the newest message of the last batch when it was committed, by append time."
+LAG_MESSAGES = Gauge(
+    "claimbus_lag_messages", "Messages that are not finished, by topic and partition.", ["topic", "partition"]
 )
-RETRYING = Gauge("claimbus_retrying", "1 while a batch cannot be finished and is tried again.")
-IN_FLIGHT = Gauge("claimbus_parts_in_flight", "Parts of links that are being worked on.")
+LAG_SECONDS = Gauge(
+    "claimbus_lag_seconds", "Age of the oldest message that is not finished, by append time.", ["topic", "partition"]
+)
+CONSUMERS_RENEWED = Counter("claimbus_consumers_renewed", "Consumers thrown away because they did not get on.")
+NOT_READY = Gauge("claimbus_not_ready", "1 while the instance is not ready, by reason.", ["reason"])
+RETRYING = Gauge("claimbus_retrying", "Batches, or messages in flight, that are being tried again.")
+IN_HAND = Gauge("claimbus_in_hand", "Batches, or messages in flight, that are being worked on.")
 FILES_COPIED = Counter("claimbus_files_copied", "Files copied and verified for links, or found to be so already.")
 LINKS_GIVEN_UP = Counter("claimbus_links_given_up", "Links that could not be made, by reason.", ["reason"])
 REPORTS_DUE = Gauge("claimbus_reports_due", "Reports of periods that are over, which are not made yet.")

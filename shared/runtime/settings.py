@@ -46,6 +46,15 @@ class ServiceSettings(KafkaSettings):
     """How long the broker may take to acknowledge a batch before the producer is made anew and the batch repeated."""
     retry_first_s: float = Field(default=0.2, gt=0)
     retry_longest_s: float = Field(default=15.0, gt=0)
+    instance: str = ""
+    """A name that this instance keeps over restarts (static membership): if it is there again within the session
+    timeout, it has its partitions still, and the others keep theirs."""
+    stuck_after_s: float = Field(default=60.0, gt=0)
+    """How long a batch may be in hand before the instance is no longer ready."""
+    renew_after_s: float = Field(default=10.0, gt=0)
+    """How long a reader may be in trouble before its consumer is made anew."""
+    dead_after_s: float = Field(default=300.0, gt=0)
+    """How long that may fail to help, while the brokers answer, before the process is no longer live."""
     dead_letter_share: float = Field(default=0.5, gt=0, le=1)
     """More dead letters than this among a partition's recent messages stop the service."""
     dead_letter_window: int = Field(default=100, ge=1)

@@ -16,7 +16,7 @@ from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR, REQUESTS
-from shared.runtime.reader import PatientConsumer
+from shared.messaging.upstream import KafkaConsumer
 from tests.world import World, Worlds, wait_until
 
 
@@ -75,7 +75,7 @@ async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_r
     """It did: half a second for each, in which nobody's requests were read."""
     took = []
     for companies in (several[:1], several):
-        consumer = PatientConsumer(
+        consumer = KafkaConsumer(
             *(REQUESTS.of(world.other_id) for world in companies),
             **_as(connection, OPERATOR),
             group_id=f"reads-{len(companies)}",
@@ -115,7 +115,7 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
     world.partner.wait_until(answered, what=f"the outcome of a request compressed with {codec}")
 
 
-async def _go_back(consumer: PatientConsumer) -> float:
+async def _go_back(consumer: KafkaConsumer) -> float:
     """Have it go back, as after an error; tell how many seconds that took."""
     consumer._must_go_back = True
     begin = time.monotonic()
@@ -146,14 +146,14 @@ async def _send_bad_batch(world: World, *requests: NewRequest | None) -> str:
             value = b"" if request is None else request.value()
             assert batch.append(key=b"same", value=value, timestamp=None, headers=headers) is not None
         batch.close()
-        _rename_header(batch)
+        rename_header(batch)
         await (await producer.send_batch(batch, topic, partition=0))
     finally:
         await producer.stop()
     return topic
 
 
-def _rename_header(batch: Any) -> None:
+def rename_header(batch: Any) -> None:
     """Change the header's name in the built batch to bytes that are no UTF-8, and its checksum with it."""
     built = bytearray(batch._build()).replace(b"QQ", b"\xff\xfe")
     built[17:21] = struct.pack(">I", calc_crc32c(bytes(built[21:])))

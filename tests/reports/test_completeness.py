@@ -15,8 +15,8 @@ from services.reporting.store import Store, Transaction
 from shared.contract.reports import Figures, ReportReady
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.directory import Directory
+from shared.messaging.publisher import Publisher
 from shared.runtime.database import engine_for
-from shared.runtime.publishing import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from tests.reports.conftest import Reporting
 from tests.world import World, claimbus, wait_until

@@ -16,7 +16,7 @@ from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
 from tests.conftest import run_stack
 
-_EMPTY = text(
+EMPTY = text(
     "do $$ begin execute coalesce((select 'truncate ' || string_agg(quote_ident(tablename), ', ') "
     "|| ' restart identity cascade' from pg_tables "
     "where schemaname = 'public' and tablename <> 'alembic_version'), ''); end $$"
@@ -42,7 +42,7 @@ class Databases:
         async with engine_of(url) as engine:
             await migrate(engine, package)
             async with engine.begin() as connection:
-                await connection.execute(_EMPTY)
+                await connection.execute(EMPTY)
         self._migrated[package] = url
         return url
 

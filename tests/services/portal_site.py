@@ -38,7 +38,7 @@ from shared.contract.uploads import NewUpload
 from shared.media import MediaStore
 from shared.media_keys import stored
 from shared.media_types import MediaType
-from shared.runtime.publishing import Publisher
+from shared.messaging.publisher import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from tests.services.conftest import engine_of
 from tests.unit.directories import FJORD, VEST, VEST_BERGEN, permitted, takes_effect

@@ -13,12 +13,11 @@ from pydantic import SecretStr
 
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
-from services.linking.in_flight import InFlight
-from services.linking.settings import LinkingSettings
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.contract.topics import OPERATOR, Topic
-from shared.runtime.records import Record
-from shared.runtime.service import Service
+from shared.messaging.loop import Concurrency
+from shared.messaging.record import Record
+from shared.messaging.service import Service
 from shared.runtime.settings import ServiceSettings
 from tests.world import wait_until
 
@@ -37,6 +36,7 @@ class Probe:
     times: dict[str, int] = field(default_factory=dict)
     """How often a text is repeated in what is published of it."""
     handled: list[str] = field(default_factory=list)
+    partitions: int = 1
     many_at_once: bool = False
     """Whether it works as linking does, on many messages in flight."""
 
@@ -48,7 +48,7 @@ class Probe:
     def target(self) -> str:
         return f"{self.name}-out"
 
-    def build(self, **settings: float) -> Service:
+    def build(self, **settings: float | str) -> Service:
         options = ServiceSettings(
             bootstrap_servers=self.connection.bootstrap_servers,
             username=OPERATOR,
@@ -58,14 +58,9 @@ class Probe:
             **settings,  # type: ignore[arg-type]
         )
         service = Service(self.name, options)
-        if self.many_at_once:
-            parts = InFlight(service, read_text, answer=self.answer, give_up=self.given_up, settings=LinkingSettings())
-            service.on_stop.append(parts.stop)
-            service.subscriber(self.source)(parts.consume)
-            return service
+        concurrency = Concurrency(messages=200, bytes=32 * 1024 * 1024) if self.many_at_once else None
 
-        @service.subscriber(self.source)
-        @service.published_before_committed(read_text)
+        @service.subscriber(self.source, decode=read_text, concurrency=concurrency, instead=self.given_up)
         async def handle(texts: Sequence[str]) -> Iterable[Outgoing]:
             if self.away_for:
                 self.away_for -= 1
@@ -77,13 +72,8 @@ class Probe:
 
         return service
 
-    async def answer(self, text: str) -> Iterable[Outgoing]:
-        if text == self.trips_on:
-            raise KeyError(text)
-        return [Outgoing(self.target, text, (), text.encode() * self.times.get(text, 1))]
-
     def given_up(self, text: str) -> Iterable[Outgoing]:
-        return [Outgoing(self.target, text, (), f"{text} is given up".encode())]
+        return [Outgoing(self.target, text, (), f"{text} is given up".encode())] if self.many_at_once else []
 
 
 def read_text(record: Record) -> str:
@@ -97,11 +87,13 @@ def read_text(record: Record) -> str:
 
 
 @pytest.fixture
-def probe(connection: Connection) -> Probe:
-    """A probe with topics of its own."""
-    probe = Probe(connection, f"probe-{uuid.uuid4().hex[:12]}")
+def probe(connection: Connection, request: pytest.FixtureRequest) -> Probe:
+    """A probe with topics of its own, of one partition or as many as a test asks for."""
+    probe = Probe(connection, f"probe-{uuid.uuid4().hex[:12]}", partitions=getattr(request, "param", 1))
     admin = AdminClient(connection.client())
-    for created in admin.create_topics([NewTopic(probe.source.name, 1, 1), NewTopic(probe.target, 1, 1)]).values():
+    for created in admin.create_topics(
+        [NewTopic(probe.source.name, probe.partitions, 1), NewTopic(probe.target, 1, 1)]
+    ).values():
         created.result(20)
     return probe
 
@@ -133,7 +125,7 @@ async def test_a_service_that_is_stopped_while_it_waits_commits_nothing_of_what_
     service = probe.build()
     async with _running(service):
         await _send(probe, ["one"])
-        await _until(lambda: service.loop.retrying)
+        await _until(lambda: service.loops[0].retrying > 0)
         assert (await _ready(service))[0] == 503
     assert await _committed(probe) is None
     probe.away_for = 0
@@ -188,6 +180,38 @@ async def test_an_answer_that_is_too_large_for_the_brokers_costs_its_own_message
         await _until(lambda: len(_letters(probe)) == 1)
         published = await _published(probe, until="two")
     assert list(dict.fromkeys(published)) == ["one", "two"]  # a repeat is allowed
+
+
+@pytest.mark.parametrize("probe", [4], indirect=True, ids=["4 partitions"])
+async def test_an_instance_with_a_name_that_is_restarted_under_load_takes_no_partition_from_the_other(
+    probe: Probe,
+) -> None:
+    texts = [str(n) for n in range(300)]
+    async with _running(probe.build(instance="one", session_timeout_ms=20_000)) as one:
+        restarted = probe.build(instance="two", session_timeout_ms=20_000)
+        async with _running(restarted):
+            await _until(lambda: _shares(one, restarted) == [2, 2])
+            share, since = _held(one), one.loops[0].assigned_at
+            await _send(probe, texts[:100])
+        sending = asyncio.create_task(_send(probe, texts[100:200]))
+        again = probe.build(instance="two", session_timeout_ms=20_000)
+        async with _running(again):
+            await sending
+            await _until(lambda: _shares(one, again) == [2, 2])
+            await _send(probe, texts[200:])
+            assert set(await _published(probe, len(texts))) == set(texts)
+            assert _held(one) == share
+            assert one.loops[0].assigned_at == since  # nothing was revoked from it
+
+
+def _held(service: Service) -> frozenset[TopicPartition]:
+    """Tell the partitions that an instance reads."""
+    (reader,) = service.readers
+    return reader.assignment()
+
+
+def _shares(*services: Service) -> list[int]:
+    return [len(_held(service)) for service in services]
 
 
 @asynccontextmanager

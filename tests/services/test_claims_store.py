@@ -15,8 +15,8 @@ from services.claims.claim_numbers import number_keys
 from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
+from shared.errors import Conflict
 from shared.media_keys import MediaKeys
-from shared.runtime.batches import Conflict
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
 from tests.services.conftest import Databases, engine_of
 from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from operations.connection import Connection
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import DEAD_LETTERS, OPERATOR
-from shared.runtime.publishing import Publisher
+from shared.messaging.publisher import Publisher
 from shared.runtime.settings import ServiceSettings
 
 

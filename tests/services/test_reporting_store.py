@@ -16,7 +16,7 @@ from services.reporting.store import MadeReport, Store
 from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
 from shared.directory import PortalSettings
-from shared.runtime.batches import Conflict
+from shared.errors import Conflict
 from tests.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
 from tests.services.conftest import Databases, engine_of
 from tests.unit import directories

@@ -19,7 +19,7 @@ from shared.contract.events import ClaimContent, ClaimEvent
 from shared.contract.fields import Cause
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.contract.topics import LINK_SUGGESTIONS
-from shared.runtime.batches import Misconfigured
+from shared.errors import Misconfigured
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
 from tests.services.conftest import Databases

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.contract.dead_letters import DeadLetter
-from shared.runtime.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
+from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
 from tests.unit.commands import GLAZIER, PLUMBER, TUESDAY_EVENING, KafkaRecord
 
 OURS = "claim-commands"

@@ -25,8 +25,8 @@ from shared.contract.directory_events import CompanyRegistered, UserRegistered
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterUser
 from shared.media import MediaStore
+from shared.messaging.publisher import Publisher
 from shared.runtime.database import engine_for
-from shared.runtime.publishing import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ import services.portal
 from services.portal.serving import WITHOUT_TEXTS
 
 PORTAL = Path(services.portal.__file__).parent
-SAY_NO_TEXT = {"where", "reason_of", "type", "isinstance"}
+SAY_NO_TEXT = {"kind_and_place", "reason_of", "type", "isinstance"}
 
 
 def texts_logged(source: str) -> Iterator[int]:

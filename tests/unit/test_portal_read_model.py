@@ -25,7 +25,7 @@ from shared.contract.events import (
     UnlinkStarted,
 )
 from shared.contract.fields import Actor, Address, Cause, Incident, LocalizedText, Policyholder, TaskKind
-from shared.runtime.batches import Misconfigured
+from shared.errors import Misconfigured
 
 AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
 TASK = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="bergen", company="vest", needs_budget=False)

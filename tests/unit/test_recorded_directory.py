@@ -34,10 +34,9 @@ from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, re
 from shared.contract.fields import CreationPermission
 from shared.contract.recorded import read_recorded
 from shared.creation import NotPermitted, decide_creation
-from shared.directory import Directory
+from shared.directory import Directory, take_in
+from shared.errors import Misconfigured
 from shared.lacking import all_lacking, lacking
-from shared.runtime.batches import Misconfigured
-from shared.runtime.reading import take_in
 from tests.unit.directories import (
     BODIES,
     FJORD,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.topics import DEAD_LETTERS, MIB, REQUESTS
-from shared.runtime.records import Record
+from shared.messaging.record import Record
 
 _LARGEST_KEPT_WHOLE = 2 * MIB
 _CUT_TO = 1000

@@ -1,0 +1,183 @@
+"""What stands around FastStream and aiokafka works and is still needed: of each piece a test fails when it can go."""
+
+import asyncio
+import inspect
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from confluent_kafka.admin import AdminClient, NewTopic
+from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import BatchSubscriber
+from pydantic import SecretStr
+
+from operations.connection import Connection
+from shared.contract.topics import OPERATOR
+from shared.errors import Misconfigured
+from shared.messaging.upstream import KafkaConsumer, check, read_with, sticky_assignor
+from shared.runtime.settings import KafkaSettings
+from tests.faults.test_undecodable_records import rename_header
+from tests.world import wait_until
+
+LOOKS = 20
+PAUSE_S = 0.1
+Consumer = Callable[..., AIOKafkaConsumer]
+
+
+@pytest.fixture
+def topic(connection: Connection) -> str:
+    name = f"upstream-{uuid.uuid4()}"
+    admin = AdminClient(connection.client())
+    for done in admin.create_topics([NewTopic(name, 1, 1)]).values():
+        done.result(30)
+    return name
+
+
+def client(connection: Connection) -> dict[str, Any]:
+    password = SecretStr(connection.companies[OPERATOR].password)
+    return KafkaSettings(bootstrap_servers=connection.bootstrap_servers, username=OPERATOR, password=password).client()
+
+
+@asynccontextmanager
+async def reading(connection: Connection, topic: str, consumer: Consumer) -> AsyncIterator[Any]:
+    """Read a topic in a group of its own."""
+    reader = consumer(**client(connection), group_id=topic, enable_auto_commit=False, auto_offset_reset="earliest")
+    reader.subscribe([topic])
+    await reader.start()
+    async with asyncio.timeout(30):
+        while not reader.assignment():
+            await reader.getmany(timeout_ms=100)
+    try:
+        yield reader
+    finally:
+        await reader.stop()
+
+
+async def delete(connection: Connection, topic: str) -> None:
+    admin = AdminClient(connection.client())
+    for done in admin.delete_topics([topic]).values():
+        await asyncio.to_thread(done.result, 30)
+    await asyncio.to_thread(
+        wait_until, lambda: topic not in admin.list_topics(timeout=10).topics, what=f"{topic} to be gone"
+    )
+
+
+async def seconds_of_looks(connection: Connection, topic: str, consumer: Consumer) -> float:
+    """Delete a topic that is read; tell the seconds in which its leader is looked for so many times."""
+    times: list[float] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: times.append(record.created)  # type: ignore[method-assign]
+    handler.addFilter(lambda record: f"Topic {topic} not found" in record.getMessage())
+    logger = logging.getLogger("aiokafka.cluster")
+    logger.addHandler(handler)
+    reader = consumer(**client(connection))
+    await reader.start()
+    try:
+        reader.assign([TopicPartition(topic, 0)])
+        await reader.seek_to_beginning()
+        await delete(connection, topic)
+        await asyncio.to_thread(wait_until, lambda: len(times) > LOOKS, what="looks for the leader")
+    finally:
+        logger.removeHandler(handler)
+        await reader.stop()
+    return times[LOOKS] - times[0]
+
+
+async def test_a_client_looks_for_a_leader_with_pauses(connection: Connection, topic: str) -> None:
+    assert await seconds_of_looks(connection, topic, KafkaConsumer) > (LOOKS - 1) * PAUSE_S
+
+
+async def test_aiokafka_itself_looks_for_a_leader_without_a_pause(connection: Connection, topic: str) -> None:
+    """Issue 1155: if this fails, `wait_between_looks` can go."""
+    assert await seconds_of_looks(connection, topic, AIOKafkaConsumer) < (LOOKS - 1) * PAUSE_S
+
+
+async def test_a_commit_leaves_out_a_topic_that_was_deleted_and_aiokafka_tries_it_for_ever(
+    connection: Connection, topic: str
+) -> None:
+    """Issue 1095: if the last line fails, `commit_held` can be `commit`."""
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        (partition,) = reader.assignment()
+        await delete(connection, topic)
+        assert not await asyncio.wait_for(reader.commit_held({partition: 1}), 30)
+    again = f"{topic}-2"
+    admin = AdminClient(connection.client())
+    admin.create_topics([NewTopic(again, 1, 1)])[again].result(30)
+    async with reading(connection, again, AIOKafkaConsumer) as plain:
+        (partition,) = plain.assignment()
+        await delete(connection, again)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(plain.commit({partition: 1}), 3)
+
+
+async def test_a_header_name_that_is_not_utf8_is_passed_and_aiokafka_loses_what_it_fetched(
+    connection: Connection, topic: str
+) -> None:
+    """If the last line fails, `KafkaConsumer._poll` and what it needs can go."""
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        batch = producer.create_batch()
+        batch.append(key=b"k", value=b"v", timestamp=None, headers=[("QQ", b"x")])
+        batch.close()
+        rename_header(batch)
+        await (await producer.send_batch(batch, topic, partition=0))
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        fetched: dict[TopicPartition, list[Any]] = {}
+        async with asyncio.timeout(30):
+            while not fetched:
+                fetched = await reader.getmany(timeout_ms=100)
+        assert [(record.offset, record.value) for records in fetched.values() for record in records] == [(0, None)]
+    with pytest.raises(UnicodeDecodeError):
+        async with reading(connection, topic, AIOKafkaConsumer) as plain:
+            await plain.getone()
+
+
+async def test_coordination_that_has_ended_is_noticed_and_aiokafka_reads_no_more(
+    connection: Connection, topic: str
+) -> None:
+    """Issue 1154: if a consumer begins again by itself, `coordination_problem` need not look at its task."""
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        assert reader.coordination_problem() is None
+        reader._coordinator._coordination_task.cancel()
+        await asyncio.gather(reader._coordinator._coordination_task, return_exceptions=True)
+        assert reader.coordination_problem() == "its coordination has ended"
+
+
+def test_sticky_assignors_of_two_consumers_know_their_own_partitions_and_aiokafkas_do_not() -> None:
+    """Issue 1175: if the last line fails, `sticky_assignor` can go."""
+    one, another = sticky_assignor(), sticky_assignor()
+    assignment = ConsumerProtocolMemberAssignment(0, [("a-topic", [0, 1])], b"")
+    one.on_assignment(assignment)
+    assert another.member_assignment is None
+    assert inspect.ismethod(StickyPartitionAssignor.on_assignment)
+    assert StickyPartitionAssignor.on_assignment.__self__ is StickyPartitionAssignor
+
+
+async def test_faststream_has_no_place_to_say_what_to_read_with_and_a_change_of_it_stops_the_service() -> None:
+    """If the first line fails, there may be one: then `read_with` can go."""
+    assert not {"consumer", "builder", "consumer_class"} & inspect.signature(KafkaBroker.__init__).parameters.keys()
+    broker = KafkaBroker("127.0.0.1:1", consumer_only=True)
+    await read_with(broker, KafkaConsumer)
+    assert broker.config.broker_config.builder is KafkaConsumer
+    with pytest.raises(Misconfigured, match="another way"):
+        await read_with(broker, AIOKafkaProducer)
+
+
+def test_faststream_sleeps_after_an_empty_poll() -> None:
+    """If this fails, `getmany` need not wait for longer than it is told to."""
+    assert "sleep(self.batch_timeout_ms" in inspect.getsource(BatchSubscriber.get_msg)
+
+
+def test_all_that_is_looked_at_inside_them_is_there() -> None:
+    check()
+
+
+async def test_what_is_no_longer_there_stops_the_service_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(StickyPartitionAssignor, "member_assignment")
+    with pytest.raises(Misconfigured, match=r"StickyPartitionAssignor\.member_assignment"):
+        check()

@@ -1,0 +1,79 @@
+"""What may be committed: never past what is unfinished, whatever is fetched again, and whatever is finished first."""
+
+import random
+from itertools import count
+
+from aiokafka import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messaging.loop import OffsetsInHand
+from shared.messaging.memory import MemoryRecord
+from shared.messaging.record import Record
+
+PARTITION = TopicPartition("a-topic", 0)
+
+
+def records(offsets: range, *, later: int = 0) -> list[Record]:
+    """Make records, each appended a millisecond after the one before it."""
+    return [
+        MemoryRecord(PARTITION.topic, PARTITION.partition, offset, offset + later, None, None) for offset in offsets
+    ]
+
+
+@given(seed=st.integers(0, 2**32), length=st.integers(1, 30), commits_fail=st.booleans())
+def test_every_offset_is_finished_before_it_is_passed_and_all_are_in_the_end(
+    seed: int, length: int, commits_fail: bool
+) -> None:
+    chance = random.Random(seed)
+    offsets, committed, position = OffsetsInHand(), 0, 0
+    in_hand: list[Record] = []
+    finished: set[int] = set()
+    for step in count():
+        action = chance.choice(["poll", "finish", "finish", "go back"]) if step < 200 else "poll"
+        if action == "go back" and step < 200:
+            position = committed
+        elif action == "poll" or not in_hand:
+            end = min(length, position + chance.randint(1, 5))
+            fresh = offsets.take(records(range(position, end)))
+            assert not {r.offset for r in fresh} & {r.offset for r in in_hand}, "nothing is begun twice at once"
+            in_hand += fresh
+            position = end
+        if action == "finish" or step >= 200:
+            chance.shuffle(in_hand)
+            for record in [in_hand.pop()] if step < 200 and in_hand else in_hand:
+                offsets.finish([record])
+                finished.add(record.offset)
+                ready = offsets.ready([record])
+                assert all(set(range(at)) <= finished for at in ready.values())
+                if ready and not (commits_fail and chance.random() < 0.3 and step < 200):
+                    offsets.committed(ready)
+                    committed = ready[PARTITION]
+            if step >= 200:
+                in_hand.clear()
+        if step >= 200 and position == length and not in_hand:
+            break
+    last = offsets.take(records(range(length, length + 1)))
+    offsets.finish(last)
+    assert offsets.ready(last) == {PARTITION: length + 1}
+
+
+def test_a_topic_that_was_made_again_is_read_from_its_beginning_and_committed_as_far_as_it_was_read() -> None:
+    offsets = OffsetsInHand()
+    old = offsets.take(records(range(90, 100)))
+    offsets.finish(old[:8])
+    offsets.committed(offsets.ready(old))
+    new = offsets.take(records(range(1), later=1000))
+    assert new == records(range(1), later=1000)
+    offsets.finish(new)
+    assert offsets.ready(new) == {PARTITION: 1}
+    offsets.finish(old[8:])
+    assert offsets.ready(old) == {PARTITION: 1}
+
+
+def test_what_is_finished_after_all_was_forgotten_commits_nothing() -> None:
+    offsets = OffsetsInHand()
+    old = offsets.take(records(range(3)))
+    offsets.forget()
+    offsets.finish(old)
+    assert offsets.ready(old) == {}
