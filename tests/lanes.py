@@ -16,6 +16,7 @@ _LANES = (
         "reports",
         "services",
         "unit",
+        "memory",
     ),
 )
 """Folders of this one, and files that are not in their folder's lane."""

@@ -1,0 +1,108 @@
+"""The way of a request over a bus in memory: permissions, claims, delivery, and what comes out of it."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from services.claims import app as claims
+from services.delivery import app as delivery
+from services.linking import app as linking
+from services.permissions import app as permissions
+from services.portal import app as portal
+from services.reporting import app as reporting
+from services.suggestions import app as suggestions
+from shared.contract.topics import EVENTS, OPERATOR, REQUESTS
+from shared.messaging.memory import MemoryBus
+from shared.messaging.service import Bus, Service
+from shared.runtime.database import engine_for
+from shared.runtime.settings import DatabaseSettings
+from tests.unit.directories import BODIES, FJORD, NORD, VEST, VEST_BERGEN, headers_of
+
+SERVICES = {
+    "permissions": permissions.build,
+    "claims": claims.build,
+    "linking": linking.build,
+    "delivery": delivery.build,
+}
+"""Those on the way of an outcome, in its order."""
+READERS = {"reporting": reporting.build, "suggestions": suggestions.build, "portal": portal.build}
+"""Those that read along."""
+
+
+HANDLER = "kari-holm"
+
+
+class Road:
+    """Services that run one after the other, until each has read all there is."""
+
+    def __init__(self, bus: MemoryBus, databases: Mapping[str, str]) -> None:
+        """`databases` are the addresses of the services' own, by service."""
+        self.bus = bus
+        self.databases = databases
+        for company in (OPERATOR, FJORD, VEST, NORD):
+            bus.create(REQUESTS.of(company), partitions=3)
+            bus.create(EVENTS.of(company), partitions=3)
+
+    async def register(self) -> None:
+        """Register an insurer and two partners, one of whose offices may always create."""
+        for name, body in (
+            ("register-company", {"id": FJORD, "name": "Fjord Forsikring", "kind": "insurer"}),
+            ("register-company", {"id": VEST, "name": "Vest Skadeservice", "kind": "partner"}),
+            ("register-company", {"id": NORD, "name": "Nord Rør", "kind": "partner"}),
+            ("register-office", {"id": VEST_BERGEN, "company": VEST, "name": "Bergen"}),
+            ("register-user", {"id": HANDLER, "company": FJORD, "name": "Kari Holm", "authorisation_level": 6}),
+        ):
+            self.ask(OPERATOR, name, body, id=f"{name}-{body['id']}")
+        await self.run("permissions")
+        self.ask(FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, id="permission")
+        await self.run()
+
+    def ask(self, company: str, name: str, body: dict[str, Any] | None = None, *, id: str) -> None:
+        """Append a request, a millisecond after the one before it."""
+        self.bus.now += timedelta(milliseconds=1)
+        value = json.dumps(BODIES[name] if body is None else body).encode()
+        self.bus.append(REQUESTS.of(company), id, value, headers_of(f"claimbus.{name}.v1", id))
+
+    async def run(self, *services: str) -> None:
+        """Let services read all there is, one after the other, until nothing more comes of it; by default all."""
+        before = None
+        while before != (before := self.length()):
+            for service in services or SERVICES:
+                await self.bus.run_until_idle(lambda bus, service=service: self.build(service, bus))  # type: ignore[misc]
+
+    def build(self, service: str, bus: Bus) -> Service:
+        """Make an instance of a service, configured as in production: by its environment."""
+        os.environ["CLAIMBUS_DATABASE_URL"] = self.databases.get(service, "")
+        return (SERVICES | READERS)[service](bus)
+
+    def length(self) -> int:
+        """Count what is on the bus."""
+        return sum(len(self.bus.records(topic)) for topic in self.bus.topics)
+
+    async def kept(self, service: str) -> dict[str, int]:
+        """Count the rows that a service keeps, by table."""
+        engine = engine_for(DatabaseSettings(database_url=SecretStr(self.databases[service])))
+        async with engine.connect() as connection:
+            tables = await connection.scalars(text("select tablename from pg_tables where schemaname = 'public'"))
+            counts = {
+                table: await connection.scalar(text(f'select count(*) from "{table}"'))
+                for table in sorted(tables)
+                if table != "alembic_version"
+            }
+        await engine.dispose()
+        return {table: count or 0 for table, count in counts.items()}
+
+    def outcomes(self, company: str) -> list[dict[str, Any]]:
+        """Tell what a company has got as outcomes."""
+        return [body for body in self.bus.bodies(EVENTS.of(company)) if "request_id" in body]
+
+    def different(self, topic: str) -> Counter[str]:
+        """Count the different messages with each id on a topic: 1 is what it should be, however often they came."""
+        seen = {(dict(r.headers)["ce_id"].decode(), r.value) for r in self.bus.records(topic)}
+        return Counter(id for id, _ in seen)

@@ -1,0 +1,291 @@
+"""The steps of the loop, in order and concurrently, with a crash, a rebalance or a fault between any two of them."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+import pytest
+
+from shared.contract.envelope import Outgoing, Undecodable
+from shared.contract.topics import DEAD_LETTERS, Topic
+from shared.errors import Conflict, Misconfigured
+from shared.messaging.loop import Concurrency
+from shared.messaging.memory import MemoryBus, Step
+from shared.messaging.record import Record
+from shared.messaging.service import Bus, Service
+from shared.runtime.settings import ServiceSettings
+
+SOURCE, TARGET, NOTES = Topic("texts", "any", (), (), -1, 1), "copies", "notes"
+STEPS: tuple[Step, ...] = get_args(Step)
+SETTINGS = ServiceSettings(
+    retry_first_s=0.001, retry_longest_s=0.002, dead_letter_window=10, session_timeout_ms=1000, stop_timeout_s=1
+)
+
+
+class Copier:
+    """A service that copies texts, remembers in a table which it has copied, and trips over what it is told to."""
+
+    def __init__(self, concurrency: Concurrency | None) -> None:
+        self.concurrency = concurrency
+        self.table: dict[str, str] = {}
+        self.batches: list[list[str]] = []
+        self.trips_on: set[str] = set()
+        self.away: list[type[Exception] | Exception] = []
+        self.waits_on: dict[str, asyncio.Event] = {}
+
+    def build(self, bus: Bus) -> Service:
+        service = Service("copier", SETTINGS, bus)
+
+        @service.subscriber(SOURCE, decode=read_text, concurrency=self.concurrency, instead=self.instead)
+        async def copy(texts: Sequence[str]) -> Iterable[Outgoing]:
+            self.batches.append(list(texts))
+            if self.away:
+                raise self.away.pop()
+            for text in texts:
+                if text in self.trips_on:
+                    raise KeyError(text)
+                if text in self.waits_on:
+                    await self.waits_on[text].wait()
+                self.table.setdefault(text, f"{text} was copied")
+            notes = [Outgoing(NOTES, text, (), b"copied") for text in texts]
+            return [*notes, *(Outgoing(TARGET, text, (), self.table[text].encode()) for text in texts)]
+
+        return service
+
+    def instead(self, text: str) -> Iterable[Outgoing]:
+        return [Outgoing(TARGET, text, (), b"instead")]
+
+
+def read_text(record: Record) -> str:
+    text = (record.value or b"").decode()
+    if text.startswith("?"):
+        raise Undecodable("it is a question")
+    if text == "!":
+        raise RecursionError
+    if text == "old":
+        raise Misconfigured("a newer version wrote this")
+    return text
+
+
+@pytest.fixture(params=[None, Concurrency(messages=20, bytes=10_000)], ids=["in order", "concurrently"])
+def copier(request: pytest.FixtureRequest) -> Copier:
+    return Copier(request.param)
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    bus = MemoryBus()
+    bus.create(SOURCE.name, partitions=3)
+    bus.create(TARGET, partitions=3)
+    bus.create(NOTES)
+    return bus
+
+
+def write(bus: MemoryBus, *texts: str, partition: int | None = None) -> None:
+    for text in texts:
+        bus.append(SOURCE.name, text, text.encode(), partition=partition)
+
+
+def copies(bus: MemoryBus) -> list[str]:
+    return sorted((record.value or b"").decode() for record in bus.records(TARGET))
+
+
+def reasons(bus: MemoryBus) -> list[str]:
+    return sorted(letter["reason"] for letter in bus.bodies(DEAD_LETTERS.name))
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_after_a_crash_everything_is_published_and_nothing_decided_twice(
+    bus: MemoryBus, copier: Copier, step: Step
+) -> None:
+    texts = [f"text {n}" for n in range(20)]
+    write(bus, *texts)
+    with bus.crash(after=step):
+        await bus.run_until_idle(copier.build)
+    await bus.run_until_idle(copier.build)
+    assert set(copies(bus)) == {f"{text} was copied" for text in texts}
+    assert bus.committed("copier") == 20
+
+
+async def test_nothing_is_committed_before_it_is_published(bus: MemoryBus, copier: Copier) -> None:
+    write(bus, "one", "two")
+    with bus.crash(after="published"):
+        await bus.run_until_idle(copier.build)
+    assert bus.committed("copier") < len(copies(bus)) <= 2
+
+
+async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_goes_through(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    copier.trips_on = {"three"}
+    write(bus, "one", "two", "three", "?", "!", "four")
+    bus.append_undecodable(SOURCE.name)
+    await bus.run_until_idle(copier.build)
+    fails = "the service copier fails on it; see its log"
+    assert copies(bus) == ["four was copied", "instead", "one was copied", "two was copied"]
+    assert [reason[:40] for reason in reasons(bus)] == [
+        "a header's name in its batch is not UTF-8, "[:40],
+        "it is a question",
+        fails[:40],
+        fails[:40],
+    ]
+    assert bus.committed("copier") == 7
+
+
+@pytest.mark.parametrize("error", [Conflict, OSError, TimeoutError])
+async def test_what_is_ours_to_wait_for_is_tried_again_and_never_put_aside(
+    bus: MemoryBus, copier: Copier, error: type[Exception]
+) -> None:
+    copier.away = [error for _ in range(5)]
+    write(bus, "one")
+    await bus.run_until_idle(copier.build)
+    assert copier.batches == [["one"]] * 6
+    assert copies(bus) == ["one was copied"]
+    assert not reasons(bus)
+
+
+async def test_while_the_brokers_are_away_an_instance_is_not_ready_and_goes_on_when_they_are_back(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    async with bus.instance(copier.build) as copying:
+        bus.away = True
+        write(bus, "one")
+        assert (await copying.service.problems())["kafka"].words == "KafkaConnectionError"
+        bus.away = False
+        await copying.until_idle()
+    assert copies(bus) == ["one was copied"]
+
+
+async def test_what_a_failed_poll_had_fetched_is_fetched_again_and_what_is_in_hand_is_not_begun_twice(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    copier.waits_on["slow"] = asyncio.Event()
+    async with bus.instance(copier.build) as copying:
+        write(bus, "slow", partition=0)
+        await copying.until(lambda: bool(copier.batches))
+        bus.failing_polls = 1
+        write(bus, "one", "two", partition=0)
+        if copier.concurrency is not None:
+            await copying.until(lambda: not bus.failing_polls)
+        copier.waits_on["slow"].set()
+        await copying.until_idle()
+    assert sorted(text for batch in copier.batches for text in batch) == ["one", "slow", "two"]
+    assert bus.committed("copier") == 3
+
+
+async def test_what_a_failed_commit_left_is_committed_with_what_follows(bus: MemoryBus, copier: Copier) -> None:
+    async with bus.instance(copier.build) as copying:
+        bus.failing_commits = 1
+        write(bus, "one", partition=0)
+        await copying.until(lambda: not bus.failing_commits)
+        write(bus, "two", partition=0)
+        await copying.until_idle()
+    assert bus.committed("copier") == 2
+
+
+async def test_a_fault_of_the_deployment_stops_the_service_and_commits_nothing(bus: MemoryBus, copier: Copier) -> None:
+    write(bus, "old", partition=0)
+    stopped = await bus.run_until_idle(copier.build)
+    assert stopped.fault == "a newer version wrote this"
+    assert bus.committed("copier") == 0
+
+
+async def test_too_many_dead_letters_stop_the_service(bus: MemoryBus, copier: Copier) -> None:
+    write(bus, *(f"?{n}" for n in range(20)), partition=0)
+    stopped = await bus.run_until_idle(copier.build)
+    assert "cannot be understood" in (stopped.fault or "")
+    assert bus.committed("copier") < 10
+
+
+async def test_a_revocation_waits_for_what_is_in_hand_and_commits_it(bus: MemoryBus, copier: Copier) -> None:
+    copier.waits_on["slow"] = asyncio.Event()
+    write(bus, "slow")
+    async with bus.instance(copier.build) as copying:
+        await copying.until(lambda: bool(copier.batches))
+        rebalance = asyncio.create_task(bus.rebalance("copier"))
+        await asyncio.sleep(0)
+        assert not rebalance.done()
+        copier.waits_on["slow"].set()
+        await rebalance
+        assert bus.committed("copier") == 1
+    assert copier.batches == [["slow"]]
+
+
+async def test_what_cannot_be_finished_is_given_up_at_the_revocation_and_done_by_whoever_reads_on(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    copier.waits_on["slow"] = asyncio.Event()
+    write(bus, "slow")
+    async with bus.instance(copier.build) as copying:
+        await copying.until(lambda: bool(copier.batches))
+        await bus.rebalance("copier")
+        assert bus.committed("copier") == 0
+        assert not copies(bus)
+        await copying.until(lambda: len(copier.batches) == 2)
+        copier.waits_on["slow"].set()
+        await copying.until_idle()
+    assert copies(bus) == ["slow was copied"]
+
+
+async def test_two_instances_share_the_partitions_and_one_takes_over_from_the_other(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    async with bus.instance(copier.build) as first:
+        async with bus.instance(copier.build) as second:
+            assert {len(c.assignment()) for i in (first, second) for c in i.consumers} == {1, 2}
+            write(bus, *(f"text {n}" for n in range(30)))
+            await first.until_idle()
+            await second.until_idle()
+        write(bus, "last")
+        await first.until_idle()
+    assert len(copies(bus)) == 31
+
+
+async def test_concurrently_a_slow_message_holds_up_nothing_but_the_offset(bus: MemoryBus) -> None:
+    copier = Copier(Concurrency(messages=20, bytes=10_000))
+    copier.waits_on["slow"] = asyncio.Event()
+    write(bus, "slow", "one", "two", partition=0)
+    async with bus.instance(copier.build) as copying:
+        await copying.until(lambda: len(copies(bus)) == 2)
+        assert bus.committed("copier") == 0
+        copier.waits_on["slow"].set()
+        await copying.until_idle()
+    assert bus.committed("copier") == 3
+
+
+async def test_concurrently_no_more_is_read_than_may_be_in_hand(bus: MemoryBus) -> None:
+    copier = Copier(Concurrency(messages=5, bytes=10_000))
+    slow = [f"slow {n}" for n in range(10)]
+    copier.waits_on = dict.fromkeys(slow, asyncio.Event())
+    async with bus.instance(copier.build) as copying:
+        write(bus, *slow[:5], partition=0)
+        await copying.until(lambda: len(copier.batches) == 5)
+        write(bus, *slow[5:], partition=0)
+        await copying.until(lambda: copying.consumers[0].empty_since is not None)
+        assert len(copier.batches) == 5
+        copier.waits_on[slow[0]].set()
+        await copying.until_idle()
+    assert len(copies(bus)) == 10
+
+
+async def test_an_instance_that_is_stopped_while_it_waits_commits_nothing(bus: MemoryBus, copier: Copier) -> None:
+    copier.away = [ConnectionError] * 1000
+    write(bus, "one")
+    async with bus.instance(copier.build) as copying:
+        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        assert [p.words for p in (await copying.service.problems()).values()] == ["a batch is being tried again"]
+    assert bus.committed("copier") == 0
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, OSError, Conflict, RecursionError])
+async def test_no_log_has_the_text_of_an_error(
+    bus: MemoryBus, copier: Copier, error: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    copier.away = [error("Anne Berg, Strandgata 1") for _ in range(9)]
+    for text in ("one", "two", "?Anne Berg"):
+        bus.append(SOURCE.name, "a-key", text.encode(), partition=0)
+    await bus.run_until_idle(copier.build)
+    logged = capsys.readouterr().out
+    assert error.__name__ in logged
+    assert "message is put aside" in logged
+    assert "Anne" not in logged
