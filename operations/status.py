@@ -1,10 +1,13 @@
 """`claimbus status`: how far each service is behind, what waits for people, and whether all is well."""
 
 import asyncio
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
+from typing import Annotated
 
 import typer
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -20,15 +23,22 @@ from shared.runtime.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
 _DATABASE_S = 5.0
+_READ_S = 5.0
+_LATE_AFTER_S = 300.0
+
+Place = tuple[str, int, int]
+"""A topic, a partition and an offset."""
 
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One service: how many messages it has still to read, and what each of its instances says of itself."""
+    """One service: what all its instances together have still to read, and what each says of itself."""
 
     service: str
     lag: int | None
-    """None if it has never read anything."""
+    """How many messages; None if it has never read anything."""
+    lag_seconds: float | None
+    """The age of the oldest of them by append time, 0 if there is none; None like `lag`."""
     health: list[str]
 
 
@@ -46,9 +56,23 @@ class Status:
         """Whether every instance that we know of is ready."""
         return all(health.split(";")[0] == "ready" for service in self.services for health in service.health)
 
+    def is_late(self, after_s: float) -> bool:
+        """Whether a service has not read a message that is so old."""
+        return any((service.lag_seconds or 0) > after_s for service in self.services)
 
-def status(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
-    """Tell the lag of each service, temporary claims that wait, dead letters, health. Status 1 if any is not ready."""
+
+LateAfter = Annotated[
+    float, typer.Option("--late-after", help="Seconds that the oldest unread message may be old, for status 0.", min=0)
+]
+
+
+def status(
+    connection_file: ConnectionFile = None, as_json: AsJson = False, late_after: LateAfter = _LATE_AFTER_S
+) -> None:
+    """Tell the lag of each service, temporary claims that wait, dead letters, health.
+
+    Status 1 if any instance is not ready, or a service is late.
+    """
     try:
         now = look(load_connection(connection_file))
     except Unreachable as error:
@@ -59,7 +83,7 @@ def status(connection_file: ConnectionFile = None, as_json: AsJson = False) -> N
         print_json(asdict(now) | {"healthy": now.healthy})
     else:
         _tell(now)
-    if not now.healthy:
+    if not now.healthy or now.is_late(late_after):
         raise typer.Exit(1)
 
 
@@ -67,10 +91,16 @@ def look(connection: Connection) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
     ends = _ends(connection)
     admin = AdminClient(connection.client())
+    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or RUN_HERE)}
+    appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
     services = [
-        ServiceStatus(service, _lag(admin, service, ends), [_health(at) for at in connection.health.get(service, [])])
-        for service in SERVICES
-        if service in (connection.health or RUN_HERE)
+        ServiceStatus(
+            service,
+            None if places is None else sum(places.values()),
+            None if places is None else _age_s(appended[place] for place in places if place in appended),
+            [_health(at) for at in connection.health.get(service, [])],
+        )
+        for service, places in unread.items()
     ]
     return Status(
         services=services,
@@ -110,8 +140,8 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
         consumer.close()
 
 
-def _lag(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]]) -> int | None:
-    """Count what a service has not read of the topics that it reads in a group."""
+def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]]) -> dict[Place, int] | None:
+    """Count what a service has not read of the topics that it reads in a group, by where each partition goes on."""
     read = [topic for topic in TOPICS if service in topic.read_by and topic.name != "directory"]
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
     committed: dict[tuple[str, int], int] = {
@@ -119,11 +149,44 @@ def _lag(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int
     }
     if not committed:
         return None
-    return sum(
-        max(0, end - max(first, committed.get(partition, first)))
+    places = {
+        (*partition, max(first, committed.get(partition, first))): end
         for partition, (first, end) in ends.items()
         if any(_is(topic, partition[0]) for topic in read)
-    )
+    }
+    return {place: end - place[2] for place, end in places.items() if end > place[2]}
+
+
+def _append_times(connection: Connection, places: set[Place]) -> dict[Place, float]:
+    """Tell when the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
+    if not places:
+        return {}
+    consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False})
+    found: dict[tuple[str, int], float] = {}
+    try:
+        # A place can be several services', at different offsets of the same partition: one after the other.
+        appended: dict[Place, float] = {}
+        left = set(places)
+        while left:
+            together = {place[:2]: place for place in left}
+            left -= set(together.values())
+            consumer.assign([TopicPartition(*place) for place in together.values()])
+            found.clear()
+            deadline = time.monotonic() + _READ_S
+            while len(found) < len(together) and time.monotonic() < deadline:
+                for message in consumer.consume(500, 0.2):
+                    if message.error() is None:
+                        found.setdefault(
+                            (str(message.topic()), message.partition() or 0), message.timestamp()[1] / 1000
+                        )
+            appended |= {together[partition]: at for partition, at in found.items()}
+        return appended
+    finally:
+        consumer.close()
+
+
+def _age_s(appended: Iterable[float]) -> float:
+    return max(0.0, time.time() - min(appended, default=time.time()))
 
 
 def _is(topic: Topic, name: str) -> bool:
@@ -141,9 +204,11 @@ def _health(address: str) -> str:
 
 
 def _tell(now: Status) -> None:
-    table = Table("service", "behind", "health", box=None)
+    table = Table("service", "behind", "oldest", "health", box=None)
     for service in now.services:
-        table.add_row(service.service, "–" if service.lag is None else str(service.lag), "; ".join(service.health))
+        behind = "–" if service.lag is None else str(service.lag)
+        oldest = f"{service.lag_seconds:.0f} s" if service.lag else "–"
+        table.add_row(service.service, behind, oldest, "; ".join(service.health))
     out.print(table)
     out.print(f"dead letters: {now.dead_letters}")
     if now.temporary_claims is None:

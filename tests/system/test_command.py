@@ -186,6 +186,25 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
     assert status["temporary_claims"][world.insurer_id] == 1
 
 
+def test_status_tells_how_old_the_oldest_unread_message_is_and_is_1_past_a_limit(
+    stack: Stack, world: World, file: Path
+) -> None:
+    (linking,) = stack.of("linking")
+    linking.stop()
+    try:
+        created = world.create()
+        world.event(world.insurer, "temporary-claim-created", created.body["claim_id"])
+        late = claimbus("status", "--json", "--late-after", "0", "--connection-file", file)
+        lag = {s["service"]: s for s in as_json(late)["services"]}["linking"]
+        assert lag["lag"] >= 1
+        assert lag["lag_seconds"] > 0
+        assert late.returncode == 1
+    finally:
+        linking.start()
+        stack.wait_until_ready()
+    assert claimbus("status", "--connection-file", file).returncode == 0
+
+
 def test_status_says_so_when_a_service_does_not_answer(stack: Stack, file: Path) -> None:
     (delivery,) = stack.of("delivery")
     delivery.stop()

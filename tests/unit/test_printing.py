@@ -64,7 +64,7 @@ def _report(text: str) -> None:
 
 
 def _status(text: str) -> None:
-    services = [status.ServiceStatus(text, 1, [text, "ready"])]
+    services = [status.ServiceStatus(text, 1, 2.0, [text, "ready"])]
     status._tell(status.Status(services=services, dead_letters=1, temporary_claims={text: 1}))
 
 
