@@ -1,6 +1,7 @@
 """One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
@@ -20,8 +21,14 @@ from tests.world import World, Worlds
 os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "1000"
 # Tests kill services, and wait until what they had is given to others.
 os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
+# Tests take rights away, and wait until readers are made anew.
+os.environ["CLAIMBUS_RENEW_AFTER_S"] = "4"
 # All tests come from one address.
 os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
+
+
+PERSONAL = re.compile(r"Anne Berg|91234567|91 23 45 67|Strandgata|Bryggen|anne@", re.IGNORECASE)
+"""What the tests' claims say of people and where they live, whatever is provoked: no log may have it."""
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +59,10 @@ def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Itera
         yield stack
     finally:
         stack.stop()
+    told = [
+        line for log in (folder / "logs").iterdir() for line in log.read_text().splitlines() if PERSONAL.search(line)
+    ]
+    assert not told, "logs tell of people"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,9 +71,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
-    """Have `--numprocesses` go by lanes."""
-    return Lanes(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """Have `--dist loadscope` go by lanes."""
+    return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(wrapper=True)
