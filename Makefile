@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint browser format lock assets screenshots
+.PHONY: install demo check test lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -24,6 +24,11 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/claimbus contract --check
 
+# What needs no server but a PostgreSQL of its own: rules, and every service's handlers on a bus in memory.
+check: export PYTHONDONTWRITEBYTECODE :=
+check: lint
+	$(BIN)/pytest --numprocesses 2 tests/unit tests/memory
+
 # Each page's picture, in docs/screenshots.
 screenshots: browser
 	$(BIN)/python -m tests.portal.screenshots docs/screenshots
@@ -31,7 +36,7 @@ screenshots: browser
 # Three lanes (tests/lanes.py), each a process with servers of its own, keep two cores busy; `$(BIN)/pytest FILE` is one.
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
-	$(BIN)/pytest --numprocesses 3
+	$(BIN)/pytest --numprocesses 3 --dist loadscope
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install
