@@ -9,6 +9,8 @@
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
 | `read_with` | FastStream has no place to say which consumer it is to read with | FastStream 0.7 |
+| `KafkaConsumer.abandon` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
+| `KafkaProducer.abandon` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
 
 `check` says at the start what of it is no longer there; `tests/integration/test_upstream.py` fails when one of these is
