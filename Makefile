@@ -31,7 +31,7 @@ check: lint
 
 # Each page's picture, in docs/screenshots.
 screenshots: browser
-	$(BIN)/python -m tests.portal.screenshots docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 # Three lanes (tests/lanes.py), each a process with servers of its own, keep two cores busy; `$(BIN)/pytest FILE` is one.
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
@@ -40,7 +40,7 @@ test: lint browser
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install
-	$(BIN)/python -m tests.portal.chromium
+	$(BIN)/python -m tests.browser.chromium
 
 format: install
 	$(BIN)/ruff check --fix
@@ -62,4 +62,4 @@ assets:
 	cp $(ASSETS)/@digdir/designsystemet-theme/brand/digdir.css $(VENDOR)/designsystemet-theme.css
 	cp $(ASSETS)/htmx.org/dist/htmx.min.js $(VENDOR)/htmx.js
 	cp $(ASSETS)/htmx-ext-sse/dist/sse.min.js $(VENDOR)/htmx-sse.js
-	cp $(ASSETS)/axe-core/axe.min.js tests/portal/axe.js
+	cp $(ASSETS)/axe-core/axe.min.js tests/browser/axe.js

@@ -7,14 +7,14 @@ need none. What fills the topics is behind the tests that read all there is agai
 from xdist.scheduler import LoadScopeScheduling
 
 _LANES = (
-    ("portal", "system/test_demo.py"),
+    ("browser", "system/test_demo.py"),
     ("system", "faults"),
     (
         "containers",
         "system/test_embedded.py",
-        "reports/test_history.py",
-        "reports",
-        "services",
+        "system/reports/test_history.py",
+        "system/reports",
+        "integration",
         "unit",
         "memory",
     ),
@@ -26,7 +26,7 @@ def place_of(test: str) -> tuple[int, int]:
     """Tell the lane of a test, and its file's place in it."""
     file = test.split("::", maxsplit=1)[0].removeprefix("tests/")
     places = {part: (lane, place) for lane, parts in enumerate(_LANES) for place, part in enumerate(parts)}
-    return places[file] if file in places else places[file.split("/", maxsplit=1)[0]]
+    return max((len(part), place) for part, place in places.items() if file.startswith(part))[1]
 
 
 class Lanes(LoadScopeScheduling):

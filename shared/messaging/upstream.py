@@ -14,7 +14,7 @@
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
 
 `check` says at the start which of the classes' parts that are replaced or read here is no longer there.
-`tests/services/test_upstream.py` fails when one of these is mended and can go; the last three have
+`tests/integration/test_upstream.py` fails when one of these is mended and can go; the last three have
 no such test.
 """
 

@@ -12,8 +12,8 @@ from operations.stack import WITH_DATABASE
 from shared.messaging.memory import MemoryBus
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from tests.integration.conftest import EMPTY
 from tests.memory.road import Road
-from tests.services.conftest import EMPTY
 
 
 @pytest.fixture(scope="session")

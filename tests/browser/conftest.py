@@ -1,0 +1,173 @@
+"""A real browser over the real stack; each person has a browser of their own."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from operations.bus import NewRequest
+from operations.connection import Connection
+from operations.stack import Stack
+from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
+from tests.browser.chromium import find
+from tests.world import World, Worlds, wait_until
+
+Browse = Callable[..., Page]
+
+_PATIENCE_MS = 15_000
+_BLOCKED = "Content Security Policy"
+
+expect.set_options(timeout=_PATIENCE_MS)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium: the system's, or the one that Playwright has installed. Without either the tests fail."""
+    chromium = find()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox"] if os.getuid() == 0 else [],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def world(connection: Connection, worlds: Worlds) -> Iterator[World]:
+    """New companies."""
+    world = in_a_thread(worlds.next, connection)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def other_world(connection: Connection, worlds: Worlds) -> Iterator[World]:
+    """Other companies."""
+    world = in_a_thread(worlds.next, connection)
+    yield world
+    world.close()
+
+
+def in_a_thread(make: Callable[[Connection], World], connection: Connection) -> World:
+    """Make companies in another thread: Playwright has an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make, connection).result()
+
+
+class Pages:
+    """A browser with a page for each person. The next test gets them emptied: a new one is a second's work."""
+
+    def __init__(self, browser: Browser, address: str | None) -> None:
+        self.complaints: list[str] = []
+        """What the scripts of the pages complained of."""
+        self._browser = browser
+        self._address = address
+        self._free: list[Page] = []
+        self._in_use: list[Page] = []
+        self._with_options: list[Page] = []
+
+    def take(self, **options: Any) -> Page:
+        """Give a page on which nobody is logged in; one with options of a context is always new."""
+        page = self._free.pop() if self._free and not options else self._new(**options)
+        (self._with_options if options else self._in_use).append(page)
+        return page
+
+    def give_back(self) -> None:
+        """Empty those that were taken."""
+        for page in self._with_options:
+            page.context.close()
+        for page in self._in_use:
+            for another in page.context.pages[1:]:
+                another.close()
+            page.goto("/static/icon.svg")  # nothing of the portal's own, and its process stays for what is next
+            page.context.clear_cookies()  # behind it: a page of the portal that asks without them loads itself again
+            page.emulate_media(color_scheme="null")
+        self._free += self._in_use
+        self._with_options, self._in_use = [], []
+
+    def _new(self, **options: Any) -> Page:
+        context = self._browser.new_context(base_url=self._address, locale="nb-NO", **options)
+        context.set_default_timeout(_PATIENCE_MS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if _BLOCKED in said.text else None)
+        return page
+
+
+@pytest.fixture(scope="package")
+def emptied_pages(browser: Browser, stack: Stack) -> Pages:
+    """Pages for all tests."""
+    return Pages(browser, stack.connection.portal)
+
+
+@pytest.fixture
+def forms(world: World) -> dict[str, list[str]]:
+    """Every page with a form in which something is written or chosen, by who sees it."""
+    world.set_portal(inspection_needs_budget=True, enhanced_function=True)
+    created = world.creation().body
+    assert isinstance(created, dict)
+    body = {"claim_number": "F-1", "handler": world.handler} | {n: created[n] for n in ("incident", "policyholder")}
+    target = world.insurer.ask(NewRequest("register-claim", body))[0].body["claim_id"]
+    claim = world.create(tasks=[{"kind": "first_aid"}, {"kind": "inspection"}]).body
+    id, (first_aid, inspection) = claim["claim_id"], claim["task_ids"]
+    return {
+        world.handler: [
+            f"/saker/{id}/normal",
+            f"/saker/{id}/rett",
+            f"/saker/{id}/avbryt",
+            f"/saker/{id}/oppgaver/ny",
+            f"/saker/{id}/oppgaver/{inspection}/budsjett",
+            f"/saker/{id}/tilknytning/{target}",
+            f"/admin/kontorer/{world.office}",
+            "/admin/selskap",
+        ],
+        world.plumber: ["/saker/ny", f"/saker/{id}/rett", f"/saker/{id}/oppgaver/{first_aid}/rapport"],
+    }
+
+
+@pytest.fixture
+def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
+    """Open a browser as a user, on a page. Whatever the page's scripts complain of fails the test."""
+    admin = AdminClient(connection.client())
+
+    def opened(user: str | None, path: str = "/", **options: Any) -> Page:
+        page = emptied_pages.take(**options)
+        if user is not None:
+            log_in(page.context, user)
+            wait_until(lambda: has_read_all(admin), what="the portal to have read what there is")
+        page.goto(path)
+        return page
+
+    emptied_pages.complaints.clear()
+    yield opened
+    emptied_pages.give_back()
+    assert emptied_pages.complaints == []
+
+
+def has_read_all(admin: AdminClient) -> bool:
+    """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
+    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS, LINK_SUGGESTIONS)
+    latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
+    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
+    (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()
+    read = {(p.topic, p.partition): p.offset for p in group.result().topic_partitions}
+    return all(end <= max(0, read.get(partition, 0)) for partition, end in ends.items())
+
+
+def log_in(context: BrowserContext, user: str) -> None:
+    """Log in as the log-in page does, which lists the users of all tests and takes its time to be drawn."""
+
+    def is_in() -> bool:
+        token = re.search('name="csrf" value="([^"]+)"', context.request.get("/logg-inn").text())
+        assert token is not None
+        form = {"csrf": token[1], "bruker": user}
+        return context.request.post("/logg-inn", form=form, max_redirects=0).status == 303
+
+    wait_until(is_in, what=f"the portal to know {user}")

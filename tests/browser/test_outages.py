@@ -1,0 +1,200 @@
+"""What people see while Kafka or the database is away, and that nothing they typed is lost."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from confluent_kafka import KafkaError, Producer
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, expect
+
+from operations.stack import Stack
+from shared.contract.topics import OPERATOR, REQUESTS
+from tests.browser.conftest import Browse
+from tests.browser.test_creating import fill
+from tests.browser.test_for_everyone import violations
+from tests.world import World, as_json, claimbus, wait_until
+
+
+@contextlib.contextmanager
+def away(stack: Stack, name: str) -> Iterator[None]:
+    """Take a server away for a while."""
+    server = getattr(stack, name)
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+        stack.wait_until_ready()
+
+
+@contextlib.contextmanager
+def stopped(stack: Stack, service: str) -> Iterator[None]:
+    """Stop the one instance of a service for a while; what follows waits for what it does when it is back."""
+    (instance,) = stack.of(service)
+    instance.stop()
+    try:
+        yield
+    finally:
+        instance.start()
+
+
+def with_a_form(world: World, browse: Browse) -> tuple[str, Page]:
+    """Fill in a form; tell the claim that it is about."""
+    claim = world.create().body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}/avbryt")
+    page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
+    return claim, page
+
+
+def send_in_vain(page: Page) -> None:
+    """Send the form while it cannot be sent: what was typed comes back."""
+    page.get_by_role("button", name="Avbryt saken").click()
+    expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("definition").filter(has_text="Falsk alarm fra naboen")).to_be_visible()
+    expect(page.get_by_text("Begrunnelse", exact=True)).to_be_visible()
+    assert violations(page) == []
+
+
+def send_again(page: Page, claim: str) -> None:
+    """Send what came back, when all is up again: it is done once."""
+    page.get_by_role("button", name="Send på nytt").click()
+    expect(page.get_by_role("region", name="Saken er avbrutt")).to_contain_text("Falsk alarm fra naboen")
+    page.goto(f"/saker/{claim}")
+    expect(page.get_by_text("Saken avbrutt: Falsk alarm fra naboen")).to_have_count(1)
+
+
+def test_while_kafka_is_away_pages_can_be_read_and_what_was_typed_is_kept_also_by_a_portal_that_starts(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim, page = with_a_form(world, browse)
+    other_claim, sent_to_the_next = with_a_form(world, browse)
+    reader = page.context.new_page()
+    (portal,) = stack.of("portal")
+    with away(stack, "kafka"):
+        send_in_vain(page)
+        reader.goto(f"/saker/{claim}")
+        expect(reader.get_by_role("region", name="Historikk")).to_be_visible()
+        wait_until(
+            lambda: reader.reload() is not None and reader.get_by_text("Meldingsbussen svarer ikke.").count() == 1,
+            what="the warning",
+        )
+        assert violations(reader) == []
+        portal.stop()
+        portal.start()
+        wait_until(lambda: _is_served(reader, "/saker"), what="the portal to answer")
+        expect(reader.get_by_role("heading", name="Svarer ikke akkurat nå")).to_be_visible()
+        expect(reader.get_by_text("Meldingsbussen svarer ikke")).to_be_visible()
+        send_in_vain(sent_to_the_next)
+    send_again(page, claim)
+    send_again(sent_to_the_next, other_claim)
+
+
+def test_while_the_database_is_away_pages_say_so_and_what_was_typed_is_kept(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim, page = with_a_form(world, browse)
+    reader = page.context.new_page()
+    with away(stack, "postgres"):
+        send_in_vain(page)
+        answer = reader.goto("/saker")
+        assert answer is not None
+        assert answer.status == 503
+        expect(reader.get_by_role("heading", name="Svarer ikke akkurat nå")).to_be_visible()
+        assert violations(reader) == []
+    send_again(page, claim)
+
+
+def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    page = browse(world.plumber, "/saker/ny")
+    fill(page)
+    with stopped(stack, "claims"):
+        page.get_by_role("button", name="Legg til").click()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
+        assert violations(page) == []
+    expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Gå videre").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
+    expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
+    page.goto("/saker")
+    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
+
+
+def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: World, browse: Browse) -> None:
+    page = browse(world.plumber, "/saker/ny")
+    fill(page)
+    page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
+    page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
+    with stopped(stack, "claims"):
+        page.get_by_role("button", name="Legg til").click()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
+    reason = "Skadedatoen er senere enn i dag. Rett datoen."
+    expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
+    page.get_by_role("button", name="Tilbake til skjemaet").click()
+    expect(page.get_by_role("heading", name=reason)).to_be_visible()
+    expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
+    page.get_by_label("Skadedato").fill(datetime.now(UTC).date().isoformat())
+    page.get_by_role("button", name="Legg til").click()
+    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
+
+
+def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again(
+    stack: Stack, world: World, browse: Browse
+) -> None:
+    claim = world.create().body["claim_id"]
+    page = browse(world.plumber, f"/saker/{claim}/rett", java_script_enabled=False)
+    page.get_by_label("Navn").fill("Anne Bergum")
+    reader = browse(world.handler, f"/saker/{claim}")
+    with stopped(stack, "claims"):
+        page.get_by_role("button", name="Lagre").click()
+        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
+    expect(reader.get_by_text("Anne Bergum", exact=True)).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Se etter på nytt").click()
+    expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
+    expect(page.get_by_text("Opplysninger rettet")).to_have_count(1)
+
+
+def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World, browse: Browse) -> None:
+    answer = browse(world.handler).request.get("/del/foresporsel/portal:on-its-way")
+    assert answer.status == 204
+    assert not {"content-type", "content-length"} & answer.headers.keys()
+
+
+def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
+    claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
+    page = browse(world.handler, f"/saker/{claim}")
+    before = page.locator("#sak").inner_text()
+    file = tmp_path / "connection.json"
+    world.connection.model_copy(update={"companies_file": None}).save(file)
+    assert as_json(claimbus("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
+    page.goto(f"/saker/{claim}")
+    assert page.locator("#sak").inner_text() == before
+    page.goto("/saker")
+    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()
+
+
+def _is_served(page: Page, path: str) -> bool:
+    """Whether something answers there, whatever it says."""
+    try:
+        return page.goto(path) is not None
+    except PlaywrightError:
+        return False
+
+
+def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:
+    mine = {"sasl.username": "portal", "sasl.password": stack._passwords["portal"]}
+    producer = Producer(world.connection.client() | mine)
+    problems: dict[str | None, KafkaError | None] = {}
+    for company in (world.partner_id, OPERATOR):
+        producer.produce(
+            REQUESTS.of(company), b"{}", on_delivery=lambda error, message: problems.update({message.topic(): error})
+        )
+    assert producer.flush(30) == 0
+    assert problems[REQUESTS.of(world.partner_id)] is None
+    refused = problems[REQUESTS.of(OPERATOR)]
+    assert refused is not None
+    assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED

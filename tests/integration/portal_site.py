@@ -1,0 +1,339 @@
+"""The portal in this process, on a real PostgreSQL: asked with raw bytes, as a server hands them on."""
+
+import gzip
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
+from uuid import UUID, uuid4
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
+
+from services.portal.api import api
+from services.portal.asking import Asking
+from services.portal.following import FollowedDirectory
+from services.portal.live import Live
+from services.portal.media_store import MediaTables, take_in
+from services.portal.pages.routes import routes
+from services.portal.read_model import Happened, save
+from services.portal.serving import side_by_side
+from services.portal.settings import WebSettings
+from services.portal.store import Store
+from services.portal.thumbnails import Thumbnails
+from services.portal.uploads import Uploads, UploadSettings
+from services.portal.web import Portal, web_app
+from shared.contract.events import ClaimRegistered, Report, ReportedMedia, Task, TaskReported, TemporaryClaimCreated
+from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
+from shared.contract.reports import PeriodReport, ReportReady
+from shared.contract.uploads import NewUpload
+from shared.media import MediaStore
+from shared.media_keys import stored
+from shared.media_types import MediaType
+from shared.messaging.publisher import Publisher
+from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from tests.integration.conftest import engine_of
+from tests.unit.directories import FJORD, VEST, VEST_BERGEN, permitted, takes_effect
+
+AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
+PERIOD = "2026-W47"
+TOKEN = "token of vest"
+INSURER_S, HANDLER, PARTNER_S, WITHOUT_OFFICE = "kari-holm", "per-lie", "ola-vik", "eva-dal"
+USERS = (INSURER_S, HANDLER, PARTNER_S, WITHOUT_OFFICE)
+"""An insurer's user of level 6 and one of level 1, and a partner's with an office and without."""
+
+
+@dataclass
+class Answer:
+    """What a request was answered with."""
+
+    status: int
+    headers: dict[str, str]
+    cookies: list[str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        packed = self.headers.get("content-encoding") == "gzip"
+        return (gzip.decompress(self.body) if packed else self.body).decode()
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of a page, with what its fields begin with."""
+
+    method: str
+    path: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Site:
+    """The portal's addresses, with something of every kind behind them."""
+
+    app: ASGIApp
+    portal: Portal
+    routes: Sequence[Route]
+    known: dict[str, list[str]]
+    """What the parts of addresses can be, by their names."""
+    cookies: dict[str | None, str] = field(default_factory=lambda: {None: ""})
+    tokens: dict[str | None, str] = field(default_factory=dict)
+
+    async def ask(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes = b"",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+    ) -> Answer:
+        """Ask as a server does: the path is decoded, all else is bytes as they came."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in headers],
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 8000),
+        }
+        coming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        answered: list[Message] = []
+
+        async def receive() -> Message:
+            return coming.pop() if coming else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            answered.append(message)
+
+        await self.app(scope, receive, send)
+        start = answered[0]
+        said = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        content = b"".join(message.get("body", b"") for message in answered[1:])
+        return Answer(start["status"], dict(said), [value for name, value in said if name == "set-cookie"], content)
+
+    async def page(self, user: str | None, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+        """Open an address as a user."""
+        parts = urlsplit(address)
+        cookie = (b"cookie", self.cookies[user].encode())
+        return await self.ask("GET", parts.path.encode(), parts.query.encode(), [HOST, cookie, *headers])
+
+    async def send(self, user: str | None, path: str, fields: Iterable[tuple[str, str]], **more: Any) -> Answer:
+        """Send a form as a user."""
+        return await self.ask(**posted(self, user, path.encode(), urlencode(list(fields)).encode(), **more))
+
+    async def log_in(self, user: str) -> None:
+        """Log in as the log-in page does."""
+        page = await self.ask("GET", b"/logg-inn", headers=[HOST])
+        self.cookies[user] = page.cookies[0].partition(";")[0]
+        self.tokens[user] = token_of(page.text)
+        answer = await self.send(user, "/logg-inn", [("csrf", self.tokens[user]), ("bruker", user)])
+        assert answer.status == 303, answer.text
+        self.cookies[user] = answer.cookies[0].partition(";")[0]
+        self.tokens[user] = token_of((await self.page(user, "/saker")).text)
+
+
+HOST = (b"host", b"127.0.0.1:8000")
+
+
+def posted(
+    site: Site,
+    user: str | None,
+    path: bytes,
+    body: bytes,
+    content_type: bytes = b"application/x-www-form-urlencoded",
+    length: bytes | None = None,
+) -> dict[str, Any]:
+    """Say what is asked when a form is sent."""
+    headers = [
+        HOST,
+        (b"cookie", site.cookies[user].encode()),
+        (b"content-type", content_type),
+        (b"content-length", str(len(body)).encode() if length is None else length),
+    ]
+    return {"method": "POST", "path": path, "headers": headers, "body": body}
+
+
+def token_of(page: str) -> str:
+    """Find the session's token in a page."""
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found is not None, page
+    return found[1]
+
+
+class PageParts(HTMLParser):
+    """The forms of a page, the attributes of their fields, and the addresses that it links to."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.inputs: list[dict[str, str]] = []
+        self._address = address
+        self._form: tuple[str, str] | None = None
+        self._fields: list[tuple[str, str]] = []
+        self._select: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            path = urlsplit(given.get("action") or self._address).path
+            self._form, self._fields = (given.get("method", "get").upper(), path), []
+        elif tag in ("input", "textarea", "button") and "name" in given:
+            self._fields.append((given["name"], given.get("value", "")))
+            self.inputs.append({"type": "text", **given} if tag == "input" else given)
+        elif tag == "select":
+            self._select = given.get("name")
+        elif tag == "option" and self._select and given.get("value"):
+            self._fields.append((self._select, given["value"]))
+            self._select = None  # one choice is enough
+        elif tag == "a" and given.get("href", "").startswith("/"):
+            self.links.append(given["href"])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form" and self._form is not None:
+            self.forms.append(Form(*self._form, tuple(self._fields)))
+            self._form = None
+
+
+def read_page(address: str, text: str) -> PageParts:
+    """Take a page apart."""
+    parts = PageParts(address)
+    parts.feed(text)
+    return parts
+
+
+@asynccontextmanager
+async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False) -> AsyncIterator[Site]:
+    """Build the portal on a migrated, empty database, and log everybody in. There is no Kafka behind it.
+
+    Unless it is live, streams of what is new end at once.
+    """
+    web = WebSettings.model_validate(
+        {"secret": SecretStr("test"), "log_in_from_directory": True, "log_ins_per_minute": 1_000_000}
+    )
+    service = ServiceSettings(bootstrap_servers="127.0.0.1:1")
+    async with engine_of(database_url) as engine:
+        followed, store = FollowedDirectory(lambda: service), Store(engine)
+        live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
+        live.closing = not live_for_all
+        followed.directory = _directory()
+        followed.was_read = followed.answering = True
+        files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
+        uploads = Uploads(tables, files, ["test"], UploadSettings())
+        asking = Asking(Publisher(service), store, live, followed)
+        portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+
+        async def company_of(token_sha256: str) -> str | None:
+            company = followed.directory.company_with_token(token_sha256)
+            return company.id if company else None
+
+        calls = api(uploads, tables, files, company_of, web.address)
+        pages = routes(web)
+        known = await _filled(portal)
+        assert isinstance(calls, Starlette)
+        all_routes = [route for route in (*pages, *calls.routes) if isinstance(route, Route)]
+        site = Site(side_by_side({"/api/": calls}, web_app(portal, pages)), portal, all_routes, known)
+        for user in USERS:
+            await site.log_in(user)
+        yield site
+
+
+def _directory() -> Any:
+    directory = permitted("always", may_assign_to_others=True, may_define_claim_number=True)
+    for id, company, level, office in (
+        (HANDLER, FJORD, 1, None),
+        (PARTNER_S, VEST, 2, VEST_BERGEN),
+        (WITHOUT_OFFICE, VEST, 2, None),
+    ):
+        user = {"id": id, "company": company, "name": id, "authorisation_level": level}
+        takes_effect(directory, "operator", "register-user", user | ({"office": office} if office else {}))
+    token = {"id": VEST, "name": "Vest", "kind": "partner", "token_sha256": sha256(TOKEN.encode()).hexdigest()}
+    takes_effect(directory, "operator", "register-company", token)
+    takes_effect(directory, FJORD, "set-portal-settings", {"inspection_needs_budget": True})
+    return directory
+
+
+async def _filled(portal: Portal) -> dict[str, list[str]]:
+    """Put a temporary claim with tasks and a file, a normal one, a report and an upload behind the addresses."""
+    temporary, normal, file = uuid4(), uuid4(), uuid4()
+    tasks = [
+        Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office=VEST_BERGEN, company=VEST, needs_budget=False),
+        Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office=VEST_BERGEN, company=VEST, needs_budget=True),
+    ]
+    photo = ReportedMedia(
+        media_id=file, upload_id=file, name="a.jpg", content_type=MediaType.JPEG, size=3, sha256="0" * 64
+    )
+    report = Report(report_id=uuid4(), text="Tørket.", media=[photo], finished=False)
+    creation = created(temporary, "Midlertidig 1", tasks)
+    registration = ClaimRegistered(**_about(normal, 1), **_content(), claim_number="F-1", handler=INSURER_S)
+    reported = TaskReported(**_about(temporary, 2), task_id=tasks[0].task_id, report=report)
+    period = PeriodReport(insurer=FJORD, period=PERIOD, from_=AT, to=AT, preliminary=False, closed_at=AT)
+    ready = ReportReady(insurer=FJORD, period=PERIOD, time_zone="Europe/Oslo", read_up_to={}, report=period)
+    happened = [Happened(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
+    async with portal.store.transaction() as connection:
+        await take_in(connection, await save(connection, [*happened, ready]))
+    path = portal.files.path(stored(file))
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"abc")
+    upload, sent_to = await portal.uploads.start(
+        VEST, NewUpload(name="a.jpg", content_type=MediaType.JPEG, size=3, sha256=sha256(b"abc").hexdigest())
+    )
+    return {
+        "claim": [str(temporary), str(normal)],
+        "target": [str(normal), str(temporary)],
+        "task": [str(task.task_id) for task in tasks],
+        "media": [str(file)],
+        "id": [str(upload), str(file)],
+        "signed": [sent_to.rpartition("/")[2]],
+        "office": [VEST_BERGEN],
+        "period": [PERIOD],
+        "request_id": ["portal:0"],
+    }
+
+
+def created(id: UUID, number: str, tasks: Sequence[Task] = (), insurer: str = FJORD) -> TemporaryClaimCreated:
+    """A temporary claim of the partner's office."""
+    return TemporaryClaimCreated(
+        **_about(id, 1, insurer),
+        **_content(),
+        claim_number=number,
+        company=VEST,
+        office=VEST_BERGEN,
+        tasks=list(tasks),
+        inside_office_hours=False,
+    )
+
+
+def _content() -> dict[str, Any]:
+    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
+    return {
+        "incident": Incident(date=AT.date(), cause=Cause.WATER, address=address, description="Det lekker."),
+        "policyholder": Policyholder(name="Anne Berg", phone="+4791234567", email="øyvind@bærum.no"),
+        "time_zone": "Europe/Oslo",
+    }
+
+
+def _about(id: UUID, version: int, insurer: str = FJORD) -> dict[str, Any]:
+    return {
+        "claim_id": id,
+        "version": version,
+        "insurer": insurer,
+        "at": AT,
+        "actor": Actor(company=VEST),
+        "audience": [insurer, VEST],
+    }

@@ -1,0 +1,187 @@
+"""The record of claims on a real PostgreSQL: what is written at once or not at all, and who loses a race."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operations.stack import Stack
+from services.claims.app import decided_now
+from services.claims.batch import Command, Decided
+from services.claims.claim_numbers import number_keys
+from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
+from shared.contract.codes import Code
+from shared.contract.events import LinkStarted
+from shared.errors import Conflict
+from shared.media_keys import MediaKeys
+from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
+from tests.integration.conftest import Databases, engine_of
+from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration
+
+KEYS = MediaKeys(["a secret"])
+
+
+@pytest.fixture
+async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
+    """An empty database."""
+    async with engine_of(await databases.empty("services.claims")) as engine:
+        yield engine
+
+
+async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writes_nothing(
+    engine: AsyncEngine,
+) -> None:
+    commands = [creation(f"r-{n}") for n in range(50)]
+    store = Store(engine)
+    decided = asyncio.Barrier(2)
+
+    async def instance() -> None:
+        async with store.transaction() as record:
+            batch = await decided_now(record, commands, KEYS)
+            await decided.wait()  # both have read, and neither has written
+            await record.save(batch)
+
+    results = await asyncio.gather(instance(), instance(), return_exceptions=True)
+    assert [type(result) for result in results if result is not None] == [Conflict]
+    assert await _count(engine, requests) == await _count(engine, claims) == await _count(engine, claim_events) == 50
+
+
+async def test_what_was_decided_is_found_again_as_it_was_published(engine: AsyncEngine) -> None:
+    command = creation("r-1")
+    store = Store(engine)
+    async with store.transaction() as record:
+        batch = await decided_now(record, [command], KEYS)
+        await record.save(batch)
+    async with store.transaction() as record:
+        remembered = (await record.remembered([command.key]))[command.key]
+        found = await record.claims([command.checked.claim_id])
+    decided = batch.decided[command.key]
+    assert decided.outcome is not None
+    assert remembered.outcome.body == decided.outcome.json_bytes()
+    assert [event.body for event in remembered.events] == [event.json_bytes() for event in decided.events]
+    assert found == batch.changed
+
+
+@pytest.mark.parametrize("between_statements", [True, False])
+async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_the_one_that_takes_over(
+    engine: AsyncEngine, between_statements: bool
+) -> None:
+    commands = [creation("r-1")]
+    store = Store(engine)
+    taken_over = asyncio.Event()
+    saved = asyncio.Event()
+
+    async def hangs() -> None:
+        async with transaction(engine) as connection:
+            record = Transaction(connection)
+            await record.save(await decided_now(record, commands, KEYS))
+            saved.set()
+            if between_statements:
+                await taken_over.wait()
+            else:  # for the server it is at work, as it is when the client hangs in the middle of a statement
+                await connection.execute(text("select pg_sleep(60)"))
+
+    async def takes_over() -> None:
+        async with store.transaction() as record:
+            await record.save(await decided_now(record, commands, KEYS))
+
+    hanging = asyncio.create_task(hangs())
+    await saved.wait()
+    try:
+        await takes_over()
+    except DatabaseAway:  # its own transaction may be ended in the same moment: the batch loop tries it again
+        await takes_over()
+    taken_over.set()
+    with pytest.raises(DatabaseAway):
+        await hanging
+    assert await _count(engine, requests) == 1
+
+
+async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) -> None:
+    store = Store(engine)
+
+    async def interrupted() -> None:
+        async with store.transaction() as record:
+            await record.save(await decided_now(record, [creation("r-1")], KEYS))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await interrupted()
+    assert await _count(engine, requests) == 0
+
+
+async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) -> None:
+    store = Store(engine)
+
+    async def decide(command: Command) -> Decided:
+        async with store.transaction() as record:
+            batch = await decided_now(record, [command], KEYS)
+            await record.save(batch)
+        return batch.decided[command.key]
+
+    target = accepted(await decide(registration("Å-17  Bergen"))).claim_id
+    source = accepted(await decide(creation("r-1"))).claim_id
+    assert source is not None
+    spellings = ("A\u030a-17 Bergen", "å-17 BERGEN", " Å-17\u00a0Bergen")
+    for n, spelling in enumerate(spellings):
+        assert code_of(await decide(registration(spelling, f"again-{n}"))) is Code.CLAIM_NUMBER_TAKEN
+    link = about(source, "link-claim", INSURER, "link", target_claim_number=spellings[0])
+    started = (await decide(link)).events[0]
+    assert isinstance(started, LinkStarted)
+    assert started.target_claim_id == target
+
+
+async def test_numbers_from_before_an_upgrade_are_found_by_every_spelling(engine: AsyncEngine) -> None:
+    """Where two claims had one number already, one is found by every spelling, and the other by its own."""
+    old = {
+        "Midlertidig 2026-11-24-K1F2G2": UUID(int=1),
+        "A\u030a-17": UUID(int=2),
+        "SK-1": UUID(int=3),
+        "sk-1": UUID(int=4),
+        "sk 2": UUID(int=5),
+    }
+    rows = [{"insurer": INSURER, "claim_number": number, "claim_id": id} for number, id in old.items()]
+    async with transaction(engine) as connection:
+        await connection.execute(claim_numbers.insert(), rows)
+        await connection.execute(text("update alembic_version set version_num = '0002'"))
+    await migrate(engine, "services.claims")
+    found = {
+        "midlertidig 2026-11-24-k1f2g2": UUID(int=1),
+        "Å-17": UUID(int=2),
+        "å-17": UUID(int=2),
+        "SK-1": UUID(int=3),
+        "Sk-1": UUID(int=4),
+        "sk-1": UUID(int=4),
+        " SK   2 ": UUID(int=5),
+    }
+    async with Store(engine).transaction() as record:
+        for number, id in found.items():
+            keys = number_keys(INSURER, number)
+            recorded = await record.numbers_in_use(keys)
+            assert next(recorded[key] for key in keys if key in recorded) == id, number
+
+    async with transaction(engine) as connection:
+        kept = dict((await connection.execute(select(claim_numbers.c.claim_number, claim_numbers.c.claim_id))).all())
+    assert kept.items() >= old.items()  # an instance that is older finds what it has found
+
+
+async def test_instances_that_start_together_migrate_once(databases: Databases) -> None:
+    async with engine_of(databases.new()) as engine:
+        await asyncio.gather(*(migrate(engine, "services.claims") for _ in range(3)))
+        assert await _count(engine, requests) == 0
+
+
+async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_message(stack: Stack) -> None:
+    async with engine_of(stack.postgres.url("nowhere", "nobody", "x")) as engine:
+        with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
+            await answers(engine)
+    assert reason_of(away.value) == "DatabaseAway: InvalidPasswordError 28P01"
+
+
+async def _count(engine: AsyncEngine, table: object) -> int:
+    async with transaction(engine) as connection:
+        count: int = (await connection.execute(select(func.count()).select_from(table))).scalar_one()  # type: ignore[arg-type]
+        return count

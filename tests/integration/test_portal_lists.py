@@ -1,0 +1,200 @@
+"""The portal's claims list on a real PostgreSQL: by which offices a claim is found, also after an upgrade."""
+
+import json
+import unicodedata
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.portal.listing import Filter
+from services.portal.read_model import Happened, save
+from services.portal.store import Store
+from shared.contract.events import (
+    ClaimEvent,
+    ClaimRegistered,
+    ContentImported,
+    ContentWithdrawn,
+    ImportedTask,
+    Task,
+    TaskAssigned,
+)
+from shared.contract.fields import Policyholder, TaskKind
+from shared.runtime.database import migrate
+from tests.integration.conftest import Databases, engine_of
+from tests.unit.test_portal_read_model import about, converted, created
+
+VOSS = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="voss", company="vest", needs_budget=False)
+NORD = Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office="oslo", company="nord", needs_budget=False)
+EVERYBODY = ("fjord", "nord", "vest")
+
+
+class Lists:
+    """The read model without its topics: events in, lists out."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.store = Store(engine)
+
+    async def take_in(self, *events: ClaimEvent) -> None:
+        async with self.store.transaction() as connection:
+            await save(connection, [Happened(event, "request") for event in events])
+
+    async def found(self, company: str, office: str | None, said: str = "") -> list[UUID]:
+        """Tell what a company's list has for an office, with a text or without."""
+        page = await self.store.page(company, Filter(office=office, text=said), "Europe/Oslo")
+        assert page.count.number == len(page.rows)
+        return [row.claim_id for row in page.rows]
+
+
+@pytest.fixture
+async def lists(databases: Databases) -> AsyncIterator[Lists]:
+    """The lists of an empty database."""
+    async with engine_of(await databases.empty("services.portal")) as engine:
+        yield Lists(engine)
+
+
+def assigned(id: UUID, version: int, task: Task) -> TaskAssigned:
+    """A task is given to an office, whose company may see the claim from now on."""
+    claim = created(id)
+    return TaskAssigned(
+        **about(id, version, *EVERYBODY),
+        task=task,
+        claim_number=claim.claim_number,
+        incident=claim.incident,
+        policyholder=claim.policyholder,
+    )
+
+
+def registered(id: UUID) -> ClaimRegistered:
+    """A normal claim, which no office has created."""
+    claim = created(id)
+    return ClaimRegistered(
+        **about(id, 1, "fjord"),
+        claim_number="F-7",
+        handler="kari",
+        incident=claim.incident,
+        policyholder=claim.policyholder,
+        time_zone="Europe/Oslo",
+    )
+
+
+@pytest.mark.parametrize("said", ["", "berg"])
+async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, said: str) -> None:
+    temporary, normal = uuid4(), uuid4()
+    events = [created(temporary), assigned(temporary, 2, VOSS), assigned(temporary, 3, NORD)]
+    await lists.take_in(*events, registered(normal), assigned(normal, 2, NORD))
+    assert await lists.found("fjord", "bergen", said) == [temporary]
+    assert await lists.found("fjord", "voss", said) == [temporary]
+    assert set(await lists.found("fjord", "oslo", said)) == {temporary, normal}
+    assert await lists.found("vest", "voss", said) == [temporary]
+    assert set(await lists.found("nord", "oslo", said)) == {temporary, normal}
+
+
+async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None:
+    norwegian, swedish = created(uuid4()), created(uuid4())
+    swedish = swedish.model_copy(update={"policyholder": Policyholder(name="Eva", phone="+46701234567")})
+    other = registered(uuid4()).model_copy(
+        update={"claim_number": "912-34", "policyholder": Policyholder(name="Per", phone="+442079460958")}
+    )
+    await lists.take_in(norwegian, swedish, other)
+    for event, texts in (
+        (
+            norwegian,
+            ["91234567", "912 34 567", "+47 912 34", "0047 91 23 45 67", "tel:+4791234567", "\u202a912–34–567"],
+        ),
+        (swedish, ["070-123 45 67", "+46 (0)70-123 45 67", "(0046) 70 123", "070123", "+46\u00a070\u2011123"]),
+        (other, ["912-34", "+44 (0)20 7946 0958", "020 7946 0958"]),
+    ):
+        for said in texts:
+            found = await lists.found("fjord", None, said)
+            assert event.claim_id in found, said
+            assert swedish.claim_id not in found or event is swedish, said
+
+
+async def test_a_partner_s_list_finds_nothing_by_another_partner_s_office(lists: Lists) -> None:
+    id = uuid4()
+    await lists.take_in(created(id), assigned(id, 2, NORD))
+    for company, other in (("vest", "oslo"), ("nord", "bergen"), ("sør", "bergen")):
+        assert await lists.found(company, other) == []
+
+
+async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None:
+    id = uuid4()
+    imported: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": uuid4()}
+    task = ImportedTask(**dict(VOSS), source_task_id=uuid4())
+    await lists.take_in(created(id), ContentImported(**about(id, 2, *EVERYBODY), **imported, part=1, tasks=[task]))
+    assert await lists.found("fjord", "voss") == [id]
+    withdrawn = ContentWithdrawn(
+        **about(id, 3, "fjord", "vest"), **imported, seen_from_now_on_by=["fjord", "vest"], task_ids=[VOSS.task_id]
+    )
+    await lists.take_in(withdrawn, converted(id, 4))
+    assert await lists.found("fjord", "voss") == []
+    (row,) = (await lists.store.page("vest", Filter(office="bergen"), "Europe/Oslo")).rows
+    assert row.state == "normal"
+
+
+async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office_too(lists: Lists) -> None:
+    temporary, normal = uuid4(), uuid4()
+    await lists.take_in(created(temporary), assigned(temporary, 2, VOSS), assigned(temporary, 3, NORD))
+    await lists.take_in(registered(normal), assigned(normal, 2, NORD))
+    everything = text("select company, claim_id, office, state, registered_at from office_listing order by 1, 2, 3")
+    words = text("select company, claim_id, words::text from listing order by 1, 2")
+    async with lists.engine.begin() as connection:
+        before = [(await connection.execute(query)).all() for query in (everything, words)]
+        await connection.execute(text("drop table office_listing, kept_forms"))
+        await connection.execute(text("update alembic_version set version_num = '0002'"))
+        await connection.execute(
+            text(
+                "update listing set words = ts_delete(words, array(select word from unnest(tsvector_to_array(words)) "
+                "word where word like '%/office=%'))"
+            )
+        )
+        for day in ("registered_at", "incident_date"):
+            await connection.execute(text(f"create index listing_by_office_{day} on listing (company, office)"))
+    await migrate(lists.engine, "services.portal")
+    async with lists.engine.begin() as connection:
+        after = [(await connection.execute(query)).all() for query in (everything, words)]
+    assert len(after[0]) == 8
+    assert after == before
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+async def test_a_claim_is_found_in_whichever_form_a_text_is_stored_or_typed(
+    lists: Lists, stored: Any, typed: Any
+) -> None:
+    id = uuid4()
+    await lists.take_in(in_alesund(id, stored))
+    for said in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
+        page = await lists.store.page("fjord", Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
+        assert [row.claim_id for row in page.rows] == [id], said
+        assert page.rows[0].place == "Åsvegen 1, 6002 Ålesund"
+
+
+async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too(lists: Lists) -> None:
+    id = uuid4()
+    await lists.take_in(in_alesund(id, "NFC"))
+    async with lists.engine.begin() as connection:
+        for column in ("policyholder", "place", "claim_number"):
+            await connection.execute(text(f"update listing set {column} = normalize({column}, nfd)"))
+        taken_apart = "update listing set words = array_to_tsvector(array['fjord/a', 'fjord/lesund', 'fjord/6002'])"
+        await connection.execute(text(taken_apart))
+        await connection.execute(text("drop table kept_forms"))
+        await connection.execute(text("update alembic_version set version_num = '0003'"))
+    await migrate(lists.engine, "services.portal")
+    for said in ("Ålesund", "6002", "ødegård", "å-7"):
+        (row,) = (await lists.store.page("fjord", Filter(text=said), "Europe/Oslo")).rows
+        assert (row.claim_id, row.place, row.policyholder) == (id, "Åsvegen 1, 6002 Ålesund", "Åse Ødegård")
+
+
+def in_alesund(id: UUID, form: Any) -> ClaimRegistered:
+    """A claim whose texts are in one form of Unicode, as events from before were."""
+    event = registered(id).model_dump(mode="json")
+    event["claim_number"] = "Å-7"
+    event["incident"]["address"] |= {"street": "Åsvegen 1", "postal_code": "6002", "city": "Ålesund"}
+    event["policyholder"]["name"] = "Åse Ødegård"
+    return ClaimRegistered.model_validate_json(unicodedata.normalize(form, json.dumps(event, ensure_ascii=False)))
