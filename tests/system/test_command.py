@@ -23,7 +23,7 @@ DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
 
 
 @pytest.fixture
-def file(stack: Stack, connection: Connection, tmp_path: Path) -> Path:
+def file(connection: Connection, tmp_path: Path) -> Path:
     """A connection file, as `claimbus up` writes it."""
     file = tmp_path / "connection.json"
     connection.save(file)

@@ -20,10 +20,10 @@ from tests.world import World, as_json, claimbus, wait_until
 
 
 @pytest.fixture
-def file(stack: Stack, world: World, tmp_path: Path) -> Path:
+def file(world: World, tmp_path: Path) -> Path:
     """A connection file with the companies of this test."""
     file = tmp_path / "connection.json"
-    stack.connection.save(file)
+    world.connection.save(file)
     return file
 
 
