@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.contract.codes import Code
+
 ROOT = Path(__file__).parents[2]
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"")
 _HEADING = re.compile(r"#{1,6} (.+)")
@@ -87,6 +89,11 @@ def test_each_rule_that_is_cited_stands_in_the_domain() -> None:
     for file, text in sources().items():
         for numbers in cited.findall(text):
             assert set(re.findall(r"\d+", numbers)) <= rules, file
+
+
+@pytest.mark.parametrize("document", ["docs/domain.md", "docs/partner/reference/outcomes.md"])
+def test_each_reason_for_a_refusal_is_explained(document: str) -> None:
+    assert [code for code in Code if f"`{code}`" not in sources()[document]] == []
 
 
 def test_each_decision_that_is_cited_is_kept_and_listed() -> None:
