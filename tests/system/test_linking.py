@@ -15,6 +15,12 @@ from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
 from shared.media_keys import stored
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "
+    "taking it back brings everything back.",
+    about="links",
+)
+
 FIRST_AID = {"kind": "first_aid"}
 
 
