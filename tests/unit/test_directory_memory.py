@@ -67,7 +67,7 @@ def memory_of_one_version() -> int:
     ids=["the same", "two in turn", "the coming days"],
 )
 def test_settings_that_are_sent_each_night_cost_what_is_otherwise(special_hours: Callable[[int], Json]) -> None:
-    nights = 300
+    nights = 60
     directory, grown = nightly(special_hours, nights)
     assert grown < nights * memory_of_one_version() / 30
     for night in (0, 1, nights // 2, nights):
