@@ -89,7 +89,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture
 def connection(stack: Stack) -> Connection:
     """How to reach it; whatever an earlier test broke on purpose is up again."""
-    stack.wait_until_ready()
+    stack.wait_until_ready(patience_s=120)
     return stack.connection
 
 

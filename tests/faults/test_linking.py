@@ -16,8 +16,9 @@ from operations.stack import Instance, Stack
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.media_keys import stored
-from tests.system.test_linking import FIRST_AID, link, of, register, report
-from tests.world import World, wait_until
+from tests.builders.content import FIRST_AID
+from tests.system.test_linking import of, register
+from tests.world import World, link, report, wait_until
 
 JPEG = b"\xff\xd8\xff\xe0"
 MIB = 1024 * 1024
@@ -93,7 +94,7 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     chance = random.Random(2026)
     before = copies_in(stack)
     _kill(linking)
-    assert world.insurer.ask(link(claim, target))[0].accepted
+    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
     in_the_middle = 0
     (claims,) = stack.of("claims")
     with pytest.MonkeyPatch.context() as environment:
@@ -111,6 +112,8 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     assert in_the_middle > KILLS // 2, "most kills were in the middle of the copying"
     linking.start()
     wait_until(lambda: has_come(world, "claim-linked", source), what="the link to end")
+    imported(world, target, 200)
+    world.settle()
     media = imported(world, target, 200)
     assert len(media) == len({file["media_id"] for file in media}) == 200
     for file in media[::20]:
@@ -130,8 +133,8 @@ def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: W
     file.rename(stack.folder / "file")
     os.mkfifo(pipe)
     file.hardlink_to(pipe)  # whoever opens it to read waits until somebody opens it to write
-    assert world.insurer.ask(link(slow, target))[0].accepted
-    assert world.insurer.ask(link(quick, target))[0].accepted
+    assert world.insurer.ask(link(slow.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(quick.body["claim_id"], target))[0].accepted
     world.event(world.insurer, "claim-linked", quick.body["claim_id"])
     started = world.event(world.insurer, "link-started", slow.body["claim_id"])
     copy = stored(ids.copy_id(UUID(started.body["link_id"]), UUID(media["media_id"])))
@@ -159,8 +162,8 @@ def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
     assert linking.pid is not None
     Path(f"/proc/{linking.pid}/clear_refs").write_text("5")  # the peak counts from now
     before = _peak(linking)
-    assert world.insurer.ask(link(many, target))[0].accepted
-    assert world.insurer.ask(link(large, target))[0].accepted
+    assert world.insurer.ask(link(many.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(large.body["claim_id"], target))[0].accepted
     for claim in (many, large):
         wait_until(lambda claim=claim: has_come(world, "claim-linked", claim.body["claim_id"]), what="the link")  # type: ignore[misc]
     assert len(imported(world, target, 2001)) == 2001
@@ -174,7 +177,7 @@ def test_a_link_waits_for_a_store_that_is_away(stack: Stack, world: World) -> No
     away = store.with_name("media-away")
     store.rename(away)
     try:
-        assert world.insurer.ask(link(claim, target))[0].accepted
+        assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
         (instance,) = stack.of("linking")
         wait_until(lambda: "store is away" in instance.log_tail(), what="linking to find the store away")
         assert world.partner.ask(report(claim, "i mellomtiden"))[0].accepted

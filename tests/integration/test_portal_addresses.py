@@ -30,7 +30,7 @@ from tests.integration.portal_site import (
     read_page,
     site_on,
 )
-from tests.unit.directories import unhurried
+from tests.properties import unhurried
 
 ID = "0b0f6f0c-6f0e-5d9a-8a53-111111111111"
 SOURCES = Path(services.portal.__file__).parent

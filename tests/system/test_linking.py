@@ -3,7 +3,6 @@
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -12,35 +11,14 @@ from operations.demo.files import document, photo
 from operations.stack import Stack
 from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
 from shared.media_keys import stored
-from tests.world import World, wait_until
-
-FIRST_AID = {"kind": "first_aid"}
+from tests.builders.content import FIRST_AID
+from tests.world import World, link, report, wait_until
 
 
 def register(world: World) -> tuple[str, str]:
     """Have the insurer register a normal claim; tell its id and number."""
     number = f"SK-{secrets.token_hex(4)}"
-    body = world.creation().body
-    assert isinstance(body, dict)
-    content = {name: body[name] for name in ("incident", "policyholder")}
-    (outcome,) = world.insurer.ask(
-        NewRequest("register-claim", {"claim_number": number, "handler": world.handler, **content})
-    )
-    assert outcome.accepted, outcome.body
-    return outcome.body["claim_id"], number
-
-
-def report(claim: Delivered, text: str, **more: Any) -> NewRequest:
-    """Make a report on a claim's first task."""
-    return NewRequest(
-        "report-task",
-        {"claim_id": claim.body["claim_id"], "task_id": claim.body["task_ids"][0], "text": text, **more},
-    )
-
-
-def link(claim: Delivered, target: str) -> NewRequest:
-    """Make a request to link a claim."""
-    return NewRequest("link-claim", {"claim_id": claim.body["claim_id"], "target_claim_id": target})
+    return world.register(number), number
 
 
 def of(company: Company, name: str, claim_id: str) -> Iterator[Delivered]:
@@ -81,6 +59,8 @@ def test_a_claim_is_linked_with_its_reports_and_both_histories_point_to_each_oth
     (late,) = world.partner.ask(report(claim, "Tørket"))
     assert late.body["redirected_to"] == target
     world.insurer.wait_until(lambda _: texts_on(world.insurer, target)["Tørket"] == 1, what="the late report")
+    world.settle()
+    assert texts_on(world.insurer, target) == {"Pumpet": 1, "Tørket": 1}
 
 
 def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_the_link_is_taken_back(
@@ -94,7 +74,7 @@ def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_th
         for n, (kind, content) in enumerate(zip(("image/png", "image/png", "application/pdf"), contents, strict=True))
     ]
     assert world.partner.ask(report(claim, "Pumpet", media=files))[0].accepted
-    assert world.insurer.ask(link(claim, target))[0].accepted
+    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
     world.event(world.insurer, "claim-linked", source)
     (task,) = world.event(world.insurer, "content-imported", target).body["tasks"]
     (made,) = task["reports"]
@@ -120,7 +100,7 @@ def test_a_link_is_taken_back(world: World) -> None:
     claim = world.create(tasks=[FIRST_AID])
     source = claim.body["claim_id"]
     target, _ = register(world)
-    assert world.insurer.ask(link(claim, target))[0].accepted
+    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
     world.event(world.insurer, "claim-linked", source)
     (copy,) = world.event(world.partner, "content-imported", target).body["tasks"]
     at_target = {"claim_id": target, "task_id": copy["task_id"], "text": "Hos den andre", "finished": True}
@@ -134,13 +114,13 @@ def test_a_link_is_taken_back(world: World) -> None:
     assert world.partner.ask(report(claim, "Hos oss"))[0].accepted
     (gone,) = world.partner.ask(NewRequest("report-task", {**at_target, "text": "For sent"}))
     assert gone.body["code"] == "unknown_claim"
-    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
+    assert world.insurer.ask(link(claim.body["claim_id"], register(world)[0]))[0].accepted
 
 
 def test_the_insurer_decides_for_how_many_days_a_link_can_be_taken_back(world: World) -> None:
     world.set_portal(unlink_days=0)
     claim = world.create(tasks=[FIRST_AID])
-    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
+    assert world.insurer.ask(link(claim.body["claim_id"], register(world)[0]))[0].accepted
     world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     (refused,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": claim.body["claim_id"]}))
     assert refused.body["code"] == "too_late_to_unlink"
@@ -149,14 +129,16 @@ def test_the_insurer_decides_for_how_many_days_a_link_can_be_taken_back(world: W
 def test_of_two_links_of_a_claim_to_different_targets_at_once_exactly_one_wins(world: World) -> None:
     claim = world.create(tasks=[FIRST_AID])
     targets = [register(world)[0], register(world)[0]]
-    outcomes = world.insurer.ask(*(link(claim, target) for target in targets))
+    outcomes = world.insurer.ask(*(link(claim.body["claim_id"], target) for target in targets))
     assert sorted(outcome.accepted for outcome in outcomes) == [False, True]
     assert [o.body["code"] for o in outcomes if not o.accepted] == ["being_linked"]
     winner = targets[[o.accepted for o in outcomes].index(True)]
     assert world.event(world.insurer, "claim-linked", claim.body["claim_id"]).body["target_claim_id"] == winner
     world.event(world.insurer, "content-imported", winner)
+    world.settle()
     (loser,) = set(targets) - {winner}
     assert not list(of(world.insurer, "content-imported", loser))
+    assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
 
 
 def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
@@ -164,11 +146,16 @@ def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
     for n, claim in enumerate((first, second)):
         assert world.partner.ask(report(claim, f"rapport {n}"))[0].accepted
     target, _ = register(world)
-    assert all(outcome.accepted for outcome in world.insurer.ask(link(first, target), link(second, target)))
+    assert all(
+        outcome.accepted
+        for outcome in world.insurer.ask(link(first.body["claim_id"], target), link(second.body["claim_id"], target))
+    )
     for claim in (first, second):
         world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     wanted = Counter({"rapport 0": 1, "rapport 1": 1})
     world.insurer.wait_until(lambda _: texts_on(world.insurer, target) == wanted, what="both reports")
+    world.settle()
+    assert texts_on(world.insurer, target) == wanted
 
 
 def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_link(world: World) -> None:
@@ -177,7 +164,7 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
     files = [{**file, "name": f"{n}.png"} for n in range(60)]
     assert world.partner.ask(report(claim, "Pumpet", media=files))[0].accepted
     target, _ = register(world)
-    once, late = link(claim, target), report(claim, "Tørket", media=files)
+    once, late = link(claim.body["claim_id"], target), report(claim, "Tørket", media=files)
     world.insurer.send([once] * 4)
     world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     world.partner.send([late] * 4)
@@ -186,6 +173,8 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
         return texts_on(world.insurer, target).total() >= 2
 
     world.insurer.wait_until(everything_is_there, what="both reports")
+    world.settle()
+    assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
     imports = list(of(world.insurer, "content-imported", target))
     media = [m for e in imports for t in e.body["tasks"] for r in t["reports"] for m in r["media"]]
     assert len(media) == len({m["media_id"] for m in media}) == 120
@@ -197,7 +186,7 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
 
 def test_a_target_of_another_kind_is_refused_with_the_reason(world: World) -> None:
     claim, other = world.create(), world.create()
-    (refused,) = world.insurer.ask(link(claim, other.body["claim_id"]))
+    (refused,) = world.insurer.ask(link(claim.body["claim_id"], other.body["claim_id"]))
     assert refused.body["code"] == "target_not_linkable"
     assert refused.body["details"] == [{"field": "target_claim_id", "problem": "is temporary"}]
 
@@ -209,7 +198,7 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
     reports = [report(claim, f"rapport {n}") for n, claim in enumerate(claims)]
     for n in range(0, number, 10):  # on two topics, at nearly the same time, now the one first and now the other
         sending = [
-            lambda n=n: world.insurer.send(link(claim, target) for claim in claims[n : n + 10]),
+            lambda n=n: world.insurer.send(link(claim.body["claim_id"], target) for claim in claims[n : n + 10]),
             lambda n=n: world.partner.send(reports[n : n + 10]),
         ]
         for send in sending if n % 20 else reversed(sending):
@@ -220,15 +209,11 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
         return texts_on(world.insurer, target).total() >= number
 
     world.insurer.wait_until(all_there, timeout_s=60, what="all reports on the target")
+    world.settle()
     assert texts_on(world.insurer, target) == wanted
-    ids = {request.id for request in reports}
-
-    def all_answered(messages: Sequence[Delivered]) -> bool:
-        return ids <= {m.body["request_id"] for m in messages if m.is_outcome}
-
-    world.partner.wait_until(all_answered, what="all outcomes")
+    answered = {m.body["request_id"] for m in world.partner.received if m.is_outcome}
+    assert {request.id for request in reports} <= answered
     for claim in claims:
-        world.event(world.insurer, "claim-linked", claim.body["claim_id"])
         assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
     imports = list(of(world.insurer, "content-imported", target))
     first = [e for e in imports if e.body["part"] == 1]

@@ -27,19 +27,16 @@ from shared.contract.events import (
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.texts import number_key
 from shared.contract.topics import OPERATOR
-from tests.unit.commands import (
+from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
-    INCIDENT,
     INSURER,
-    MEDIA,
     NO_CLAIM,
     NO_TASK,
     OFFICES,
     OTHER_INSURER,
     PLUMBER,
     PLUMBER_OFFICE,
-    POLICYHOLDER,
     SURVEYOR,
     SURVEYOR_OFFICE,
     VALID_REQUESTS,
@@ -49,6 +46,7 @@ from tests.unit.commands import (
     facts,
     registration,
 )
+from tests.builders.content import INCIDENT, MEDIA, POLICYHOLDER
 
 INSURERS = st.sampled_from([INSURER, OTHER_INSURER])
 ANYBODY = st.sampled_from([PLUMBER, SURVEYOR, GLAZIER, INSURER, OTHER_INSURER])

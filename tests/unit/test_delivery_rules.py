@@ -19,20 +19,20 @@ from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
 from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES
-from tests.unit.commands import (
-    FIRST_AID,
+from tests.builders.commands import (
     GLAZIER,
     INSURER,
     NO_CLAIM,
     PLUMBER,
     SURVEYOR,
     SURVEYOR_OFFICE,
-    TUESDAY_EVENING,
     Desk,
     accepted,
     creation,
     refused,
 )
+from tests.builders.content import FIRST_AID
+from tests.builders.moments import TUESDAY_EVENING
 
 TRACE = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
 Made = Callable[[], Body]
