@@ -175,9 +175,10 @@ def report(claim: Delivered, text: str | None = None, **more: Any) -> NewRequest
     return new_request("report-task", **of, text=text, **more)
 
 
-def link(claim_id: str, target: str) -> NewRequest:
-    """Make a request to link a claim to another."""
-    return NewRequest("link-claim", {"claim_id": claim_id, "target_claim_id": target})
+def link(claim: Delivered | str, target: str) -> NewRequest:
+    """Make a request to link a claim, which was created or has this id, to another."""
+    claim_id = claim if isinstance(claim, str) else claim.body["claim_id"]
+    return new_request("link-claim", claim_id=claim_id, target_claim_number=None, target_claim_id=target)
 
 
 class Worlds:

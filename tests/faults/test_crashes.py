@@ -62,7 +62,7 @@ def test_an_instance_that_wakes_up_after_its_partitions_were_given_away_changes_
     second = stack.add("claims")
     try:
         world.partner.send(requests[500:])
-        world.partner.wait_until(lambda _: _outcomes(world) >= REQUESTS, timeout_s=60, what="the second to do it all")
+        world.partner.wait_until(lambda _: _outcomes(world) >= REQUESTS, timeout_s=120, what="the second to do all")
         wait_until_finished(world.connection)
         committed, tries = _committed(world), _tries(claims)  # told by its log: it is asleep
         os.kill(stack.kafka.pid, signal.SIGSTOP)
@@ -72,7 +72,7 @@ def test_an_instance_that_wakes_up_after_its_partitions_were_given_away_changes_
         wait_until(lambda: metric(claims, "claimbus_in_hand") == 0, what="it to have nothing more in hand")
         assert _committed(world) == committed
         more = [world.creation() for _ in range(100)]
-        world.partner.ask(*more)
+        world.partner.ask(*more, timeout_s=60)
         requests += more
         world.settle()
         _check_all(stack, world, requests)

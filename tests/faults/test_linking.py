@@ -94,7 +94,7 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     chance = random.Random(2026)
     before = copies_in(stack)
     _kill(linking)
-    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(claim, target))[0].accepted
     in_the_middle = 0
     (claims,) = stack.of("claims")
     with pytest.MonkeyPatch.context() as environment:
@@ -133,8 +133,8 @@ def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: W
     file.rename(stack.folder / "file")
     os.mkfifo(pipe)
     file.hardlink_to(pipe)  # whoever opens it to read waits until somebody opens it to write
-    assert world.insurer.ask(link(slow.body["claim_id"], target))[0].accepted
-    assert world.insurer.ask(link(quick.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(slow, target))[0].accepted
+    assert world.insurer.ask(link(quick, target))[0].accepted
     world.event(world.insurer, "claim-linked", quick.body["claim_id"])
     started = world.event(world.insurer, "link-started", slow.body["claim_id"])
     copy = stored(ids.copy_id(UUID(started.body["link_id"]), UUID(media["media_id"])))
@@ -162,8 +162,8 @@ def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
     assert linking.pid is not None
     Path(f"/proc/{linking.pid}/clear_refs").write_text("5")  # the peak counts from now
     before = _peak(linking)
-    assert world.insurer.ask(link(many.body["claim_id"], target))[0].accepted
-    assert world.insurer.ask(link(large.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(many, target))[0].accepted
+    assert world.insurer.ask(link(large, target))[0].accepted
     for claim in (many, large):
         wait_until(lambda claim=claim: has_come(world, "claim-linked", claim.body["claim_id"]), what="the link")  # type: ignore[misc]
     assert len(imported(world, target, 2001)) == 2001
@@ -177,7 +177,7 @@ def test_a_link_waits_for_a_store_that_is_away(stack: Stack, world: World) -> No
     away = store.with_name("media-away")
     store.rename(away)
     try:
-        assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
+        assert world.insurer.ask(link(claim, target))[0].accepted
         (instance,) = stack.of("linking")
         wait_until(lambda: "store is away" in instance.log_tail(), what="linking to find the store away")
         assert world.partner.ask(report(claim, "i mellomtiden"))[0].accepted

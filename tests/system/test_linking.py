@@ -74,7 +74,7 @@ def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_th
         for n, (kind, content) in enumerate(zip(("image/png", "image/png", "application/pdf"), contents, strict=True))
     ]
     assert world.partner.ask(report(claim, "Pumpet", media=files))[0].accepted
-    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(claim, target))[0].accepted
     world.event(world.insurer, "claim-linked", source)
     (task,) = world.event(world.insurer, "content-imported", target).body["tasks"]
     (made,) = task["reports"]
@@ -100,7 +100,7 @@ def test_a_link_is_taken_back(world: World) -> None:
     claim = world.create(tasks=[FIRST_AID])
     source = claim.body["claim_id"]
     target, _ = register(world)
-    assert world.insurer.ask(link(claim.body["claim_id"], target))[0].accepted
+    assert world.insurer.ask(link(claim, target))[0].accepted
     world.event(world.insurer, "claim-linked", source)
     (copy,) = world.event(world.partner, "content-imported", target).body["tasks"]
     at_target = {"claim_id": target, "task_id": copy["task_id"], "text": "Hos den andre", "finished": True}
@@ -114,13 +114,13 @@ def test_a_link_is_taken_back(world: World) -> None:
     assert world.partner.ask(report(claim, "Hos oss"))[0].accepted
     (gone,) = world.partner.ask(NewRequest("report-task", {**at_target, "text": "For sent"}))
     assert gone.body["code"] == "unknown_claim"
-    assert world.insurer.ask(link(claim.body["claim_id"], register(world)[0]))[0].accepted
+    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
 
 
 def test_the_insurer_decides_for_how_many_days_a_link_can_be_taken_back(world: World) -> None:
     world.set_portal(unlink_days=0)
     claim = world.create(tasks=[FIRST_AID])
-    assert world.insurer.ask(link(claim.body["claim_id"], register(world)[0]))[0].accepted
+    assert world.insurer.ask(link(claim, register(world)[0]))[0].accepted
     world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     (refused,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": claim.body["claim_id"]}))
     assert refused.body["code"] == "too_late_to_unlink"
@@ -129,7 +129,7 @@ def test_the_insurer_decides_for_how_many_days_a_link_can_be_taken_back(world: W
 def test_of_two_links_of_a_claim_to_different_targets_at_once_exactly_one_wins(world: World) -> None:
     claim = world.create(tasks=[FIRST_AID])
     targets = [register(world)[0], register(world)[0]]
-    outcomes = world.insurer.ask(*(link(claim.body["claim_id"], target) for target in targets))
+    outcomes = world.insurer.ask(*(link(claim, target) for target in targets))
     assert sorted(outcome.accepted for outcome in outcomes) == [False, True]
     assert [o.body["code"] for o in outcomes if not o.accepted] == ["being_linked"]
     winner = targets[[o.accepted for o in outcomes].index(True)]
@@ -146,10 +146,7 @@ def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
     for n, claim in enumerate((first, second)):
         assert world.partner.ask(report(claim, f"rapport {n}"))[0].accepted
     target, _ = register(world)
-    assert all(
-        outcome.accepted
-        for outcome in world.insurer.ask(link(first.body["claim_id"], target), link(second.body["claim_id"], target))
-    )
+    assert all(outcome.accepted for outcome in world.insurer.ask(link(first, target), link(second, target)))
     for claim in (first, second):
         world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     wanted = Counter({"rapport 0": 1, "rapport 1": 1})
@@ -164,7 +161,7 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
     files = [{**file, "name": f"{n}.png"} for n in range(60)]
     assert world.partner.ask(report(claim, "Pumpet", media=files))[0].accepted
     target, _ = register(world)
-    once, late = link(claim.body["claim_id"], target), report(claim, "Tørket", media=files)
+    once, late = link(claim, target), report(claim, "Tørket", media=files)
     world.insurer.send([once] * 4)
     world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     world.partner.send([late] * 4)
@@ -186,7 +183,7 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
 
 def test_a_target_of_another_kind_is_refused_with_the_reason(world: World) -> None:
     claim, other = world.create(), world.create()
-    (refused,) = world.insurer.ask(link(claim.body["claim_id"], other.body["claim_id"]))
+    (refused,) = world.insurer.ask(link(claim, other.body["claim_id"]))
     assert refused.body["code"] == "target_not_linkable"
     assert refused.body["details"] == [{"field": "target_claim_id", "problem": "is temporary"}]
 
@@ -198,7 +195,7 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
     reports = [report(claim, f"rapport {n}") for n, claim in enumerate(claims)]
     for n in range(0, number, 10):  # on two topics, at nearly the same time, now the one first and now the other
         sending = [
-            lambda n=n: world.insurer.send(link(claim.body["claim_id"], target) for claim in claims[n : n + 10]),
+            lambda n=n: world.insurer.send(link(claim, target) for claim in claims[n : n + 10]),
             lambda n=n: world.partner.send(reports[n : n + 10]),
         ]
         for send in sending if n % 20 else reversed(sending):
