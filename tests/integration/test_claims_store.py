@@ -18,8 +18,8 @@ from shared.contract.events import LinkStarted
 from shared.errors import Conflict
 from shared.media_keys import MediaKeys
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
+from tests.builders.commands import INSURER, about, accepted, code_of, creation, registration
 from tests.integration.conftest import Databases, engine_of
-from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration
 
 KEYS = MediaKeys(["a secret"])
 

@@ -34,8 +34,7 @@ from shared.contract.events import (
 from shared.contract.linking import ImportContent, LinkFailure, LinkRequested, LinkStep
 from shared.media_keys import MediaKeys, UploadedMedia
 from shared.media_types import MediaType
-from tests.unit.commands import (
-    FIRST_AID,
+from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
     INSURER,
@@ -43,13 +42,14 @@ from tests.unit.commands import (
     PLUMBER,
     SURVEYOR,
     SURVEYOR_OFFICE,
-    TUESDAY_EVENING,
     Desk,
     Json,
     accepted,
     code_of,
     facts,
 )
+from tests.builders.content import FIRST_AID
+from tests.builders.moments import TUESDAY_EVENING
 
 pytestmark = pytest.mark.promise(
     "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "
