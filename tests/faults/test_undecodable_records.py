@@ -1,8 +1,6 @@
 """A record that Kafka's own client cannot decode stops nobody (domain rule 22)."""
 
 import struct
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +13,8 @@ from operations.bus import NewRequest
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
-from shared.contract.topics import OPERATOR, REQUESTS
-from shared.messaging.upstream import KafkaConsumer
-from tests.world import World, Worlds, wait_until
-
-
-@pytest.fixture
-def several(connection: Connection, worlds: Worlds) -> Iterator[list[World]]:
-    several = [worlds.next(connection) for _ in range(8)]
-    yield several
-    for world in several:
-        world.close()
+from shared.contract.topics import REQUESTS
+from tests.world import World, wait_until
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
@@ -69,27 +58,6 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
     world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
 
 
-async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_read_from(
-    connection: Connection, several: list[World]
-) -> None:
-    """It did: half a second for each, in which nobody's requests were read."""
-    took = []
-    for companies in (several[:1], several):
-        consumer = KafkaConsumer(
-            *(REQUESTS.of(world.other_id) for world in companies),
-            **_as(connection, OPERATOR),
-            group_id=f"reads-{len(companies)}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        await consumer.start()
-        await consumer.getmany(timeout_ms=1000)
-        assert len(consumer.assignment()) == REQUESTS.partitions * len(companies)
-        took.append(max([await _go_back(consumer) for _ in range(3)]))  # the first may be between two fetches
-        await consumer.stop()
-    assert took[1] < 4 * took[0]
-
-
 def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:
     producer = Producer(
         world.connection.client(world.partner_id) | {"compression.type": "gzip", "message.max.bytes": 10**7}
@@ -113,14 +81,6 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
         return any(m.is_outcome and m.body["request_id"] == request.id for m in world.partner.received)
 
     world.partner.wait_until(answered, what=f"the outcome of a request compressed with {codec}")
-
-
-async def _go_back(consumer: KafkaConsumer) -> float:
-    """Have it go back, as after an error; tell how many seconds that took."""
-    consumer._must_go_back = True
-    begin = time.monotonic()
-    await consumer.getmany()
-    return time.monotonic() - begin
 
 
 def _as(connection: Connection, company: str) -> dict[str, Any]:
