@@ -9,7 +9,7 @@ from shared.contract.envelope import Undecodable
 from shared.contract.reports import ReportReady
 from shared.contract.topics import REPORTS
 from shared.errors import kind_and_place
-from shared.messaging.follower import WholeTopic
+from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
 from shared.runtime.logs import log
@@ -20,7 +20,7 @@ async def take_in_old_reports(
     settings: ServiceSettings, store: Store, consumer: Callable[..., Any] = KafkaConsumer
 ) -> None:
     """Read all reports that were ever published, and keep those that are not there. Raises KafkaError, DatabaseAway."""
-    topic = WholeTopic(settings, REPORTS.name, consumer)
+    topic = TopicReader(settings, REPORTS.name, consumer=consumer)
     try:
         async for records in topic.unread():
             async with store.transaction() as connection:

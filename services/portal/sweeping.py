@@ -11,6 +11,7 @@ from services.portal.media_store import MediaTables
 from services.portal.store import Store
 from services.portal.uploads import SENT_WITHIN, UploadSettings
 from shared.contract.topics import DAY_MS, REQUESTS
+from shared.errors import Misconfigured
 from shared.media import MediaGone, MediaStore, StoreAway
 from shared.media_keys import INCOMING, stored
 from shared.runtime.database import DatabaseAway
@@ -63,7 +64,7 @@ class Sweeper:
         while True:
             try:
                 removed = await self.sweep(datetime.now(UTC))
-            except (DatabaseAway, StoreAway, MediaGone, OSError) as error:
+            except (DatabaseAway, StoreAway, MediaGone, Misconfigured, OSError) as error:
                 log.warning("media were not swept", reason=type(error).__name__)
             else:
                 log.info("media were swept", removed=removed)

@@ -48,7 +48,7 @@ from services.portal.viewer import (
     writer_of,
 )
 from shared.directory import Directory
-from shared.errors import kind_and_place
+from shared.errors import Misconfigured, kind_and_place
 from shared.media import MediaStore, StoreAway
 from shared.media_names import kept_name
 from shared.runtime.database import DatabaseAway, cannot_be_kept, reason_of
@@ -120,6 +120,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
             HTTPException: _told,
             DirectoryNotRead: _away,
             DatabaseAway: _away,
+            Misconfigured: _away,
             StoreAway: _away,
             OSError: _away,
             DBAPIError: _not_understood,

@@ -14,80 +14,27 @@ _LONGEST_POLL_MS = 10
 _ANSWER_S = 30.0
 
 
-class WholeTopic:
+class TopicReader:
     """Reads a topic without a consumer group: every instance reads all of it, whatever was read before.
 
     It polls only while it is behind: a broker answers a connection's requests in order, so the question where the
     topic ends would wait for a poll that has nothing to bring. After an error it goes on with a new consumer.
     """
 
-    def __init__(self, settings: ServiceSettings, topic: str, consumer: Callable[..., Any] = KafkaConsumer) -> None:
-        self._settings = settings
-        self._partition = TopicPartition(topic, 0)
-        self._make = consumer
-        self._consumer: Any = None
-        self._next = 0
-
-    async def unread(self) -> AsyncIterator[Sequence[Record]]:
-        """Read on to where the topic ends now, a part at a time: the first time from its start.
-
-        Raises KafkaError or TimeoutError; the next call goes on after the last part.
-        """
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                consumer = await self._started()
-                end = (await consumer.end_offsets([self._partition]))[self._partition]
-            if self._next >= end:
-                return
-            consumer.resume(self._partition)
-            while self._next < end:
-                async with asyncio.timeout(_ANSWER_S):
-                    records: Sequence[Record] = []
-                    while not records and self._next < end:
-                        fetched = await consumer.getmany(self._partition, timeout_ms=1000)
-                        records = fetched.get(self._partition, [])
-                        self._next = await consumer.position(self._partition)
-                yield records
-            consumer.pause(self._partition)
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Close the connection."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
-
-    async def _started(self) -> Any:
-        if self._consumer is None:
-            consumer = self._make(
-                **self._settings.client(),
-                client_id=self._settings.username,
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                fetch_max_wait_ms=_LONGEST_POLL_MS,
-            )
-            self._consumer = consumer
-            await consumer.start()
-            consumer.assign([self._partition])
-            consumer.seek(self._partition, self._next)
-            consumer.pause(self._partition)
-        return self._consumer
-
-
-class TopicReader(WholeTopic):
-    """Follows a topic: whatever is in it has been applied, in order, when it has caught up."""
-
     def __init__(
         self,
         settings: ServiceSettings,
         topic: str,
-        apply: Callable[[Record], None],
+        apply: Callable[[Record], None] = lambda _: None,
         consumer: Callable[..., Any] = KafkaConsumer,
     ) -> None:
-        super().__init__(settings, topic, consumer)
+        """`apply` is what `catch_up` does with each message."""
+        self._settings = settings
+        self._partition = TopicPartition(topic, 0)
         self._apply = apply
+        self._make = consumer
+        self._consumer: Any = None
+        self._next = 0
 
     async def catch_up(self) -> None:
         """Read to where the topic ends now: everything that was acknowledged before this call is applied after it.
@@ -106,3 +53,48 @@ class TopicReader(WholeTopic):
         """
         await asyncio.sleep(0.001)
         await self.catch_up()
+
+    async def unread(self) -> AsyncIterator[Sequence[Record]]:
+        """Read on to where the topic ends now, a part at a time: the first time from its start.
+
+        Raises KafkaError or TimeoutError; the next call goes on after the last part.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                consumer = await self._started()
+                end = (await consumer.end_offsets([self._partition]))[self._partition]
+            if self._next >= end:
+                return
+            consumer.resume(self._partition)
+            while self._next < end:
+                async with asyncio.timeout(_ANSWER_S):
+                    fetched: dict[TopicPartition, Sequence[Record]] = {}
+                    while not fetched and self._next < end:
+                        fetched = await consumer.getmany(self._partition, timeout_ms=1000)
+                        self._next = await consumer.position(self._partition)
+                yield fetched.get(self._partition, ())
+            consumer.pause(self._partition)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _started(self) -> Any:
+        if self._consumer is None:
+            self._consumer = consumer = self._make(
+                **self._settings.client(),
+                client_id=self._settings.username,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                fetch_max_wait_ms=_LONGEST_POLL_MS,
+            )
+            await consumer.start()
+            consumer.assign([self._partition])
+            consumer.seek(self._partition, self._next)
+            consumer.pause(self._partition)
+        return self._consumer

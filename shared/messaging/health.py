@@ -7,7 +7,6 @@ publisher's producer is. If that does not help while the brokers answer others, 
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,8 +15,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.errors import kind_and_place
-from shared.messaging.consumer import GroupConsumer
 from shared.messaging.loop import Loop
+from shared.messaging.upstream import KafkaConsumer
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -26,8 +25,8 @@ _LOOK_EVERY_S = 1.0
 _A_MOMENT_S = 2.0
 """Trouble that is over sooner, as when a group rebalances, is none."""
 _UNANSWERED_S = 10.0
-_GOODBYE_S = 10.0
 _START_S = 10.0
+_GOODBYE_S = 5.0
 
 
 class NotReady(StrEnum):
@@ -63,27 +62,32 @@ class Reader:
         self._renewed_at = 0.0
         self._behind_since: dict[TopicPartition, float] = {}
         self._told: dict[TopicPartition, tuple[int, float]] = {}
-        self._farewells: set[asyncio.Task[None]] = set()
+
+    @property
+    def _consumer(self) -> KafkaConsumer | None:
+        consumer: KafkaConsumer | None = self._subscriber.consumer
+        return consumer
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Tell the partitions that it reads."""
-        consumer: GroupConsumer | None = self._subscriber.consumer
-        return consumer.assignment() if consumer is not None else frozenset()
+        return self._consumer.assignment() if self._consumer is not None else frozenset()
 
     def problem(self) -> Problem | None:
         """Tell why it is not ready."""
         if self._loop.retrying:
             return Problem(NotReady.RETRYING, "a batch is being tried again")
-        since = self._loop.in_hand_since()
-        if since is not None and self._loop.is_in_order and time.monotonic() - since > self._settings.stuck_after_s:
-            return Problem(NotReady.STUCK, f"a batch has been in hand for {time.monotonic() - since:.0f} s")
-        lasts = self._troubled_since is not None and time.monotonic() - self._troubled_since > _A_MOMENT_S
-        return self._trouble() if lasts else None
+        now = time.monotonic()
+        begun = self._loop.batch_since()
+        if begun is not None and now - begun > self._settings.stuck_after_s:
+            return Problem(NotReady.STUCK, f"a batch has been in hand for {now - begun:.0f} s")
+        return self._trouble() if self._troubled_for(now) > _A_MOMENT_S else None
 
     def is_hopeless(self) -> bool:
         """Whether it has been in trouble for so long, in spite of new consumers, that only a new process can help."""
-        since = self._troubled_since
-        return since is not None and time.monotonic() - since > self._settings.dead_after_s
+        return self._troubled_for(time.monotonic()) > self._settings.dead_after_s
+
+    def _troubled_for(self, now: float) -> float:
+        return 0.0 if self._troubled_since is None else now - self._troubled_since
 
     async def watch(self) -> None:
         """Look every second, for ever."""
@@ -96,29 +100,29 @@ class Reader:
 
     async def _look(self) -> None:
         self._measure()
-        if self._trouble() is None:
+        trouble = self._trouble()
+        now = time.monotonic()
+        if trouble is None:
             if self._has_proved_itself():
                 self._troubled_since = None
             return
-        now = time.monotonic()
         self._troubled_since = self._troubled_since or now
         if now - max(self._troubled_since, self._renewed_at) > self._settings.renew_after_s:
+            log.warning("the reader is made anew", reason=trouble.words)
             await self._renew()
             self._renewed_at = time.monotonic()
 
     def _trouble(self) -> Problem | None:
         """Tell what a new consumer may help against."""
-        consumer: GroupConsumer | None = self._subscriber.consumer
-        now = time.monotonic()
+        consumer = self._consumer
         if consumer is None:
             return Problem(NotReady.FAILING, "the reader is not connected")
         if consumer.error is not None:
             return Problem(NotReady.FAILING, f"reading fails: {consumer.error}")
         if problem := consumer.coordination_problem():
             return Problem(NotReady.UNCOORDINATED, f"the reader cannot read: {problem}")
-        if (
-            self._loop.in_hand_since() is None or not self._loop.is_in_order
-        ) and now - consumer.polled_at > _UNANSWERED_S:
+        now = time.monotonic()
+        if self._loop.batch_since() is None and now - consumer.polled_at > _UNANSWERED_S:
             return Problem(NotReady.SILENT, f"nothing was read for {now - consumer.polled_at:.0f} s")
         empty_since = max(consumer.empty_since or now, self._loop.assigned_at)
         if now - empty_since > _UNANSWERED_S:
@@ -130,14 +134,14 @@ class Reader:
 
     def _has_proved_itself(self) -> bool:
         """Whether the consumer has been answered on all its partitions since it was made anew."""
-        consumer: GroupConsumer | None = self._subscriber.consumer
+        consumer = self._consumer
         if consumer is None or consumer.polled_at < self._renewed_at:
             return False
         return all(place.unanswered_s is not None for place in consumer.places().values())
 
     def _measure(self) -> None:
         """Set the metrics of lag, also while nothing is committed."""
-        lags = dict(self.lag())
+        lags = self._lag()
         for partition in self._told.keys() - lags.keys():
             for gauge in (metrics.LAG_MESSAGES, metrics.LAG_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
@@ -147,33 +151,29 @@ class Reader:
                 metrics.LAG_SECONDS.labels(partition.topic, str(partition.partition)).set(lag[1])
         self._told = lags
 
-    def lag(self) -> Iterator[tuple[TopicPartition, tuple[int, float]]]:
+    def _lag(self) -> dict[TopicPartition, tuple[int, float]]:
         """Tell the messages that are not finished of each assigned partition, and the oldest one's age in seconds.
 
         The age is by its append time once it was fetched, and until then by when it was first known to be there.
         """
-        consumer: GroupConsumer | None = self._subscriber.consumer
-        for partition, place in (consumer.places() if consumer is not None else {}).items():
+        lags: dict[TopicPartition, tuple[int, float]] = {}
+        for partition, place in (self._consumer.places() if self._consumer is not None else {}).items():
             oldest = self._loop.offsets.oldest(partition)
-            unread_from = place.position if oldest is None else oldest[0]
+            unread_from = place.position if oldest is None else oldest.offset
             if unread_from is None:
                 continue
             end = max(place.end or 0, unread_from + (oldest is not None))
             if end == unread_from:
                 self._behind_since.pop(partition, None)
-                yield partition, (0, 0.0)
+                lags[partition] = 0, 0.0
             else:
                 since = self._behind_since.setdefault(partition, time.time())
-                begins = since if oldest is None else oldest[1] / 1000
-                yield partition, (end - unread_from, max(0.0, time.time() - begins))
+                begins = since if oldest is None else oldest.timestamp / 1000
+                lags[partition] = end - unread_from, max(0.0, time.time() - begins)
+        return lags
 
     async def _renew(self) -> None:
-        """Give the consumer up and read with a new one, from what is committed.
-
-        The old one leaves its group as well as it can, in the background: it may hang for as long as the brokers do.
-        """
-        problem = self._trouble()
-        log.warning("the reader is made anew", reason=problem.words if problem else None)
+        """Give the consumer up and read with a new one, from what is committed."""
         metrics.CONSUMERS_RENEWED.inc()
         await self._give_up_consumer()
         try:
@@ -185,17 +185,16 @@ class Reader:
             await self._give_up_consumer()
 
     async def _give_up_consumer(self) -> None:
-        old, self._subscriber.consumer = self._subscriber.consumer, None
+        """Have it leave its group as well as it can, but not wait for as long as the brokers hang."""
+        old, self._subscriber.consumer = self._consumer, None
+        self._subscriber.running = False  # nothing more is taken from the old one
         if old is None:
             return
         try:
             await self._loop.on_partitions_revoked(old.assignment())
         finally:
-            farewell = asyncio.create_task(old.abandon())
-            self._farewells.add(farewell)
-            farewell.add_done_callback(self._farewells.discard)
-
-    async def stop(self) -> None:
-        """Wait until consumers that were given up have left."""
-        if self._farewells:
-            await asyncio.wait(self._farewells, timeout=_GOODBYE_S)
+            try:
+                async with asyncio.timeout(_GOODBYE_S):
+                    await old.abandon()
+            except TimeoutError:
+                log.info("the old reader is cut off")

@@ -21,21 +21,20 @@ of a partition that was given away is published or committed afterwards.
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from pydantic_core import from_json
 
-from shared.contract.envelope import Outgoing, Undecodable
+from shared.contract.envelope import Outgoing, Undecodable, read_envelope
 from shared.errors import Conflict, Misconfigured, Stopping, TryAgain, kind_and_place
-from shared.messaging.consumer import GroupConsumer
 from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
+from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
+from shared.messaging.upstream import KafkaConsumer
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -47,7 +46,6 @@ Instead = Callable[[T], Iterable[Outgoing]]
 
 _TRIES_ALONE = 3
 _CONFLICTS_IN_A_ROW = 20
-_FAILS = "the service {} fails on it; see its log"
 _REASONS_OF_OURS = (KafkaError, OSError, TimeoutError, TryAgain)
 _FINAL = (Stopping, TooManyDeadLetters, Misconfigured)
 
@@ -72,8 +70,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         handler: Handler[T],
         *,
         stop: Callable[[str], None],
-        concurrency: Concurrency | None = None,
-        instead: Instead[T] = lambda _: (),
+        concurrency: Concurrency | None,
+        instead: Instead[T],
     ) -> None:
         """`stop` is told of a fault that somebody has to mend; `instead` says what is sent of a message put aside."""
         self._service = service
@@ -84,14 +82,15 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self._stop = stop
         self._concurrency = concurrency
         self._instead = instead
+        self._fails = f"the service {service} fails on it; see its log"
         self._limit = DeadLetterLimit(share=settings.dead_letter_share, window=settings.dead_letter_window)
-        self._in_hand: dict[asyncio.Task[None], tuple[float, int]] = {}
-        """What is worked on: since when, by `time.monotonic()`, and of how many bytes."""
-        self._consumer: GroupConsumer | None = None
+        self._consumer: KafkaConsumer | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        """On a batch; concurrently on a message each."""
+        self._began_at = 0.0
         self._paused: set[TopicPartition] = set()
         self._revoked_at = 0.0
         self._committing = asyncio.Lock()
-        self.is_in_order = concurrency is None
         self.assigned_at = time.monotonic()
         """When partitions were last assigned."""
         self.offsets = OffsetsInHand()
@@ -99,22 +98,24 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self.retrying = 0
         """How many batches or messages are waiting to be tried again."""
 
-    async def take(self, records: Sequence[Record], consumer: GroupConsumer) -> None:
+    async def take(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
         """Take what was fetched: until it is finished, or concurrently until it is begun. Nothing is raised."""
         self._consumer = consumer
         if self.stopping.is_set() or consumer.polled_at < self._revoked_at:
             return  # it is fetched again, after the next start or by whoever has its partition now
-        fresh = self.offsets.take(records)
-        if self.is_in_order:
-            if fresh:
-                await asyncio.wait({self._begin(fresh, consumer)})
+        self.offsets.take(records)
+        if self._concurrency is None:
+            await asyncio.wait({self._begin(records, consumer)})
             return
-        for record in fresh:
+        for record in records:
             self._begin([record], consumer)
         if self._is_full():
-            held = consumer.assignment()
-            self._paused |= held
-            consumer.pause(*held)
+            self._paused |= consumer.assignment()
+            consumer.pause(*self._paused)
+
+    def batch_since(self) -> float | None:
+        """Tell since when the batch has been in hand that must be finished before more is read."""
+        return self._began_at if self._working and self._concurrency is None else None
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
         """Finish what is in hand, or give it up: called before the partitions, all of them, are given out anew.
@@ -123,12 +124,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         """
         self._revoked_at = time.monotonic()
         is_member = self._consumer is None or self._consumer.coordination_problem() is None
-        if self._in_hand:
-            patience_s = self._settings.session_timeout_ms / 2000 if is_member else 0
-            _, late = await asyncio.wait(set(self._in_hand), timeout=patience_s)
-            if late:
-                log.info("what is in hand is given up, since its partitions are revoked", messages=len(late))
-                await self._give_up(late)
+        await self._end(self._settings.session_timeout_ms / 2000 if is_member else 0)
         self.offsets.forget()
         self._paused.clear()
 
@@ -136,62 +132,71 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         """Note when; the consumer begins where the group has committed."""
         self.assigned_at = time.monotonic()
 
-    async def stop(self, patience_s: float) -> None:
+    async def stop(self) -> None:
         """Finish a batch that is in hand, or give it up; it is fetched again after the next start."""
         self.stopping.set()
-        if self._in_hand and self.is_in_order:
-            await asyncio.wait(set(self._in_hand), timeout=patience_s)
-        await self._give_up(set(self._in_hand))
+        await self._end(self._settings.stop_timeout_s if self._concurrency is None else 0)
 
-    def in_hand_since(self) -> float | None:
-        """Tell since when the oldest of what is in hand has been, by `time.monotonic()`."""
-        return min((since for since, _ in self._in_hand.values()), default=None)
+    async def _end(self, patience_s: float) -> None:
+        """Wait until all that is in hand is finished, and give up what is not then."""
+        if not self._working:
+            return
+        _, late = await asyncio.wait(self._working, timeout=patience_s)
+        if late:
+            log.info("what is in hand is given up, and read again by whoever reads on", messages=len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late)
 
     # The steps
 
-    async def _finish(self, records: Sequence[Record], consumer: GroupConsumer) -> None:
+    async def _finish(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
         began = time.monotonic()
-        decoded, letters = self._decode(records)
-        await self._put_aside(letters)
+        decoded, unfit = self._decode(records)
+        await self._put_aside(unfit)
         await self._decide_and_publish(decoded)
         await self._commit(records, consumer)
         metrics.BATCH_SECONDS.observe(time.monotonic() - began)
         metrics.BATCH_MESSAGES.observe(len(records))
 
-    def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, T]], list[tuple[Record, Outgoing]]]:
-        """Raises TooManyDeadLetters, before any of them is passed, and Misconfigured."""
+    def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, T]], list[tuple[Record, str]]]:
+        """Tell messages, and what is to be put aside with its reason.
+
+        Raises Misconfigured, and TooManyDeadLetters before any of them is passed.
+        """
         decoded: list[tuple[Record, T]] = []
-        letters: list[tuple[Record, Outgoing]] = []
+        unfit: list[tuple[Record, str]] = []
         for record in records:
             metrics.MESSAGES_READ.labels(record.topic).inc()
             try:
-                decoded.append((record, self._decode_record(record)))
+                if isinstance(record, UndecodableRecord):
+                    unfit.append((record, record.reason))
+                else:
+                    decoded.append((record, self._decode_message(record)))
             except Undecodable as problem:
-                letters.append((record, self._letter(record, str(problem))))
+                unfit.append((record, str(problem)))
             except Misconfigured:
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
                 log.error("message fails", reason=kind_and_place(error), **_about([record]))
-                letters.append((record, self._letter(record, _FAILS.format(self._service))))
-        dead = {id(record) for record, _ in letters}
+                unfit.append((record, self._fails))
+        dead = {id(record) for record, _ in unfit}
         self._limit.check((record, id(record) in dead) for record in records)
-        return decoded, letters
+        return decoded, unfit
 
-    def _decode_record(self, record: Record) -> T:
-        if isinstance(record, UndecodableRecord):
-            raise Undecodable(
-                "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"
-            )
-        return self._decode_message(record)
-
-    async def _put_aside(self, letters: Sequence[tuple[Record, Outgoing]], instead: Iterable[Outgoing] = ()) -> None:
+    async def _put_aside(self, unfit: Sequence[tuple[Record, str]], instead: Iterable[Outgoing] = ()) -> None:
         """Publish dead letters; what cannot be kept even there stops the service, so that it is not lost."""
-        if not letters:
+        if not unfit:
             return
-        messages = [*instead, *(letter for _, letter in letters)]
+        messages = [*instead]
+        for record, reason in unfit:
+            metrics.DEAD_LETTERS.labels(record.topic).inc()
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.warning("message is put aside", reason=reason, **place)
+            messages.append(dead_letter(record, service=self._service, reason=reason))
         try:
             await self._until_it_works(
-                lambda: self._publisher.publish(messages), _about([record for record, _ in letters])
+                lambda: self._publisher.publish(messages), _about([record for record, _ in unfit])
             )
         except _FINAL:
             raise
@@ -200,39 +205,33 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
     async def _decide_and_publish(self, decoded: Sequence[tuple[Record, T]]) -> None:
         """Take the batch apart where the service fails on it, and put aside what it fails on alone."""
-        if len(decoded) > 1:
-            try:
-                await self._try(decoded)
-            except _FINAL:
-                raise
-            except Exception as error:  # noqa: BLE001 - a fault of the service that one of these messages brings out
-                log.error("batch fails", reason=kind_and_place(error), **_about([record for record, _ in decoded]))
-            else:
-                return
+        if len(decoded) > 1 and await self._succeeds(decoded):
+            return
         for record, message in decoded:
-            await self._decide_alone(record, message)
-
-    async def _decide_alone(self, record: Record, message: T) -> None:
-        for _ in range(_TRIES_ALONE):
-            try:
-                await self._try([(record, message)])
-            except _FINAL:
-                raise
-            except Exception as error:  # noqa: BLE001 - the same fault, found
-                log.error("message fails", reason=kind_and_place(error), **_about([record]))
+            for _ in range(_TRIES_ALONE):
+                if await self._succeeds([(record, message)]):
+                    break
             else:
-                return
-        self._limit.check([(record, True)])
-        letter = self._letter(record, _FAILS.format(self._service))
-        await self._put_aside([(record, letter)], self._instead(message))
+                self._limit.check([(record, True)])
+                await self._put_aside([(record, self._fails)], self._instead(message))
 
-    async def _try(self, decoded: Sequence[tuple[Record, T]]) -> None:
+    async def _succeeds(self, decoded: Sequence[tuple[Record, T]]) -> bool:
+        """Whether it was decided and published; else the service fails on one of these messages."""
+        about = _about([record for record, _ in decoded])
+
         async def decide_and_publish() -> None:
             await self._publisher.publish(list(await self._handler([message for _, message in decoded])))
 
-        await self._until_it_works(decide_and_publish, _about([record for record, _ in decoded]))
+        try:
+            await self._until_it_works(decide_and_publish, about)
+        except _FINAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of the service that a message brings out
+            log.error("message fails" if len(decoded) == 1 else "batch fails", reason=kind_and_place(error), **about)
+            return False
+        return True
 
-    async def _commit(self, records: Sequence[Record], consumer: GroupConsumer) -> None:
+    async def _commit(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
         self.offsets.finish(records)
         async with self._committing:
             ready = self.offsets.ready(records)
@@ -246,9 +245,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         waits_s = self._settings.retry_first_s
         failures = conflicts = 0
         try:
-            while True:
-                if self.stopping.is_set():
-                    raise Stopping
+            while not self.stopping.is_set():
                 try:
                     return await attempt()
                 except MessageSizeTooLargeError:
@@ -261,10 +258,11 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
                     self._count_retrying(failures == 1)
                     metrics.RETRIES.labels(type(error).__name__).inc()
                     log.warning("batch is tried again", reason=kind_and_place(error), wait_s=waits_s, **about)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(waits_s):
-                            await self.stopping.wait()
-                    waits_s = min(waits_s * 2, self._settings.retry_longest_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(waits_s):
+                        await self.stopping.wait()
+                waits_s = min(waits_s * 2, self._settings.retry_longest_s)
+            raise Stopping
         finally:
             self._count_retrying(-(failures > 0))
 
@@ -272,117 +270,30 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self.retrying += change
         metrics.RETRYING.inc(change)
 
-    def _letter(self, record: Record, reason: str) -> Outgoing:
-        metrics.DEAD_LETTERS.labels(record.topic).inc()
-        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        log.warning("message is put aside", reason=reason, **place)
-        return dead_letter(record, service=self._service, reason=reason)
-
-    def _begin(self, records: Sequence[Record], consumer: GroupConsumer) -> asyncio.Task[None]:
+    def _begin(self, records: Sequence[Record], consumer: KafkaConsumer) -> asyncio.Task[None]:
         task = asyncio.create_task(self._finish(records, consumer))
-        self._in_hand[task] = time.monotonic(), sum(len(record.value or b"") for record in records)
+        task.add_done_callback(self._ended)
+        self._working.add(task)
+        self._began_at = time.monotonic()
         metrics.IN_HAND.inc()
-        task.add_done_callback(lambda task: self._ended(task, consumer))
         return task
 
-    def _ended(self, task: asyncio.Task[None], consumer: GroupConsumer) -> None:
-        del self._in_hand[task]
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
         metrics.IN_HAND.dec()
-        if self._paused and not self._is_full():
-            consumer.resume(*self._paused & consumer.assignment())
+        if self._paused and self._consumer is not None and not self._is_full():
+            self._consumer.resume(*self._paused & self._consumer.assignment())
             self._paused.clear()
         error = None if task.cancelled() else task.exception()
-        if error is None or isinstance(error, Stopping):
-            return
-        self._stop(str(error) if isinstance(error, _FINAL) else f"the loop fails: {kind_and_place(error)}")
+        if error is not None and not isinstance(error, Stopping):
+            self._stop(str(error) if isinstance(error, _FINAL) else f"the loop fails: {kind_and_place(error)}")
 
     def _is_full(self) -> bool:
         limit = self._concurrency
         return limit is not None and (
-            len(self._in_hand) >= limit.messages or sum(size for _, size in self._in_hand.values()) >= limit.bytes
+            len(self._working) >= limit.messages
+            or sum(len(record.value or b"") for record in self.offsets.unfinished()) >= limit.bytes
         )
-
-    async def _give_up(self, tasks: Collection[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass(slots=True)
-class _Partition:
-    read_to: int = 0
-    unfinished: dict[int, int] = field(default_factory=dict)
-    """Append times, in milliseconds since 1970 UTC, by offset."""
-    committed: int = -1
-
-    @property
-    def finished_to(self) -> int:
-        return min(self.unfinished, default=self.read_to)
-
-    def is_another_than_of(self, record: Record) -> bool:
-        """Whether what is known is of no use for a record that goes back.
-
-        Nothing is in hand; or the topic was made again and begins at 0 once more, with what was appended later.
-        """
-        if not self.unfinished:
-            return record.offset < self.read_to
-        oldest, appended = min(self.unfinished.items())
-        return record.offset < oldest and record.timestamp > appended
-
-
-class OffsetsInHand:
-    """Of each partition read from: how far it was read, what of it is unfinished, and how far it is committed."""
-
-    def __init__(self) -> None:
-        self._partitions: defaultdict[TopicPartition, _Partition] = defaultdict(_Partition)
-
-    def take(self, records: Iterable[Record]) -> list[Record]:
-        """Tell which of these are not in hand, or finished behind one that is.
-
-        After an error all that was not committed then is fetched again.
-        """
-        fresh = []
-        in_hand: dict[TopicPartition, range] = {}
-        for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            at = self._partitions[partition]
-            if partition not in in_hand:
-                if at.is_another_than_of(record):
-                    at = self._partitions[partition] = _Partition()
-                in_hand[partition] = range(at.finished_to, at.read_to)
-            if record.offset not in in_hand[partition]:
-                at.read_to = max(at.read_to, record.offset + 1)
-                at.unfinished[record.offset] = record.timestamp
-                fresh.append(record)
-        return fresh
-
-    def finish(self, records: Iterable[Record]) -> None:
-        """Note that these need nothing more."""
-        for record in records:
-            at = self._partitions.get(TopicPartition(record.topic, record.partition))
-            if at is not None:
-                at.unfinished.pop(record.offset, None)
-
-    def ready(self, records: Iterable[Record]) -> dict[TopicPartition, int]:
-        """Tell what can be committed of these records' partitions: up to each one's oldest unfinished message."""
-        partitions = {TopicPartition(record.topic, record.partition) for record in records}
-        places = {partition: self._partitions[partition] for partition in partitions & self._partitions.keys()}
-        return {partition: at.finished_to for partition, at in places.items() if at.finished_to != at.committed}
-
-    def committed(self, offsets: dict[TopicPartition, int]) -> None:
-        """Note what was committed."""
-        for partition, offset in offsets.items():
-            if partition in self._partitions:
-                self._partitions[partition].committed = offset
-
-    def forget(self) -> None:
-        """Forget all of it, when nothing is in hand: it is read again from what is committed, here or elsewhere."""
-        self._partitions.clear()
-
-    def oldest(self, partition: TopicPartition) -> tuple[int, int] | None:
-        """Tell the offset and append time, in milliseconds since 1970 UTC, of the oldest unfinished message."""
-        at = self._partitions.get(partition)
-        return min(at.unfinished.items(), default=None) if at is not None else None
 
 
 def _about(records: Sequence[Record]) -> dict[str, Any]:
@@ -391,14 +302,7 @@ def _about(records: Sequence[Record]) -> dict[str, Any]:
     about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(records)}
     if len(records) > 1:
         return about | {"last": f"{last.topic}/{last.partition}/{last.offset}"}
-    return about | {"claim": (first.key or b"")[:100].decode(errors="replace"), "request": _id_of(first)[:100]}
-
-
-def _id_of(record: Record) -> str:
-    """Tell a message's CloudEvents id: of a header in binary mode, of the body in structured mode."""
-    for name, value in record.headers:
-        if name.lower() == "ce_id":
-            return (value or b"").decode(errors="replace")
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(from_json(record.value or b"").get("id", ""))
-    return ""
+    request = ""
+    with contextlib.suppress(Undecodable):
+        request = read_envelope(first.headers, first.value).id
+    return about | {"claim": (first.key or b"")[:100].decode(errors="replace"), "request": request}

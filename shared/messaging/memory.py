@@ -23,9 +23,9 @@ from pydantic_core import from_json
 
 from shared.contract.envelope import Headers, Outgoing
 from shared.contract.topics import TOPICS
-from shared.messaging.consumer import Offsets, Place
 from shared.messaging.record import Record, UndecodableRecord
 from shared.messaging.service import Bus, Service
+from shared.messaging.upstream import Place
 from shared.runtime.settings import ServiceSettings
 
 Step = Literal["fetched", "decided", "half published", "published", "committed"]
@@ -69,9 +69,14 @@ class MemoryBus:
         self.away = False
         """Whether the brokers do not answer."""
         self.failing_polls = 0
-        """How many polls move on and then fail, so that what they had fetched must be fetched again."""
+        """How many polls fail that had fetched something, which the next ones fetch again."""
         self.failing_commits = 0
         """How many commits come to nothing."""
+        self.holds_acknowledgements = False
+        """Whether what is published is appended and never acknowledged."""
+        self.stops = asyncio.Event()
+        """Consumers do not stop before it is set."""
+        self.stops.set()
         self.topics: dict[str, list[list[Record]]] = {}
         self.groups: defaultdict[str, _Group] = defaultdict(_Group)
         self.news = asyncio.Event()
@@ -151,8 +156,12 @@ class MemoryBus:
             await member.assigned(share)
         self._wake()
 
+    def end_coordination(self, group: str) -> None:
+        """Have the members of a group no longer be in it, and not know how to come back."""
+        self.groups[group].members.clear()
+
     def poll(self) -> None:
-        """Raise KafkaConnectionError if a poll is to fail that has moved on already."""
+        """Raise KafkaConnectionError if a poll is to fail that has fetched something."""
         if self.failing_polls:
             self.failing_polls -= 1
             raise KafkaConnectionError("what was fetched is lost")
@@ -177,6 +186,7 @@ class Instance:
         self.bus = bus
         self.crashed = False
         self.consumers: list[MemoryConsumer] = []
+        self.producers: list[MemoryProducer] = []
         self.service = build(Bus(consumer=self._consumer, producer=self._producer, admin=self._admin))
 
     async def __aenter__(self) -> "Instance":
@@ -217,7 +227,8 @@ class Instance:
         return consumer
 
     def _producer(self, _settings: ServiceSettings) -> "MemoryProducer":
-        return MemoryProducer(self)
+        self.producers.append(MemoryProducer(self))
+        return self.producers[-1]
 
     def _admin(self, **_: Any) -> "MemoryAdmin":
         return MemoryAdmin(self)
@@ -239,7 +250,6 @@ class MemoryConsumer:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._stopped = False
-        self._must_go_back = False
         self._is_assigned = asyncio.Event()
         self._coordinator = SimpleNamespace(member_id=f"member {id(self)}")  # FastStream logs it
 
@@ -259,6 +269,7 @@ class MemoryConsumer:
 
     async def stop(self) -> None:
         """Leave the group."""
+        await self._bus.stops.wait()
         self._stopped = True
         self._is_assigned.set()
         if self in self._group.members:
@@ -309,9 +320,7 @@ class MemoryConsumer:
         await self._is_assigned.wait()
         if self._stopped:
             raise ConsumerStoppedError
-        if self._must_go_back:
-            self._positions |= {p: self._group.committed.get(p, 0) for p in self._positions}
-            self._must_go_back = False
+        begun = dict(self._positions)
         try:
             with self._instance.in_this_process():
                 fetched = self._fetch(partitions or tuple(self._positions), max_records or 500)
@@ -320,7 +329,7 @@ class MemoryConsumer:
                     self._bus.poll()
         except KafkaConnectionError as error:
             self.error = type(error).__name__
-            self._must_go_back = self.group_id is not None
+            self._positions = begun
             await asyncio.sleep(0)
             raise
         self.error = None
@@ -346,7 +355,7 @@ class MemoryConsumer:
         logs = self._bus.topics.get(partition.topic, [])
         return logs[partition.partition] if partition.partition < len(logs) else []
 
-    async def commit_held(self, offsets: Offsets) -> bool:
+    async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit of partitions still held."""
         with self._instance.in_this_process():
             self._bus.reached("decided")  # where nothing was published
@@ -428,9 +437,9 @@ class MemoryProducer:
     async def abandon(self) -> None:
         """Send nothing any more."""
 
-    async def partitions(self, topic: str) -> list[int]:
+    async def partitions_for(self, topic: str) -> set[int]:
         """Tell the partitions of a topic that exists."""
-        return list(range(len(self._bus.topics[topic])))
+        return set(range(len(self._bus.topics[topic])))
 
     async def missing(self, topics: set[str]) -> set[str]:
         """Tell which topics do not exist."""
@@ -447,7 +456,7 @@ class MemoryProducer:
         return MemoryBatch()
 
     async def send_batch(self, batch: "MemoryBatch", topic: str, *, partition: int) -> "asyncio.Future[None]":
-        """Append a batch to a partition; it is acknowledged at once."""
+        """Append a batch to a partition; it is acknowledged at once, if at all."""
         with self._instance.in_this_process():
             self._bus.reached("decided")
             if self._sent:
@@ -456,7 +465,8 @@ class MemoryProducer:
             for key, value, headers in batch.records:
                 self._bus.append(topic, key.decode(), value, headers, partition=partition)
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(None)
+        if not self._bus.holds_acknowledgements:
+            acknowledged.set_result(None)
         return acknowledged
 
 

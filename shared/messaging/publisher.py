@@ -1,7 +1,7 @@
 """Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
@@ -11,13 +11,11 @@ from shared.contract.envelope import Outgoing
 from shared.contract.topics import DEAD_LETTERS
 from shared.messaging.upstream import KafkaProducer
 from shared.runtime import metrics
-from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
 LARGEST_MESSAGE_BYTES = 8 * 1024 * 1024
-_GOODBYE_S = 5.0
 _IS_IT_THERE_AFTER_S = 1.0
-"""How long an acknowledgement is waited for before it is asked whether the topic is still there."""
+"""How long acknowledgements are waited for before it is asked whether the topics are still there."""
 
 _partition_of = DefaultPartitioner()
 
@@ -39,7 +37,6 @@ class Publisher:
         """One batch after the other: one that fails takes the producer, and all that it has not sent, with it."""
         self._topics = {DEAD_LETTERS.name}
         """What is asked for. Without any topic a client asks for the metadata of all that the cluster has."""
-        self._farewells: set[asyncio.Task[None]] = set()
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Publish in order and wait until all are acknowledged.
@@ -52,62 +49,35 @@ class Publisher:
         for message in messages:
             if len(message.value) > LARGEST_MESSAGE_BYTES:
                 raise MessageSizeTooLargeError(f"{len(message.value)} bytes for {message.topic}")
+        topics = {message.topic for message in messages}
         async with self._publishing, asyncio.timeout(self._settings.publish_timeout_s):
             producer = await self._started()
+            self._topics |= topics
             try:
-                self._topics.update(message.topic for message in messages)
                 await producer.know(self._topics)
-                await self._all_exist(message.topic for message in messages)
-                pending = await self._unless_one_goes(
-                    {asyncio.ensure_future(self._sent(producer, messages)): {message.topic for message in messages}}
-                )
-                await self._unless_one_goes({sent: {topic} for sent, topic in pending[0].items()})
+                missing = await producer.missing(topics)
+                if not missing:
+                    await self._acknowledged(asyncio.create_task(_send(producer, messages)), topics)
             except BaseException:
-                self._discard(producer)
+                await self._discard()
+                metrics.PRODUCERS_RENEWED.inc()
                 raise
+            self._refuse(missing)
         for message in messages:
             metrics.MESSAGES_PUBLISHED.labels(message.topic).inc()
 
-    async def _sent(self, producer: Any, messages: Sequence[Outgoing]) -> dict[asyncio.Future[Any], str]:
-        """Hand over whole batches of each partition, and tell what to wait for: one future for each, with its topic.
-
-        So a message costs what appending it costs, and not a future and a look at its partition's queue.
-        """
-        queued: dict[tuple[str, int], list[Any]] = {}
-        partitions = {topic: await producer.partitions(topic) for topic in {message.topic for message in messages}}
-        for message in messages:
-            key = message.key.encode()
-            numbers = partitions[message.topic]
-            batches = queued.setdefault((message.topic, _partition_of(key, numbers, numbers)), [])
-            record = {"timestamp": None, "key": key, "value": message.value, "headers": list(message.headers)}
-            if not batches or batches[-1].append(**record) is None:
-                batches.append(producer.create_batch())
-                batches[-1].append(**record)
-        return {
-            await producer.send_batch(batch, topic, partition=partition): topic
-            for (topic, partition), batches in queued.items()
-            for batch in batches
-        }
-
-    async def _unless_one_goes(self, pending: dict[asyncio.Future[Any], set[str]]) -> list[Any]:
-        """Wait for futures, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""
-        waiting = set(pending)
+    async def _acknowledged(self, sending: asyncio.Task[None], topics: set[str]) -> None:
+        """Wait for it, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""
         try:
-            while waiting:
-                done, waiting = await asyncio.wait(
-                    waiting, timeout=_IS_IT_THERE_AFTER_S, return_when=asyncio.FIRST_EXCEPTION
-                )
-                for future in done:
-                    future.result()
-                await self._all_exist(topic for future in waiting for topic in pending[future])
+            while not (await asyncio.wait({sending}, timeout=_IS_IT_THERE_AFTER_S))[0]:
+                self._refuse(await self.missing(topics))
+            await sending
         finally:
-            for future in waiting:
-                future.cancel()
-        return [future.result() for future in pending]
+            sending.cancel()
 
-    async def _all_exist(self, topics: Iterable[str]) -> None:
-        """Raise UnknownTopicOrPartitionError for what does not exist, which is then no longer asked for."""
-        if missing := await self.missing(set(topics)):
+    def _refuse(self, missing: set[str]) -> None:
+        """Raise UnknownTopicOrPartitionError for topics that do not exist, which are then no longer asked for."""
+        if missing:
             self._topics -= missing
             raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
 
@@ -129,10 +99,7 @@ class Publisher:
 
     async def stop(self) -> None:
         """Close the connection; what was not acknowledged is published again after the next start."""
-        if self._producer is not None:
-            self._discard(self._producer)
-        if self._farewells:
-            await asyncio.wait(self._farewells, timeout=_GOODBYE_S)
+        await self._discard()
 
     async def _started(self) -> Any:
         async with self._starting:
@@ -142,24 +109,37 @@ class Publisher:
                     await producer.start()
                     await producer.know(self._topics)
                 except BaseException:
-                    await _abandon(producer)
+                    await producer.abandon()
                     raise
                 self._producer = producer
             return self._producer
 
-    def _discard(self, producer: Any) -> None:
-        if self._producer is not producer:
-            return
-        self._producer = None
-        metrics.PRODUCERS_RENEWED.inc()
-        farewell = asyncio.create_task(_abandon(producer))
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
-
-
-async def _abandon(producer: Any) -> None:
-    try:
-        async with asyncio.timeout(_GOODBYE_S):
+    async def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
             await producer.abandon()
-    except Exception as error:  # noqa: BLE001 - it is being thrown away, and its messages are published again
-        log.debug("an old producer did not stop cleanly", error=type(error).__name__)
+
+
+async def _send(producer: Any, messages: Sequence[Outgoing]) -> None:
+    """Hand over whole batches of each partition, and wait for one acknowledgement of each.
+
+    So a message costs what appending it costs, and not a future and a look at its partition's queue.
+    """
+    queued: dict[tuple[str, int], list[Any]] = {}
+    partitions = {
+        topic: sorted(await producer.partitions_for(topic)) for topic in {message.topic for message in messages}
+    }
+    for message in messages:
+        key = message.key.encode()
+        numbers = partitions[message.topic]
+        batches = queued.setdefault((message.topic, _partition_of(key, numbers, numbers)), [])
+        record = {"timestamp": None, "key": key, "value": message.value, "headers": list(message.headers)}
+        if not batches or batches[-1].append(**record) is None:
+            batches.append(producer.create_batch())
+            batches[-1].append(**record)
+    acknowledged = [
+        await producer.send_batch(batch, topic, partition=partition)
+        for (topic, partition), batches in queued.items()
+        for batch in batches
+    ]
+    await asyncio.gather(*acknowledged)

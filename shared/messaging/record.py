@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Record(Protocol):
@@ -23,6 +23,8 @@ class Record(Protocol):
 @dataclass(slots=True)
 class UndecodableRecord:
     """Stands for a record that Kafka's client cannot decode: only where it is is known. It stays on its topic."""
+
+    reason: ClassVar[str] = "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"
 
     topic: str
     partition: int

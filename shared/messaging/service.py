@@ -23,7 +23,6 @@ from prometheus_client import make_asgi_app
 from shared.contract.topics import Topic
 from shared.errors import TryAgain, kind_and_place
 from shared.messaging import upstream
-from shared.messaging.consumer import GroupConsumer
 from shared.messaging.health import NotReady, Problem, Reader
 from shared.messaging.loop import Concurrency, Decode, Handler, Instead, Loop
 from shared.messaging.publisher import Publisher
@@ -33,7 +32,6 @@ from shared.runtime.logs import configure_logs, log
 from shared.runtime.settings import ServiceSettings
 
 T = TypeVar("T")
-Check = Callable[[], Awaitable[None]]
 Hook = Callable[[], Awaitable[None]]
 
 _CHECK_TIMEOUT_S = 3.0
@@ -66,7 +64,7 @@ class Service:
         self.on_start: list[Hook] = []
         """Run once before the first message is read, and again if it fails: migrations, connections."""
         self.on_stop: list[Hook] = []
-        self.checks: dict[str, Check] = {"kafka": self.publisher.answers}
+        self.checks: dict[str, Hook] = {"kafka": self.publisher.answers}
         self.notes: list[Callable[[], Sequence[str]]] = []
         """Tell what somebody has to look at although the service is ready; the health answer repeats it."""
         self.fault: str | None = None
@@ -117,7 +115,7 @@ class Service:
                 return KafkaAckableMessage(body=b"", raw_message=records, consumer=subscriber.consumer)
 
             async def take(message: KafkaMessage) -> None:
-                await loop.take(message.raw_message, cast("GroupConsumer", message.consumer))
+                await loop.take(message.raw_message, cast("upstream.KafkaConsumer", message.consumer))
 
             instance = self.settings.instance
             subscriber = self._broker.subscriber(
@@ -189,18 +187,14 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Start, in the background, so that health is answered meanwhile, and stop all of it again."""
         starting = asyncio.create_task(self._start())
-        starting.add_done_callback(self._could_start)
         try:
             yield
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-            for task in self._watching:
+            for task in (starting, *self._watching):
                 task.cancel()
-            await asyncio.gather(*self._watching, return_exceptions=True)
-            await asyncio.gather(*(loop.stop(self.settings.stop_timeout_s) for loop in self.loops))
+                await asyncio.gather(task, return_exceptions=True)
+            await asyncio.gather(*(loop.stop() for loop in self.loops))
             await self._stop_reading()
-            await asyncio.gather(*(reader.stop() for reader in self.readers))
             for hook in self.on_stop:
                 await hook()
             await self.publisher.stop()
@@ -219,6 +213,9 @@ class Service:
                 await self._stop_reading()
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, self.settings.retry_longest_s)
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to mend it
+                self.give_up(f"it cannot start: {kind_and_place(error)}: {error}")
+                return
             else:
                 self.is_started = True
                 self._watching = [asyncio.create_task(reader.watch()) for reader in self.readers]
@@ -236,10 +233,6 @@ class Service:
         """Make a consumer as one of our subscribers asks for it."""
         metadata_age = {"metadata_max_age_ms": self.settings.metadata_max_age_ms}
         return self.bus.consumer(**self.settings.client(), **metadata_age, **options)
-
-    def _could_start(self, starting: asyncio.Task[None]) -> None:
-        if not starting.cancelled() and (error := starting.exception()) is not None:
-            self.give_up(f"it cannot start: {kind_and_place(error)}: {error}")
 
     async def problems(self) -> dict[str, Problem]:
         """Tell why the instance is not ready, by what is in the way."""

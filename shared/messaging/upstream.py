@@ -4,7 +4,7 @@
 |---|---|---|
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
-| `KafkaConsumer.getmany` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
+| `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
@@ -13,34 +13,29 @@
 | `KafkaProducer.abandon` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
 
-`check` says at the start which of the classes' parts that are replaced or read here is no longer there.
-`tests/integration/test_upstream.py` fails when one of these is mended and can go; the last three have
-no such test.
+`check` says at the start what of that which is replaced or read here is no longer there.
+`tests/integration/test_upstream.py` fails when one of these is mended and can go.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import (
-    IllegalStateError,
-    KafkaConnectionError,
-    KafkaError,
-    LeaderNotAvailableError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 from faststream.kafka import KafkaBroker
 
 from shared.errors import Misconfigured
-from shared.messaging.consumer import Offsets, Place
 from shared.messaging.record import UndecodableRecord
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -50,22 +45,43 @@ _BATCH_BYTES = 128 * 1024
 _LOOKS_APART_S = 0.1
 _COMMIT_S = 2.0
 """How long a commit may take before it is asked whether its topics are still there."""
-_GOODBYE_S = 5.0
-_CAREFUL_S = 5.0
 _PATIENCE_MS = 1000
+_CLOSING_S = 2.0
+
+
+_TOUCHED = """
+    KafkaBroker.connect
+    StickyPartitionAssignor.member_assignment
+    consumer._client._metadata_update consumer._client.cluster consumer._coordinator consumer._fetcher
+    consumer._subscription._listener consumer._subscription.subscription
+    coordinator._coordination_task coordinator.coordinator_id coordinator.generation
+    assignment.tps state.consumed_to state.has_valid_position state.highwater state.timestamp
+    fetched._assignment fetched._partition_records fetched._topic_partition fetched.check_assignment
+    records.next_fetch_offset
+    producer._sender.sender_task producer.client
+"""
 
 
 def check() -> None:
-    """Raise Misconfigured where something that is replaced or looked at here is no longer there."""
-    needed = (
-        (AIOKafkaClient, "_metadata_update"),
-        (GroupCoordinator, "_coordination_routine"),
-        (GroupCoordinator, "ensure_coordinator_known"),
-        (StickyPartitionAssignor, "member_assignment"),
-        (KafkaBroker, "connect"),
-    )
-    if gone := [f"{owner.__name__}.{name}" for owner, name in needed if not hasattr(owner, name)]:
-        raise Misconfigured(f"{', '.join(gone)} of FastStream or aiokafka is gone (shared/messaging/upstream.py)")
+    """Raise Misconfigured where something that is replaced or looked at here is no longer there.
+
+    What only instances have is looked for in some that are not started, for which an event loop must be running.
+    """
+    consumer, producer, partition = AIOKafkaConsumer(), AIOKafkaProducer(), TopicPartition("a-topic", 0)
+    consumer._closed = producer._closed = True  # nobody is to miss their stop
+    coordinator = GroupCoordinator(consumer._client, consumer._subscription)
+    coordinator._coordination_task.cancel()
+    assignment = Assignment([partition])
+    state = assignment.state_value(partition)
+    fetched = fetcher.FetchResult(partition, assignment=assignment, partition_records=None, backoff=0)
+    records = fetcher.PartitionRecords(partition, None, None, 0, None, None, check_crcs=False, isolation_level=0)
+    parts = locals() | {part.__name__: part for part in (KafkaBroker, StickyPartitionAssignor)}
+    for path in _TOUCHED.split():
+        owner, _, names = path.partition(".")
+        try:
+            attrgetter(names)(parts[owner])
+        except AttributeError:
+            raise Misconfigured(f"{path} of FastStream or aiokafka is gone (shared/messaging/upstream.py)") from None
 
 
 async def read_with(broker: KafkaBroker, consumer: Callable[..., Any]) -> None:
@@ -88,53 +104,105 @@ def sticky_assignor() -> type[AbstractPartitionAssignor]:
 
 
 def wait_between_looks(client: Any) -> None:
-    """Have a client of aiokafka wait a little before it asks again for the metadata of the same topics.
+    """Have a client of aiokafka wait a little before it asks for metadata again.
 
     While a partition has no leader, because brokers restart or a topic was deleted, its consumers and producers ask
-    again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer. Other
-    topics than the last time are asked for at once.
+    again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer.
     """
     ask = client._metadata_update
-    asked: frozenset[str] | None = None
     asked_at = 0.0
 
     async def ask_after_a_pause(cluster: Any, topics: Any) -> Any:
-        nonlocal asked, asked_at
-        now_asked = frozenset(topics or ())
-        if now_asked == asked:
-            await asyncio.sleep(max(0.0, asked_at + _LOOKS_APART_S - time.monotonic()))
+        nonlocal asked_at
+        await asyncio.sleep(max(0.0, asked_at + _LOOKS_APART_S - time.monotonic()))
         try:
             return await ask(cluster, topics)
         finally:
-            asked, asked_at = now_asked, time.monotonic()
+            asked_at = time.monotonic()
 
     client._metadata_update = ask_after_a_pause
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a partition that is assigned was fetched."""
+
+    position: int | None
+    """The next offset that a poll gives; None until it is known."""
+    end: int | None
+    """Where the partition ended at the last answer to a fetch; None before the first."""
+    unanswered_s: float | None
+    """How long ago that was."""
+
+
+class Fetched(fetcher.FetchResult):
+    """What was fetched of a partition; what of it cannot be decoded costs nothing else.
+
+    Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, is past what it
+    had taken of other partitions, fetches the same again and raises again: one company's record would stop the reader
+    for all. What its producer sent in the same batch behind it cannot be decoded either, and is passed likewise, one
+    fetch after the other. Any other error is raised when the poll before it has handed over what it had taken.
+    """
+
+    _partition_records: Any
+    _error: Exception | None = None
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        """Take records, with an UndecodableRecord in the place of one with a bad header."""
+        if self._error is not None:
+            error, self._error = self._error, None  # then it is fetched again
+            raise error
+        taken: list[Any] = []
+        at, records = self._topic_partition, self._partition_records
+        if not self.check_assignment(at):
+            return taken
+        try:
+            for record in records:
+                taken.append(record)
+                if len(taken) == max_records:
+                    break
+            else:
+                self._partition_records = None
+        except UnicodeDecodeError:
+            offset = records.next_fetch_offset
+            taken.append(UndecodableRecord(at.topic, at.partition, offset, time.time_ns() // 1_000_000))
+            records.next_fetch_offset = offset + 1
+            self._partition_records = None
+        except Exception as error:  # noqa: BLE001 - raised by the next poll, which comes to it first
+            self._error = error
+        self._assignment.state_value(at).consumed_to(records.next_fetch_offset)
+        return taken
+
+
+fetcher.FetchResult = Fetched
+
+
 class KafkaConsumer(AIOKafkaConsumer):
-    """aiokafka's consumer with what is said above; a `GroupConsumer`."""
+    """aiokafka's consumer with what is said above, for a service's group or for a topic read whole."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Connect as AIOKafkaConsumer does."""
         super().__init__(*args, **options)
         self.polled_at = time.monotonic()
+        """When a poll was last answered without an error, in seconds of `time.monotonic()`."""
         self.empty_since: float | None = None
+        """Since when polls have brought nothing, likewise; None after one that has."""
         self.error: str | None = None
-        self._careful_until = 0.0
-        self._must_go_back = False
+        """What the last poll failed with, by name."""
         wait_between_looks(self._client)
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[Any]]:
-        """Fetch records, as AIOKafkaConsumer does, with an UndecodableRecord in the place of one with a bad header.
+        """Fetch records as AIOKafkaConsumer does, but wait for a second at least if there are none.
 
-        It waits for a second at least if there are none: FastStream sleeps after an empty poll for as long as it had
-        it wait, so with short ones a service without work would wake up 25 times a second, with long ones a message
-        that comes meanwhile would wait.
+        FastStream sleeps after an empty poll for as long as it had it wait: with short ones a service without work
+        would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
         """
         try:
-            fetched = await self._poll(partitions, timeout_ms, max_records)
+            fetched: dict[TopicPartition, list[Any]] = await super().getmany(
+                *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
+            )
         except Exception as error:
             self.error = type(error).__name__
             raise
@@ -143,95 +211,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         self.empty_since = None if fetched else self.empty_since or self.polled_at
         return fetched
 
-    async def _poll(
-        self, partitions: Sequence[TopicPartition], timeout_ms: int, max_records: int | None
-    ) -> dict[TopicPartition, list[Any]]:
-        """Poll; after a record that cannot be decoded one at a time for a while, which tells where it is.
-
-        Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, loses what it
-        had decoded before it, fetches the same again and raises again: one company's record would stop the reader for
-        all. What its producer sent in the same batch behind it cannot be decoded either, and is passed likewise.
-        """
-        if self._must_go_back:
-            await self._go_back()
-        try:
-            if time.monotonic() >= self._careful_until:
-                fetched: dict[TopicPartition, list[Any]] = await super().getmany(
-                    *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
-                )
-                return fetched
-            fetched = await self._one_at_a_time(partitions or tuple(self.assignment()), max_records or 500)
-        except UnicodeDecodeError:
-            self._careful_until = time.monotonic() + _CAREFUL_S
-            self._must_go_back = True
-            return {}
-        except Exception:
-            self._must_go_back = True
-            raise
-        if not fetched:
-            await asyncio.sleep(timeout_ms / 1000)
-        return fetched
-
-    async def _go_back(self) -> None:
-        """Go back to what is committed; what is under way since then is known to the loop.
-
-        aiokafka moves on in every partition that it takes records from, and where it then meets an error in another
-        one, those records are gone. So this is done after any error, before anything is read again. For all partitions
-        at once: each look for a beginning waits until the fetch under way has ended, half a second, and every company
-        has partitions that nothing was ever committed on.
-        """
-        partitions = tuple(self.assignment())
-        committed = dict(zip(partitions, await asyncio.gather(*map(self.committed, partitions)), strict=True))
-        if unread := [partition for partition, offset in committed.items() if offset is None]:
-            await self.seek_to_beginning(*unread)
-        for partition, offset in committed.items():
-            if offset is not None:
-                self.seek(partition, offset)
-        self._must_go_back = False
-
-    async def _one_at_a_time(
-        self, partitions: Sequence[TopicPartition], max_records: int
-    ) -> dict[TopicPartition, list[Any]]:
-        fetched: dict[TopicPartition, list[Any]] = {}
-        left = max_records
-        for partition in partitions:
-            while left and (record := await self._next(partition)) is not None:
-                fetched.setdefault(partition, []).append(record)
-                left -= 1
-        return fetched
-
-    async def _next(self, partition: TopicPartition) -> Any:
-        """Take the next record that has been fetched already; the position is then behind it."""
-        try:
-            records = await super().getmany(partition, timeout_ms=0, max_records=1)
-        except UnicodeDecodeError:
-            self._careful_until = time.monotonic() + _CAREFUL_S
-            offset = await self.position(partition)
-            self.seek(partition, offset + 1)
-            return UndecodableRecord(partition.topic, partition.partition, offset, time.time_ns() // 1_000_000)
-        return records[partition][0] if records else None
-
-    async def abandon(self) -> None:
-        """Leave the group as well as it can be done, and leave nothing of it behind, whatever hangs.
-
-        Nobody is told any more of its revocations: what is in hand is another consumer's by now.
-        """
-        self._subscription._listener = None
-        try:
-            async with asyncio.timeout(_GOODBYE_S):
-                await self.stop()
-        except Exception as error:  # noqa: BLE001 - it is being thrown away
-            log.debug("an old consumer did not stop cleanly", error=type(error).__name__)
-            coordinator = self._coordinator
-            for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
-                if (task := getattr(coordinator, name, None)) is not None:
-                    task.cancel()
-            for part in (self._fetcher, self._client):
-                with contextlib.suppress(Exception):
-                    async with asyncio.timeout(_GOODBYE_S):
-                        await part.close()
-
-    async def commit_held(self, offsets: Offsets) -> bool:
+    async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit of partitions still held and still there; tell whether all of these are committed.
 
         What has gone to another instance is repeated there and comes to the same; so is what a member has that its
@@ -257,19 +237,21 @@ class KafkaConsumer(AIOKafkaConsumer):
                 return True
         return False
 
-    def places(self) -> Mapping[TopicPartition, Place]:
+    def places(self) -> dict[TopicPartition, Place]:
         """Tell how far each assigned partition was fetched."""
         subscription = self._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         if assignment is None:
             return {}
-        places = {}
-        for partition in assignment.tps:
-            state = assignment.state_value(partition)
-            unanswered_s = None if state.timestamp is None else max(0.0, time.time() - state.timestamp / 1000)
-            position = state.position if state.has_valid_position else None
-            places[partition] = Place(position, state.highwater, unanswered_s)
-        return places
+        states = {partition: assignment.state_value(partition) for partition in assignment.tps}
+        return {
+            partition: Place(
+                state.position if state.has_valid_position else None,
+                state.highwater,
+                None if state.timestamp is None else max(0.0, time.time() - state.timestamp / 1000),
+            )
+            for partition, state in states.items()
+        }
 
     def coordination_problem(self) -> str | None:
         """Say what keeps it from being a member of its group that can go on, or None."""
@@ -283,6 +265,21 @@ class KafkaConsumer(AIOKafkaConsumer):
         if coordinator.generation < 0:
             return "it is not in its group"
         return None
+
+    async def abandon(self) -> None:
+        """Leave the group, and leave nothing behind, also if that hangs and is cancelled.
+
+        It joins no more from the first moment on, so that it cannot take the place of the next consumer of the same
+        static name. Nobody is told any more of its revocations: what is in hand is another consumer's by now.
+        """
+        self._subscription._listener = None
+        if self._coordinator is not None:
+            self._coordinator._coordination_task.cancel()
+            await asyncio.wait({self._coordinator._coordination_task})
+        try:
+            await asyncio.gather(self.stop(), return_exceptions=True)  # it raises what its own tasks are cancelled with
+        finally:
+            await _closed(self._fetcher, self._client)
 
 
 class KafkaProducer(AIOKafkaProducer):
@@ -306,15 +303,6 @@ class KafkaProducer(AIOKafkaProducer):
         """Know of these topics, and of no others, within `metadata_max_age_ms`."""
         await self.client.set_topics(topics)
 
-    async def partitions(self, topic: str) -> list[int]:
-        """Tell the partitions of a topic. Raises LeaderNotAvailableError where they are not known yet."""
-        if self.client.cluster.partitions_for_topic(topic) is None:
-            await self.client.force_metadata_update()
-        known = self.client.cluster.partitions_for_topic(topic)
-        if not known:
-            raise LeaderNotAvailableError(topic)
-        return sorted(known)
-
     async def abandon(self) -> None:
         """Send nothing any more, and leave nothing behind.
 
@@ -322,12 +310,11 @@ class KafkaProducer(AIOKafkaProducer):
         newer by then, and for partitions of which another instance has the say.
         """
         self._closed = True
-        self._message_accumulator._closed = True
-        try:
-            with contextlib.suppress(asyncio.CancelledError, KafkaError):
-                await self._sender.close()
-        finally:
-            await self.client.close()
+        sending = self._sender.sender_task
+        while sending is not None and not sending.done():
+            sending.cancel()  # again, since it waits then for what it has under way
+            await asyncio.sleep(0)
+        await _closed(self.client)
 
     async def missing(self, topics: set[str]) -> set[str]:
         """Tell which topics do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
@@ -346,3 +333,10 @@ class KafkaProducer(AIOKafkaProducer):
         """Raise KafkaConnectionError if no broker answers."""
         if not await self.client.force_metadata_update():
             raise KafkaConnectionError("no broker answers")
+
+
+async def _closed(*parts: Any) -> None:
+    """Wait until parts of a client are closed, which a broker that hangs can delay; but not for long."""
+    closing = asyncio.gather(*(part.close() for part in parts if part is not None), return_exceptions=True)
+    await asyncio.wait({closing}, timeout=_CLOSING_S)
+    closing.cancel()

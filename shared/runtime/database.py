@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.errors import Conflict, TryAgain
+from shared.errors import Conflict, Misconfigured, TryAgain
 from shared.runtime.settings import DatabaseSettings
 
 _THE_MESSAGE = ("22", "54")
-"""Classes of SQLSTATE that say that what was sent cannot be kept. All others are about the server or our tables."""
+"""Classes of SQLSTATE that say that what was sent cannot be kept."""
+_OUR_TABLES = "42"
+"""The class of a table, column or right that is not there: nobody mends that but whoever deploys."""
 SESSION = {
     # An instance that hangs or is cut off in the middle of a transaction holds the keys that it has written, and
     # whoever takes over its partitions writes the same ones: the server ends it, and the other goes on.
@@ -66,8 +68,8 @@ def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngi
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Commit what is done inside, or nothing.
 
-    Raises DatabaseAway, or Conflict if another transaction was there first; what is wrong with a statement itself is
-    raised as SQLAlchemy has it.
+    Raises DatabaseAway, Conflict if another transaction was there first, and Misconfigured if the tables are not those
+    that this version needs; that a value cannot be kept is raised as SQLAlchemy has it.
     """
     try:
         async with engine.begin() as connection:
@@ -81,8 +83,11 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except DBAPIError as error:
         if cannot_be_kept(error):
             raise
-        if (getattr(error.orig, "sqlstate", None) or "").startswith(_LOST_A_RACE):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state.startswith(_LOST_A_RACE):
             raise Conflict from error
+        if state.startswith(_OUR_TABLES):
+            raise Misconfigured(f"the database is not as this version needs it: {_named(error)}") from error
         raise DatabaseAway(_named(error)) from error
 
 

@@ -1,12 +1,11 @@
 """A record that Kafka's own client cannot decode stops nobody (domain rule 22)."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 
@@ -14,22 +13,13 @@ from operations.bus import NewRequest
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
-from shared.contract.topics import OPERATOR, REQUESTS
-from shared.messaging.upstream import KafkaConsumer
-from tests.world import World, Worlds, wait_until
+from shared.contract.topics import REQUESTS
+from tests.world import World, wait_until
 
 pytestmark = pytest.mark.promise(
     "A message that cannot be understood never stops the ones behind it, nor costs other companies theirs.",
     about="requests",
 )
-
-
-@pytest.fixture
-def several(connection: Connection, worlds: Worlds) -> Iterator[list[World]]:
-    several = [worlds.next(connection) for _ in range(8)]
-    yield several
-    for world in several:
-        world.close()
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
@@ -71,37 +61,6 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
         return wanted <= {m.body["request_id"] for m in world.other.received if m.is_outcome}
 
     world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
-
-
-class LooksCounted(KafkaConsumer):
-    """A consumer that counts how often it looks for where partitions begin."""
-
-    looks = 0
-
-    async def seek_to_beginning(self, *partitions: TopicPartition) -> bool:
-        self.looks += 1
-        return bool(await super().seek_to_beginning(*partitions))
-
-
-async def test_going_back_takes_no_longer_for_many_partitions_that_nothing_was_read_from(
-    connection: Connection, several: list[World]
-) -> None:
-    """It did: a look for each, and each look is half a second in which nobody's requests are read."""
-    for companies in (several[:1], several):
-        consumer = LooksCounted(
-            *(REQUESTS.of(world.other_id) for world in companies),
-            **_as(connection, OPERATOR),
-            group_id=f"reads-{len(companies)}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        await consumer.start()
-        await consumer.getmany(timeout_ms=1000)
-        assert len(consumer.assignment()) == REQUESTS.partitions * len(companies)
-        consumer._must_go_back = True
-        await consumer.getmany()
-        await consumer.stop()
-        assert consumer.looks == 1
 
 
 def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:

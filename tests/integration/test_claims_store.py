@@ -15,7 +15,7 @@ from services.claims.claim_numbers import number_keys
 from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
-from shared.errors import Conflict
+from shared.errors import Conflict, Misconfigured
 from shared.media_keys import MediaKeys
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
 from tests.builders.commands import INSURER, about, accepted, code_of, creation, registration
@@ -180,6 +180,17 @@ async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_messa
         with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
             await answers(engine)
     assert reason_of(away.value) == "DatabaseAway: InvalidPasswordError 28P01"
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"), [("select 1 from nowhere", "42P01"), ("select nothing from requests", "42703")]
+)
+async def test_tables_that_are_not_as_this_version_needs_them_stop_the_service_instead_of_being_waited_for(
+    engine: AsyncEngine, statement: str, state: str
+) -> None:
+    with pytest.raises(Misconfigured, match=state):
+        async with transaction(engine) as connection:
+            await connection.execute(text(statement))
 
 
 async def _count(engine: AsyncEngine, table: object) -> int:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 
@@ -334,3 +335,14 @@ async def test_what_the_driver_cannot_write_is_not_the_database_being_away(surfa
         with pytest.raises(DBAPIError) as refused:
             await surface.site.portal.store.report("fjord-forsikring", odd)
         assert cannot_be_kept(refused.value)
+
+
+async def test_a_page_whose_table_is_not_there_is_one_to_ask_for_again_later(surface: Surface) -> None:
+    store = surface.site.portal.store
+    async with store.transaction() as connection:
+        await connection.execute(text("alter table listing rename to another"))
+    try:
+        assert (await surface.site.page(INSURER_S, "/")).status == 503
+    finally:
+        async with store.transaction() as connection:
+            await connection.execute(text("alter table another rename to listing"))

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError
+from aiokafka.producer.sender import Sender
 from confluent_kafka.admin import AdminClient, NewTopic
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import BatchSubscriber
@@ -21,8 +24,8 @@ from pydantic import SecretStr
 from operations.connection import Connection
 from shared.contract.topics import OPERATOR
 from shared.errors import Misconfigured
-from shared.messaging.upstream import KafkaConsumer, check, read_with, sticky_assignor
-from shared.runtime.settings import KafkaSettings
+from shared.messaging.upstream import Fetched, KafkaConsumer, KafkaProducer, check, read_with, sticky_assignor
+from shared.runtime.settings import ServiceSettings
 from tests.faults.test_undecodable_records import rename_header
 from tests.world import wait_until
 
@@ -46,8 +49,12 @@ def topic(connection: Connection) -> str:
 
 
 def client(connection: Connection) -> dict[str, Any]:
+    return settings(connection).client()
+
+
+def settings(connection: Connection) -> ServiceSettings:
     password = SecretStr(connection.companies[OPERATOR].password)
-    return KafkaSettings(bootstrap_servers=connection.bootstrap_servers, username=OPERATOR, password=password).client()
+    return ServiceSettings(bootstrap_servers=connection.bootstrap_servers, username=OPERATOR, password=password)
 
 
 @asynccontextmanager
@@ -129,9 +136,9 @@ async def test_a_commit_leaves_out_a_topic_that_was_deleted_and_aiokafka_tries_i
 
 
 async def test_a_header_name_that_is_not_utf8_is_passed_and_aiokafka_loses_what_it_fetched(
-    connection: Connection, topic: str
+    connection: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the last line fails, `KafkaConsumer._poll` and what it needs can go."""
+    """If the last line fails, `Fetched` need only look after other errors."""
     async with AIOKafkaProducer(**client(connection)) as producer:
         batch = producer.create_batch()
         batch.append(key=b"k", value=b"v", timestamp=None, headers=[("QQ", b"x")])
@@ -144,6 +151,7 @@ async def test_a_header_name_that_is_not_utf8_is_passed_and_aiokafka_loses_what_
             while not fetched:
                 fetched = await reader.getmany(timeout_ms=100)
         assert [(record.offset, record.value) for records in fetched.values() for record in records] == [(0, None)]
+    monkeypatch.setattr(fetcher, "FetchResult", Fetched.__base__)
     with pytest.raises(UnicodeDecodeError):
         async with reading(connection, topic, AIOKafkaConsumer) as plain:
             await plain.getone()
@@ -185,7 +193,7 @@ def test_faststream_sleeps_after_an_empty_poll() -> None:
     assert "sleep(self.batch_timeout_ms" in inspect.getsource(BatchSubscriber.get_msg)
 
 
-def test_all_that_is_looked_at_inside_them_is_there() -> None:
+async def test_all_that_is_looked_at_inside_them_is_there() -> None:
     check()
 
 
@@ -193,3 +201,74 @@ async def test_what_is_no_longer_there_stops_the_service_at_its_start(monkeypatc
     monkeypatch.delattr(StickyPartitionAssignor, "member_assignment")
     with pytest.raises(Misconfigured, match=r"StickyPartitionAssignor\.member_assignment"):
         check()
+
+
+async def test_what_only_an_instance_has_and_is_no_longer_there_stops_the_service_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Sender, "__init__", lambda *_, **__: None)
+    with pytest.raises(Misconfigured, match=r"producer\._sender\.sender_task"):
+        check()
+
+
+async def test_a_consumer_that_is_abandoned_leaves_nothing_though_it_hangs_and_aiokafkas_stop_does(
+    connection: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the first half fails, `abandon` need not close what `stop` has not come to."""
+    async with reading(connection, topic, AIOKafkaConsumer) as plain:
+        stop = asyncio.create_task(plain.stop())
+        await asyncio.sleep(0)
+        stop.cancel()
+        await asyncio.wait({stop})
+        await plain.stop()
+        assert not plain._fetcher._fetch_task.done()
+        assert any(is_connected(plain))
+        await plain._coordinator._maybe_leave_group()
+        await plain._fetcher.close()
+        await plain._client.close()
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        monkeypatch.setattr(reader._coordinator, "_maybe_leave_group", asyncio.Event().wait)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.abandon(), 0.1)
+        assert reader._coordinator._coordination_task.done()
+        assert reader._fetcher._fetch_task.done()
+        assert not any(is_connected(reader))
+
+
+async def test_a_producer_that_is_abandoned_sends_nothing_more_and_aiokafkas_stop_does(
+    connection: Connection, topic: str
+) -> None:
+    """If the last line fails, there may be a way to stop without: then `abandon` can go."""
+    for producer, value in (
+        (KafkaProducer(settings(connection)), b"abandoned"),
+        (AIOKafkaProducer(**client(connection)), b"stopped"),
+    ):
+        await producer.start()
+        await producer.partitions_for(topic)
+        batch = producer.create_batch()
+        batch.append(key=b"k", value=value, timestamp=None)
+        await producer.send_batch(batch, topic, partition=0)
+        await (producer.abandon() if isinstance(producer, KafkaProducer) else producer.stop())
+        assert not any(connection.connected() for connection in producer.client._conns.values())
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        assert (await reader.getone()).value == b"stopped"
+    assert list(inspect.signature(AIOKafkaProducer.stop).parameters) == ["self"]
+
+
+async def test_an_idempotent_producer_of_aiokafkas_is_stuck_after_a_batch_that_it_gave_up(
+    connection: Connection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 1017: if this fails, `Publisher` can keep its producer."""
+    async with AIOKafkaProducer(**client(connection), enable_idempotence=True, request_timeout_ms=1000) as producer:
+        await producer.send_and_wait(topic, b"one")
+        with monkeypatch.context() as without_leader:
+            without_leader.setattr(producer.client.cluster, "leader_for_partition", lambda _: None)
+            with pytest.raises(KafkaError):
+                await producer.send_and_wait(topic, b"two")
+        for _ in range(2):
+            with pytest.raises(KafkaError):
+                await producer.send_and_wait(topic, b"three")
+
+
+def is_connected(reader: AIOKafkaConsumer) -> list[bool]:
+    return [connection.connected() for connection in reader._client._conns.values()]

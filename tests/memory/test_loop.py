@@ -11,6 +11,7 @@ import pytest
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.contract.topics import DEAD_LETTERS, Topic
 from shared.errors import Conflict, Misconfigured
+from shared.messaging import health
 from shared.messaging.loop import Concurrency
 from shared.messaging.memory import MemoryBus, Step
 from shared.messaging.record import Record
@@ -24,7 +25,12 @@ pytestmark = pytest.mark.promise(
 SOURCE, TARGET, NOTES = Topic("texts", "any", (), (), -1, 1), "copies", "notes"
 STEPS: tuple[Step, ...] = get_args(Step)
 SETTINGS = ServiceSettings(
-    retry_first_s=0.001, retry_longest_s=0.002, dead_letter_window=10, session_timeout_ms=1000, stop_timeout_s=1
+    retry_first_s=0.001,
+    retry_longest_s=0.002,
+    dead_letter_window=10,
+    session_timeout_ms=1000,
+    stop_timeout_s=1,
+    renew_after_s=0.05,
 )
 
 
@@ -288,6 +294,55 @@ async def test_a_reader_that_its_group_has_forgotten_is_made_anew_and_reads_on(b
     assert len(copying.consumers) == 2
     assert sorted(chain(*copier.batches)) == ["in hand", "in hand", "one"], "what was in hand was given up"
     assert copies(bus) == ["in hand was copied", "one was copied"]
+
+
+async def test_a_publish_under_way_when_its_topic_goes_away_fails_and_is_repeated_when_it_is_back(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    bus.holds_acknowledgements = True
+    async with bus.instance(copier.build) as copying:
+        write(bus, "one")
+        await copying.until(lambda: len(copies(bus)) == 1)
+        del bus.topics[TARGET]
+        bus.holds_acknowledgements = False
+        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        assert bus.committed("copier") == 0
+        bus.create(TARGET)
+        await copying.until_idle()
+    assert copies(bus) == ["one was copied"]
+    assert bus.committed("copier") == 1
+
+
+async def test_a_topic_that_is_missing_is_waited_for_with_the_same_producer(bus: MemoryBus, copier: Copier) -> None:
+    del bus.topics[TARGET]
+    async with bus.instance(copier.build) as copying:
+        write(bus, "one")
+        await copying.until(lambda: len(copier.batches) > 2)
+        bus.create(TARGET)
+        await copying.until_idle()
+    assert copies(bus) == ["one was copied"]
+    assert len(copying.producers) == 1
+
+
+async def test_a_reader_whose_coordination_has_ended_reads_again_while_the_old_consumer_hangs(
+    bus: MemoryBus, copier: Copier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(health, "_GOODBYE_S", 0.01)
+    copier.waits_on["slow"] = asyncio.Event()
+    bus.stops.clear()
+    async with bus.instance(copier.build) as copying:
+        write(bus, "done", "slow", partition=0)
+        await copying.until(lambda: copier.batches[-1:] != [] and "slow" in copier.batches[-1])
+        bus.end_coordination("copier")
+        await copying.until(lambda: len(copying.consumers) == 2 and bool(copying.consumers[1].assignment()))
+        copier.waits_on["slow"].set()
+        write(bus, "last", partition=0)
+        await copying.until_idle()
+        bus.stops.set()
+    assert bus.committed("copier") == 3
+    assert set(copies(bus)) == {"done was copied", "slow was copied", "last was copied"}
+    assert len(copies(bus)) == 3, "nothing that was given up is published"
 
 
 async def test_concurrently_a_slow_message_holds_up_nothing_but_the_offset(bus: MemoryBus) -> None:

@@ -1,0 +1,101 @@
+"""Of what was fetched, a part that cannot be decoded costs no other part; aiokafka itself loses what it took before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from shared.messaging.upstream import Fetched
+
+GOOD, BAD, LATER = TopicPartition("good", 0), TopicPartition("bad", 0), TopicPartition("later", 0)
+
+
+class Consumer:
+    """aiokafka's, with what the brokers sent it put there by hand."""
+
+    def __init__(self) -> None:
+        subscription = SubscriptionState()
+        subscription.assign_from_user({GOOD, BAD, LATER})
+        self.assignment = subscription.subscription.assignment
+        for partition in (GOOD, BAD, LATER):
+            subscription.seek(partition, 0)
+        self.fetcher = fetcher.Fetcher(AIOKafkaClient(), subscription)
+
+    def fetched(self, partition: TopicPartition, *batches: bytes) -> None:
+        at = self.assignment.state_value(partition).position
+        records = fetcher.PartitionRecords(partition, MemoryRecords(b"".join(batches)), None, at, None, None, True, 0)
+        self.fetcher._records[partition] = fetcher.FetchResult(
+            partition, assignment=self.assignment, partition_records=records, backoff=0
+        )
+
+    async def poll(self, max_records: int | None = None) -> dict[str, list[int]]:
+        taken = await self.fetcher.fetched_records((), 0, max_records)
+        return {partition.topic: [record.offset for record in records] for partition, records in taken.items()}
+
+    def position(self, partition: TopicPartition) -> int:
+        position: int = self.assignment.state_value(partition).position
+        return position
+
+
+@pytest.fixture
+async def consumer() -> AsyncIterator[Consumer]:
+    consumer = Consumer()
+    yield consumer
+    await consumer.fetcher.close()
+
+
+def batch(offset: int, *, is_whole: bool = True) -> bytes:
+    """Make a batch of three records; if it is not whole its checksum is another."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1000)
+    for n in range(3):
+        builder.append(n, 1, b"key", b"value", [])
+    built = bytearray(builder.build())
+    built[:8] = offset.to_bytes(8, "big")
+    built[-1] ^= not is_whole
+    return bytes(built)
+
+
+async def test_what_is_before_it_and_of_other_partitions_is_handed_over_and_then_the_error_is_raised(
+    consumer: Consumer,
+) -> None:
+    consumer.fetched(GOOD, batch(0))
+    consumer.fetched(BAD, batch(0), batch(3, is_whole=False))
+    consumer.fetched(LATER, batch(0))
+    assert await consumer.poll() == {"good": [0, 1, 2], "bad": [0, 1, 2], "later": [0, 1, 2]}
+    consumer.fetched(GOOD, batch(3))
+    for _ in range(2):  # it is fetched again, and says so again
+        with pytest.raises(CorruptRecordException):
+            await consumer.poll()
+        assert await consumer.poll() in ({"good": [3, 4, 5]}, {})
+        consumer.fetched(BAD, batch(3, is_whole=False))
+        assert await consumer.poll() == {}
+    assert [consumer.position(partition) for partition in (GOOD, BAD, LATER)] == [6, 3, 3]
+
+
+async def test_no_more_are_taken_than_asked_for_and_the_rest_by_the_next_poll(consumer: Consumer) -> None:
+    consumer.fetched(GOOD, batch(0), batch(3))
+    consumer.fetched(LATER, batch(0))
+    assert await consumer.poll(4) == {"good": [0, 1, 2, 3]}
+    assert await consumer.poll(4) == {"good": [4, 5], "later": [0, 1]}
+    assert await consumer.poll(4) == {"later": [2]}
+    assert await consumer.poll(4) == {}
+
+
+async def test_aiokafka_itself_loses_what_it_took_before_the_error(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, `Fetched` need only look after headers."""
+    monkeypatch.setattr(fetcher, "FetchResult", Fetched.__base__)
+    consumer.fetched(GOOD, batch(0))
+    consumer.fetched(BAD, batch(0, is_whole=False))
+    with pytest.raises(CorruptRecordException):
+        await consumer.poll()
+    assert consumer.position(GOOD) == 3
+    assert await asyncio.wait_for(consumer.poll(), 1) == {}
