@@ -22,7 +22,7 @@ from shared.contract.requests import (
     SetPortalSettings,
 )
 from shared.contract.topics import DIRECTORY, OPERATOR
-from shared.directory import BEGINNING, Directory, take_in
+from shared.domain.directory import BEGINNING, Directory, take_in
 
 _EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
     RegisterCompany: (CompanyRegistered, "registered"),

@@ -13,12 +13,12 @@ from operations.directory_file import read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
 from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
-from shared.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
 from shared.contract.codes import Code
 from shared.contract.fields import CompanyKind
 from shared.contract.outcomes import Decision
-from shared.creation import NotPermitted, decide_creation, rights_in_force
-from shared.directory import Directory
+from shared.domain.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
+from shared.domain.creation import NotPermitted, decide_creation, rights_in_force
+from shared.domain.directory import Directory
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 """Appended at or after the first; in every time zone a year that Python knows."""

@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from shared.clock import latest_date
 from shared.contract.events import (
     BudgetApproved,
     ClaimAmended,
@@ -29,6 +28,7 @@ from shared.contract.events import (
     UnlinkStarted,
 )
 from shared.contract.fields import Incident, Message, Moment, Policyholder
+from shared.domain.clock import latest_date
 
 MAX_TASKS = 1000
 MAX_MEDIA = 5000

@@ -7,7 +7,6 @@ from services.claims.claim import MAX_MEDIA, MAX_TASKS, Claim, State
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
 from services.claims.decisions import Accepted, Known, Refused, actor_of, asked_of, task_of, unsettled, visible
 from services.claims.link_rules import late_report, link_claim, unlink_claim
-from shared.clock import latest_date
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -40,6 +39,7 @@ from shared.contract.requests import (
     Request,
     UnlinkClaim,
 )
+from shared.domain.clock import latest_date
 from shared.media_types import declared
 
 

@@ -12,7 +12,7 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_COMMANDS, DIRECTORY, REQUEST_OUTCOMES
-from shared.directory import Answer
+from shared.domain.directory import Answer
 
 _SOURCE = "permissions"
 

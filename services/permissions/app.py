@@ -7,7 +7,7 @@ from services.permissions.answers import command, directory_message, outcome_of
 from services.permissions.rules import Asked, check, is_about_directory, settle
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
-from shared.directory import Directory, take_in
+from shared.domain.directory import Directory, take_in
 from shared.errors import Misconfigured
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record

@@ -42,10 +42,10 @@ from shared.contract.requests import (
     UnlinkClaim,
 )
 from shared.contract.topics import OPERATOR
-from shared.creation import NotPermitted, decide_creation, rights_in_force
-from shared.directory import Company, Directory, Office
-from shared.office_hours import region_of
-from shared.public_holidays import unknown_region
+from shared.domain.creation import NotPermitted, decide_creation, rights_in_force
+from shared.domain.directory import Company, Directory, Office
+from shared.domain.office_hours import region_of
+from shared.domain.public_holidays import unknown_region
 
 _NOW = datetime.max.replace(tzinfo=UTC)
 """Asks the directory for what was appended last."""

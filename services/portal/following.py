@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
-from shared.directory import Directory, take_in
+from shared.domain.directory import Directory, take_in
 from shared.errors import Misconfigured, kind_and_place
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record

@@ -9,13 +9,13 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 
 from services.portal.words import DEFAULT, LANGUAGES
-from shared.clock import is_known
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
-from shared.creation import NotPermitted, decide_creation
-from shared.directory import Company, Directory, User
-from shared.lacking import lacking
-from shared.reports.access import may_see_reports
+from shared.domain.clock import is_known
+from shared.domain.creation import NotPermitted, decide_creation
+from shared.domain.directory import Company, Directory, User
+from shared.domain.report_access import may_see_reports
+from shared.domain.unknown_settings import lacking
 
 _PARTNERS_ZONE = "Europe/Oslo"
 _CSRF = "csrf"

@@ -47,7 +47,7 @@ from services.portal.viewer import (
     viewer_of,
     writer_of,
 )
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from shared.errors import kind_and_place
 from shared.media import MediaStore, StoreAway
 from shared.media_names import kept_name

@@ -13,7 +13,7 @@ from shared.contract.events import CLAIM_EVENTS as EVENT_TYPES
 from shared.contract.events import ClaimEvent
 from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
-from shared.directory import Directory, take_in
+from shared.domain.directory import Directory, take_in
 from shared.errors import Misconfigured
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record

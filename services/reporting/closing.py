@@ -11,14 +11,14 @@ from aiokafka.errors import KafkaError
 from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period, periods_from
 from services.reporting.store import MadeReport, Store, Transaction
-from shared.clock import NotKnownHere
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
-from shared.directory import Directory, PortalSettings
+from shared.domain.clock import NotKnownHere
+from shared.domain.directory import Directory, PortalSettings
+from shared.domain.unknown_settings import newer_said
 from shared.errors import Conflict, Misconfigured, kind_and_place
-from shared.lacking import newer_said
 from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
 from shared.runtime.database import DatabaseAway

@@ -8,7 +8,7 @@ from services.reporting.rules import Period
 from services.reporting.store import Transaction
 from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport
-from shared.directory import Directory
+from shared.domain.directory import Directory
 
 
 class UnknownPeriod(Exception):

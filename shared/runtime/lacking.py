@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from shared.directory import Directory
-from shared.lacking import all_lacking
+from shared.domain.directory import Directory
+from shared.domain.unknown_settings import all_lacking
 from shared.runtime.logs import log
 
 

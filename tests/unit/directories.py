@@ -16,7 +16,7 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import DirectoryEvent, SettingsRequestRefused
 from shared.contract.envelope import read_envelope
 from shared.contract.requests import SetPortalSettings
-from shared.directory import Answer, Directory, PortalSettings
+from shared.domain.directory import Answer, Directory, PortalSettings
 
 Json = dict[str, Any]
 

@@ -20,7 +20,16 @@ from shared.contract.directory_events import (
 )
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
 from shared.contract.requests import RegisterOffice
-from shared.directory import BEGINNING, Company, Directory, History, Office, OfficePermission, PortalSettings, User
+from shared.domain.directory import (
+    BEGINNING,
+    Company,
+    Directory,
+    History,
+    Office,
+    OfficePermission,
+    PortalSettings,
+    User,
+)
 from tests.unit.directories import (
     FJORD,
     FJORD_OSLO,

@@ -16,7 +16,7 @@ from shared.contract.directory_events import (
     UserRegistered,
     read_directory_event,
 )
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from tests.unit.directories import BODIES, FJORD, Json, settings_of
 from tests.unit.test_directory import AT, MINUTE, message, settings_set
 

@@ -18,7 +18,7 @@ from shared.contract.directory_events import DIRECTORY_EVENTS, DirectoryEvent
 from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import OUTCOMES
 from shared.contract.requests import REQUESTS
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from tests.unit.commands import KafkaRecord, record_of
 from tests.unit.directories import FJORD, VEST, Json, headers_of, oslo, permitted, unhurried
 from tests.unit.test_contract_fields import FULL, TRIED, paths, with_part

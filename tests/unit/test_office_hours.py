@@ -13,9 +13,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.directory import PortalSettings
-from shared.office_hours import local_moment
-from shared.public_holidays import Region, unknown_region
+from shared.domain.directory import PortalSettings
+from shared.domain.office_hours import local_moment
+from shared.domain.public_holidays import Region, unknown_region
 from tests.unit.directories import Json, oslo, settings_of, unhurried, utc_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requested Holidays are available only from")

@@ -31,8 +31,8 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
-from shared.creation import NotPermitted, decide_creation, rights_in_force
-from shared.directory import Directory
+from shared.domain.creation import NotPermitted, decide_creation, rights_in_force
+from shared.domain.directory import Directory
 from tests.unit.directories import (
     BODIES,
     CLAIM,

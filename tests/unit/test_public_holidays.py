@@ -16,9 +16,9 @@ from services.portal.forms import WrongForm
 from services.portal.pages import holidays as page
 from shared.contract.codes import Code
 from shared.contract.directory_events import SettingsRequestRefused
-from shared.directory import PortalSettings
-from shared.office_hours import local_moment, office_day, region_of
-from shared.public_holidays import Region, known_categories, unknown_region
+from shared.domain.directory import PortalSettings
+from shared.domain.office_hours import local_moment, office_day, region_of
+from shared.domain.public_holidays import Region, known_categories, unknown_region
 from tests.unit.directories import FJORD, REGISTERED, Json, answers, code_of, registered, settings_of, unhurried
 
 COUNTRIES = sorted(country for country in holidays.list_supported_countries() if len(country) == 2)

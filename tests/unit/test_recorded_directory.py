@@ -28,15 +28,15 @@ from pydantic import (
 
 from services.permissions.rules import check
 from services.reporting.closing import periods_of
-from shared.clock import NotKnownHere
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
 from shared.contract.fields import CreationPermission
 from shared.contract.recorded import read_recorded
-from shared.creation import NotPermitted, decide_creation
-from shared.directory import Directory, take_in
+from shared.domain.clock import NotKnownHere
+from shared.domain.creation import NotPermitted, decide_creation
+from shared.domain.directory import Directory, take_in
+from shared.domain.unknown_settings import all_lacking, lacking
 from shared.errors import Misconfigured
-from shared.lacking import all_lacking, lacking
 from tests.unit.directories import (
     BODIES,
     FJORD,

@@ -13,12 +13,12 @@ from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
 from services.portal.web import country_of, portal_of, render, translated, viewer_from
 from services.portal.words import said
-from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.contract.texts import alphabetical, by_name
-from shared.creation import rights_in_force
-from shared.directory import Company, Directory, Office
+from shared.domain.clock import zone_to_show
+from shared.domain.creation import rights_in_force
+from shared.domain.directory import Company, Directory, Office
 
 _MOST_TASKS = 20
 _ONE_MORE, _ONE_LESS = "en-til", "fjern-"

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from shared.clock import time_zone
 from shared.contract.fields import Hours, LocalizedText, Weekday
 from shared.contract.outcomes import DecisionRule
-from shared.directory import PortalSettings
-from shared.public_holidays import PUBLIC, Holiday, Region
+from shared.domain.clock import time_zone
+from shared.domain.directory import PortalSettings
+from shared.domain.public_holidays import PUBLIC, Holiday, Region
 
 _WEEKDAYS = {
     "nb": ("mandag", "tirsdag", "onsdag", "torsdag", "fredag", "lørdag", "søndag"),

@@ -1,6 +1,6 @@
 """Who may see the report of temporary claims (domain rule 18)."""
 
-from shared.directory import User
+from shared.domain.directory import User
 
 AUTHORISATION_LEVEL = 6
 

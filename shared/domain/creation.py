@@ -6,13 +6,13 @@ Pure: the directory and the moment are given. Permissions decides with it, and t
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from shared.clock import UnknownTimeZone
 from shared.contract.codes import Code
 from shared.contract.fields import CreationPermission, LocalizedText
 from shared.contract.outcomes import Decision, DecisionRule
-from shared.directory import Directory, OfficePermission
-from shared.lacking import newer_said
-from shared.office_hours import LocalMoment, clock_said, local_moment
+from shared.domain.clock import UnknownTimeZone
+from shared.domain.directory import Directory, OfficePermission
+from shared.domain.office_hours import LocalMoment, clock_said, local_moment
+from shared.domain.unknown_settings import newer_said
 
 _IN_NORWEGIAN = {
     CreationPermission.NEVER: "aldri",

@@ -6,11 +6,11 @@ It holds up the company that it is of, and no other (decision 53).
 from collections.abc import Mapping
 from datetime import datetime
 
-from shared.clock import UnknownTimeZone, time_zone
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.topics import OPERATOR
-from shared.directory import Directory
-from shared.office_hours import region_of
+from shared.domain.clock import UnknownTimeZone, time_zone
+from shared.domain.directory import Directory
+from shared.domain.office_hours import region_of
 
 
 def lacking(directory: Directory, company: str, at: datetime) -> tuple[LocalizedText, ...]:
