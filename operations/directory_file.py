@@ -19,8 +19,8 @@ from shared.contract.requests import (
     SetOfficePermission,
     SetPortalSettings,
 )
-from shared.domain.directory import PortalSettings
 from shared.domain.office_hours import region_of
+from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import unknown_region
 
 

@@ -22,7 +22,8 @@ from shared.contract.requests import (
     SetPortalSettings,
 )
 from shared.contract.topics import DIRECTORY, OPERATOR
-from shared.domain.directory import BEGINNING, Directory, take_in
+from shared.directory_reader import apply_record
+from shared.domain.directory import BEGINNING, Directory
 
 _EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
     RegisterCompany: (CompanyRegistered, "registered"),
@@ -63,5 +64,5 @@ def directory_from_bus(connection: Connection) -> Directory:
     """Read the topic `directory` to its end. Raises Unreachable."""
     directory = Directory()
     for record in read_all(connection, DIRECTORY.name):
-        take_in(directory, record)
+        apply_record(directory, record)
     return directory

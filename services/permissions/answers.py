@@ -12,7 +12,7 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_COMMANDS, DIRECTORY, REQUEST_OUTCOMES
-from shared.domain.directory import Answer
+from shared.domain.directory import SettledRequest
 
 _SOURCE = "permissions"
 
@@ -43,7 +43,7 @@ def directory_message(event: DirectoryEvent, asked: Asked) -> Outgoing:
     )
 
 
-def outcome_of(answer: Answer, asked: Asked) -> Outgoing:
+def outcome_of(answer: SettledRequest, asked: Asked) -> Outgoing:
     """Tell the outcome of a request that the directory answered; the same whenever it is asked for (domain rule 21)."""
     request_id = asked.envelope.id
     outcome: RequestAccepted | RequestRefused

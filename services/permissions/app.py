@@ -7,12 +7,10 @@ from services.permissions.answers import command, directory_message, outcome_of
 from services.permissions.rules import Asked, check, is_about_directory, settle
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
-from shared.domain.directory import Directory, take_in
+from shared.directory_reader import DirectoryReader
 from shared.errors import Misconfigured
-from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.lacking import Lacking
 from shared.runtime.settings import ServiceSettings
 
 NAME = "permissions"
@@ -23,14 +21,13 @@ _LOG_APPEND_TIME = 1
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
     service = Service(NAME, ServiceSettings(), bus)
-    directory = Directory()
-    lacking = Lacking(directory)
-    service.notes.append(lacking.notes)
-    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
+    reader = DirectoryReader(service.settings, bus.consumer)
+    directory = reader.directory
+    service.notes.append(reader.unknown_settings.notes)
 
     async def read_the_directory() -> None:
         await reader.catch_up()
-        lacking.look()
+        reader.unknown_settings.look()
 
     service.on_start.append(read_the_directory)
     service.on_stop.append(reader.stop)
@@ -38,10 +35,10 @@ def build(bus: Bus = KAFKA) -> Service:
     @service.subscriber(REQUESTS, decode=read_request)
     async def handle(requests: Sequence[Asked]) -> Iterable[Outgoing]:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
-        lacking.look()
+        reader.unknown_settings.look()
         answers: list[Outgoing] = []
         for asked in sorted(requests, key=lambda asked: asked.at):
-            if is_about_directory(asked.envelope) or directory.answered(asked.company, asked.envelope.id):
+            if is_about_directory(asked.envelope) or directory.settled(asked.company, asked.envelope.id):
                 answers.append(await answer_about_directory(asked))
             else:
                 answers.append(command(check(directory, asked), asked))
@@ -49,10 +46,10 @@ def build(bus: Bus = KAFKA) -> Service:
 
     async def answer_about_directory(asked: Asked) -> Outgoing:
         request = asked.company, asked.envelope.id
-        if directory.answered(*request) is None:
+        if directory.settled(*request) is None:
             await service.publisher.publish([directory_message(settle(directory, asked), asked)])
             await reader.catch_up()
-        answered = directory.answered(*request)
+        answered = directory.settled(*request)
         if answered is None:
             raise Misconfigured(f"what was published on {DIRECTORY.name} cannot be read back")
         return outcome_of(answered, asked)

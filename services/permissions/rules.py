@@ -42,8 +42,9 @@ from shared.contract.requests import (
     UnlinkClaim,
 )
 from shared.contract.topics import OPERATOR
+from shared.domain.companies import Company, Office
 from shared.domain.creation import NotPermitted, decide_creation, rights_in_force
-from shared.domain.directory import Company, Directory, Office
+from shared.domain.directory import Directory
 from shared.domain.office_hours import region_of
 from shared.domain.public_holidays import unknown_region
 

@@ -41,7 +41,7 @@ def build(bus: Bus = KAFKA) -> Service:
     store = Store(engine)
     live = Live(database)
     followed = FollowedDirectory(lambda: service.settings, bus.consumer)
-    service.notes.append(followed.lacking.notes)
+    service.notes.append(followed.unknown_settings.notes)
     asking = Asking(service.publisher, store, live, followed)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)

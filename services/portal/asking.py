@@ -18,7 +18,7 @@ from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import Outcome, RequestAccepted
 from shared.contract.requests import ClaimRequest, DirectoryRequest, Request
 from shared.contract.topics import REQUESTS
-from shared.domain.directory import User
+from shared.domain.companies import User
 from shared.messaging.publisher import Publisher
 from shared.runtime.database import DatabaseAway
 

@@ -12,10 +12,11 @@ from services.portal.words import DEFAULT, LANGUAGES
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
 from shared.domain.clock import is_known
+from shared.domain.companies import Company, User
 from shared.domain.creation import NotPermitted, decide_creation
-from shared.domain.directory import Company, Directory, User
+from shared.domain.directory import Directory
 from shared.domain.report_access import may_see_reports
-from shared.domain.unknown_settings import lacking
+from shared.domain.unknown_settings import unknown_settings
 
 _PARTNERS_ZONE = "Europe/Oslo"
 _CSRF = "csrf"
@@ -30,7 +31,7 @@ class Viewer:
     user: User
     company: Company
     zone: str
-    lacking: tuple[LocalizedText, ...] = ()
+    unknown_settings: tuple[LocalizedText, ...] = ()
     """What this installation does not know of what the company, an insurer, has set."""
 
     @property
@@ -59,7 +60,7 @@ def viewer_of(request: Request, directory: Directory) -> Viewer | None:
     if company.kind is not CompanyKind.INSURER:
         return Viewer(user, company, _PARTNERS_ZONE)
     zone = directory.settings(company.id, at).time_zone
-    return Viewer(user, company, zone, lacking(directory, company.id, at))
+    return Viewer(user, company, zone, unknown_settings(directory, company.id, at))
 
 
 def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:

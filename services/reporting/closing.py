@@ -16,8 +16,9 @@ from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
 from shared.domain.clock import NotKnownHere
-from shared.domain.directory import Directory, PortalSettings
-from shared.domain.unknown_settings import newer_said
+from shared.domain.directory import Directory
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.unknown_settings import set_by_newer_version
 from shared.errors import Conflict, Misconfigured, kind_and_place
 from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
@@ -178,8 +179,8 @@ def periods_of(directory: Directory, insurer: str, after: Period | None = None) 
 def _settings(directory: Directory, insurer: str, at: datetime) -> PortalSettings:
     newer = directory.not_understood(insurer, at)
     if newer:
-        said = newer_said("; ".join(newer))
-        raise NotKnownHere(said.en, said.nb)
+        problem = set_by_newer_version("; ".join(newer))
+        raise NotKnownHere(problem.en, problem.nb)
     return directory.settings(insurer, at)
 
 

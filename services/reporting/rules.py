@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from shared.contract.fields import ReportPeriod
 from shared.domain.clock import start_of, time_zone
-from shared.domain.directory import PortalSettings
+from shared.domain.portal_settings import PortalSettings
 
 _WEEK = timedelta(weeks=1)
 

@@ -10,9 +10,10 @@ from shared.contract.codes import Code
 from shared.contract.fields import CreationPermission, LocalizedText
 from shared.contract.outcomes import Decision, DecisionRule
 from shared.domain.clock import UnknownTimeZone
-from shared.domain.directory import Directory, OfficePermission
-from shared.domain.office_hours import LocalMoment, clock_said, local_moment
-from shared.domain.unknown_settings import newer_said
+from shared.domain.companies import OfficePermission
+from shared.domain.directory import Directory
+from shared.domain.office_hours import LocalMoment, local_moment, local_time_text
+from shared.domain.unknown_settings import set_by_newer_version
 
 _IN_NORWEGIAN = {
     CreationPermission.NEVER: "aldri",
@@ -51,7 +52,7 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
     permission = directory.permission(insurer, office, at).creation
     newer = directory.not_understood(insurer, at)
     if newer:
-        problem = newer_said("; ".join(newer))
+        problem = set_by_newer_version("; ".join(newer))
         decision = _without_a_clock(DecisionRule.SETTINGS_NOT_UNDERSTOOD, permission, at, problem)
         raise NotPermitted(Code.SETTINGS_NOT_UNDERSTOOD, decision, problem)
     try:
@@ -72,7 +73,7 @@ def decide_creation(directory: Directory, insurer: str, office: str, at: datetim
 
 
 def _by_the_clock(permission: CreationPermission, moment: LocalMoment) -> Decision:
-    said = moment.said()
+    text = moment.text()
     return Decision(
         rule=_BY_PERMISSION.get(permission, moment.rule),
         creation_permission=permission,
@@ -80,32 +81,32 @@ def _by_the_clock(permission: CreationPermission, moment: LocalMoment) -> Decisi
         inside_office_hours=moment.inside,
         office_hours=moment.hours,
         holiday=moment.holiday,
-        explanation=_explained(said, permission, moment.warnings),
+        explanation=_explained(text, permission, moment.warnings),
     )
 
 
 def _without_a_clock(
     rule: DecisionRule, permission: CreationPermission, at: datetime, problem: LocalizedText
 ) -> Decision:
-    """Tell how it was decided in UTC, since the insurer's clock or settings are not known here."""
+    """Return how it was decided in UTC, since the insurer's clock or settings are not known here."""
     utc = at.astimezone(UTC)
     return Decision(
         rule=rule,
         creation_permission=permission,
         local_time=f"{utc.isoformat(timespec='milliseconds')}[UTC]",
         inside_office_hours=False,
-        explanation=_explained(clock_said(utc, "UTC"), permission, [problem]),
+        explanation=_explained(local_time_text(utc, "UTC"), permission, [problem]),
     )
 
 
-def _explained(said: LocalizedText, permission: CreationPermission, warnings: Sequence[LocalizedText]) -> LocalizedText:
-    nb = f"{said.nb[0].upper()}{said.nb[1:]}, tillatelse: {_IN_NORWEGIAN[permission]}"
-    en = f"{said.en}, permission {permission}"
+def _explained(time: LocalizedText, permission: CreationPermission, warnings: Sequence[LocalizedText]) -> LocalizedText:
+    nb = f"{time.nb[0].upper()}{time.nb[1:]}, tillatelse: {_IN_NORWEGIAN[permission]}"
+    en = f"{time.en}, permission {permission}"
     return LocalizedText(nb="; ".join([nb, *(w.nb for w in warnings)]), en="; ".join([en, *(w.en for w in warnings)]))
 
 
 def rights_in_force(directory: Directory, insurer: str, office: str, at: datetime) -> OfficePermission:
-    """Tell an office's permission with the rights it holds: dormant ones left out (domain rule 7)."""
+    """Return an office's permission with the rights it holds: dormant ones left out (domain rule 7)."""
     permission = directory.permission(insurer, office, at)
     if directory.settings(insurer, at).enhanced_function:
         return permission

@@ -1,6 +1,6 @@
 """Who may see the report of temporary claims (domain rule 18)."""
 
-from shared.domain.directory import User
+from shared.domain.companies import User
 
 AUTHORISATION_LEVEL = 6
 

@@ -13,9 +13,9 @@ from shared.domain.directory import Directory
 from shared.domain.office_hours import region_of
 
 
-def lacking(directory: Directory, company: str, at: datetime) -> tuple[LocalizedText, ...]:
-    """Say what is not known here of what a company has in force at a moment."""
-    found = [newer_said(reason) for reason in directory.not_understood(company, at)]
+def unknown_settings(directory: Directory, company: str, at: datetime) -> tuple[LocalizedText, ...]:
+    """Return a sentence for each thing that is not known here of what a company has in force at a moment."""
+    found = [set_by_newer_version(reason) for reason in directory.not_understood(company, at)]
     settings = directory.settings(company, at)
     try:
         time_zone(settings.time_zone)
@@ -24,13 +24,13 @@ def lacking(directory: Directory, company: str, at: datetime) -> tuple[Localized
     return (*found, *region_of(settings).warnings)
 
 
-def newer_said(reason: str) -> LocalizedText:
-    """Say in both languages that something was set by a newer version."""
+def set_by_newer_version(reason: str) -> LocalizedText:
+    """Return the sentence for something that was set by a newer version."""
     return LocalizedText(nb=f"selskapet har satt noe som denne versjonen ikke forstår ({reason})", en=reason)
 
 
-def all_lacking(directory: Directory, at: datetime) -> Mapping[str, tuple[LocalizedText, ...]]:
-    """Say it of each company that anything is not known of."""
+def unknown_settings_by_company(directory: Directory, at: datetime) -> Mapping[str, tuple[LocalizedText, ...]]:
+    """Return those sentences by company, without the companies of which everything is known."""
     companies = [c.id for c in directory.companies(at) if c.kind is CompanyKind.INSURER or c.id == OPERATOR]
-    found = {company: lacking(directory, company, at) for company in companies}
-    return {company: said for company, said in found.items() if said}
+    found = {company: unknown_settings(directory, company, at) for company in companies}
+    return {company: texts for company, texts in found.items() if texts}

@@ -15,7 +15,7 @@ from services.reporting.rules import Period, periods_from
 from services.reporting.store import MadeReport, Store
 from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
-from shared.domain.directory import PortalSettings
+from shared.domain.portal_settings import PortalSettings
 from shared.errors import Conflict
 from tests.integration.conftest import Databases, engine_of
 from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of

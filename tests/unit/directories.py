@@ -16,7 +16,8 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import DirectoryEvent, SettingsRequestRefused
 from shared.contract.envelope import read_envelope
 from shared.contract.requests import SetPortalSettings
-from shared.domain.directory import Answer, Directory, PortalSettings
+from shared.domain.directory import Directory, SettledRequest
+from shared.domain.portal_settings import PortalSettings
 
 Json = dict[str, Any]
 
@@ -71,12 +72,12 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 """For property tests, which must not fail because the machine is busy."""
 
 
-def answer_of(event: DirectoryEvent, at: datetime) -> Answer:
+def answer_of(event: DirectoryEvent, at: datetime) -> SettledRequest:
     """Tell what the directory remembers of a request that it answered with this message at this moment."""
     if not isinstance(event, SettingsRequestRefused):
-        return Answer(event.request_type, event.requested_at, at)
+        return SettledRequest(event.request_type, event.requested_at, at)
     details = None if event.details is None else tuple(event.details)
-    return Answer(event.request_type, event.requested_at, at, event.code, details)
+    return SettledRequest(event.request_type, event.requested_at, at, event.code, details)
 
 
 _ids = (f"request-{n}" for n in count(1))

@@ -74,7 +74,7 @@ def _decided(directory: Directory, asked: Asked) -> tuple[list[Outgoing], Json]:
     assert DIRECTORY_EVENTS[event.type()].model_validate_json(message.value) == event
     read_back = Directory()
     read_back.apply(event, AT)
-    answer = read_back.answered(asked.company, asked.envelope.id)
+    answer = read_back.settled(asked.company, asked.envelope.id)
     assert answer is not None
     outcome = outcome_of(answer, asked)
     headers = dict(outcome.headers)

@@ -969,7 +969,7 @@ def test_a_request_about_the_directory_sent_again_with_another_body_has_no_secon
         directory, FJORD, "set-portal-settings", {"time_zone": "Europe/London"}, at=TUESDAY_EVENING, id="settings-1"
     )
     assert directory.settings(FJORD, TUESDAY_EVENING).time_zone == "Asia/Tokyo"
-    assert directory.answered(FJORD, "settings-1") == answer_of(first, TUESDAY_NOON)
+    assert directory.settled(FJORD, "settings-1") == answer_of(first, TUESDAY_NOON)
 
 
 def test_a_refused_request_about_the_directory_is_remembered_although_it_would_be_accepted_now() -> None:
@@ -978,7 +978,7 @@ def test_a_refused_request_about_the_directory_is_remembered_although_it_would_b
     refused = answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_NOON, id="grant-1")
     takes_effect(directory, FJORD, "set-portal-settings", {"enhanced_function": True}, at=TUESDAY_NOON)
     answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_EVENING, id="grant-1")
-    assert directory.answered(FJORD, "grant-1") == answer_of(refused, TUESDAY_NOON)
+    assert directory.settled(FJORD, "grant-1") == answer_of(refused, TUESDAY_NOON)
     assert code_of(refused) == "enhanced_function_off"
     assert not directory.permission(FJORD, VEST_BERGEN, TUESDAY_EVENING).may_assign_to_others
 
@@ -1055,7 +1055,7 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
         read_again = type(event).model_validate_json(event.json_bytes())
         assert (read_again.company, read_again.request_id) == (sender, asked.envelope.id)
         directory.apply(event, TUESDAY_EVENING)
-        assert directory.answered(sender, asked.envelope.id) == answer_of(event, TUESDAY_EVENING)
+        assert directory.settled(sender, asked.envelope.id) == answer_of(event, TUESDAY_EVENING)
         assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
     else:
         answer = check(directory, asked)

@@ -8,7 +8,7 @@ from services.portal.claim_view import LinkView, ReportView, State, TaskView, ap
 from services.portal.pages.claim import action_points, may, reportable
 from services.portal.viewer import Viewer
 from shared.contract.fields import Actor, CompanyKind, LocalizedText, TaskKind
-from shared.domain.directory import Company, User
+from shared.domain.companies import Company, User
 from tests.unit.test_portal_read_model import created
 
 AT = datetime(2026, 11, 24, 16, tzinfo=UTC)

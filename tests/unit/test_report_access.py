@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.directory import User
+from shared.domain.companies import User
 from shared.domain.report_access import may_see_reports
 
 INSURER, OTHER = "fjord-forsikring", "nordlys-forsikring"

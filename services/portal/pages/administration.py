@@ -22,8 +22,9 @@ from shared.contract.outcomes import DecisionRule
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
 from shared.contract.texts import by_name
 from shared.domain.clock import zone_to_show
-from shared.domain.directory import Company, Office, OfficePermission, PortalSettings
+from shared.domain.companies import Company, Office, OfficePermission
 from shared.domain.office_hours import office_day
+from shared.domain.portal_settings import PortalSettings
 
 _WEEKS = 6
 _ONE_MORE = "en-til"

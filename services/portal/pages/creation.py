@@ -17,8 +17,9 @@ from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.contract.texts import alphabetical, by_name
 from shared.domain.clock import zone_to_show
+from shared.domain.companies import Company, Office
 from shared.domain.creation import rights_in_force
-from shared.domain.directory import Company, Directory, Office
+from shared.domain.directory import Directory
 
 _MOST_TASKS = 20
 _ONE_MORE, _ONE_LESS = "en-til", "fjern-"

@@ -8,8 +8,8 @@ from typing import Any
 from services.portal.forms import WrongForm
 from services.portal.words import said
 from shared.contract.requests import SetPortalSettings
-from shared.domain.directory import PortalSettings
 from shared.domain.office_hours import office_day, region_of
+from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import PUBLIC, Holiday, Region, known_categories
 
 _USUAL = "holidays.usual"
