@@ -141,6 +141,11 @@ class Directory:
         """Return a company that was registered at a moment."""
         return self._companies[id].at(at) if id in self._companies else None
 
+    def insurer(self, id: str, at: datetime) -> Company | None:
+        """Return a company that was registered as an insurer at a moment."""
+        company = self.company(id, at)
+        return company if company is not None and company.kind is CompanyKind.INSURER else None
+
     def company_with_token(self, token_sha256: str) -> Company | None:
         """Return the company whose bearer token has this SHA-256 now: a token that was replaced is nobody's."""
         latest = (history.latest for history in self._companies.values())
@@ -153,6 +158,12 @@ class Directory:
     def office(self, id: str, at: datetime) -> Office | None:
         """Return an office that was registered at a moment."""
         return self._offices[id].at(at) if id in self._offices else None
+
+    def partner_office(self, id: str, at: datetime) -> Office | None:
+        """Return an office that was registered at a moment and is a partner's."""
+        office = self.office(id, at)
+        company = None if office is None else self.company(office.company, at)
+        return office if company is not None and company.kind is CompanyKind.PARTNER else None
 
     def user(self, id: str, at: datetime) -> User | None:
         """Return a user that was registered at a moment."""
@@ -177,6 +188,10 @@ class Directory:
         """Return the companies that were registered at a moment, by id."""
         found = (history.at(at) for _, history in sorted(self._companies.items()))
         return [company for company in found if company is not None]
+
+    def insurers(self, at: datetime) -> list[Company]:
+        """Return the insurers that were registered at a moment, by id."""
+        return [company for company in self.companies(at) if company.kind is CompanyKind.INSURER]
 
     def users(self, at: datetime) -> list[User]:
         """Return the users that were registered at a moment, by id."""

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from services.permissions.rules import Asked, settle
+from services.permissions.directory_rules import settle
+from services.permissions.received import ReceivedRequest
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import DirectoryEvent, SettingsRequestRefused
 from shared.contract.envelope import read_envelope
@@ -109,10 +110,10 @@ def asks_with_bytes(
     at: datetime,
     id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
-) -> Asked:
+) -> ReceivedRequest:
     """Let a company send this value with this CloudEvents type, appended at a moment."""
     sent = [*headers_of(request_type, id or next(_ids)), *headers]
-    return Asked(company, at, read_envelope(sent, value))
+    return ReceivedRequest(company, at, read_envelope(sent, value))
 
 
 def asks(
@@ -123,7 +124,7 @@ def asks(
     at: datetime,
     id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
-) -> Asked:
+) -> ReceivedRequest:
     """Let a company send a request of the contract; without a body, a well-formed one."""
     value = json.dumps(BODIES[name] if body is None else body).encode()
     return asks_with_bytes(company, f"claimbus.{name}.v1", value, at=at, id=id, headers=headers)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from services.claims.batch import Command
 from services.claims.batch import read_command as read_by_claims
-from services.permissions.answers import command, directory_message, outcome_of
 from services.permissions.app import read_request
-from services.permissions.rules import Asked, check, is_about_directory, settle
+from services.permissions.claim_rules import check
+from services.permissions.directory_rules import settle
+from services.permissions.messages import command, directory_message, outcome_of
+from services.permissions.received import ReceivedRequest
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, DirectoryEvent
 from shared.contract.envelope import Outgoing
@@ -63,8 +65,8 @@ def texts_of(value: Any) -> Iterator[str]:
         yield from texts_of(part)
 
 
-def _decided(directory: Directory, asked: Asked) -> tuple[list[Outgoing], Json]:
-    if not is_about_directory(asked.envelope):
+def _decided(directory: Directory, asked: ReceivedRequest) -> tuple[list[Outgoing], Json]:
+    if not asked.is_about_directory:
         sent = command(check(directory, asked), asked)
         read = read_by_claims(record_of(sent))
         assert isinstance(read, Command)

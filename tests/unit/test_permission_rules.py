@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.permissions.rules import (
-    Asked,
-    check,
-    is_about_directory,
-    settle,
-)
+from services.permissions.claim_rules import check
+from services.permissions.directory_rules import settle
+from services.permissions.received import ReceivedRequest
 from services.portal.words import CREATION
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
@@ -31,8 +28,9 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
-from shared.domain.creation import NotPermitted, decide_creation, rights_in_force
+from shared.domain.creation import decide_creation, rights_in_force
 from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
 from tests.unit.directories import (
     BODIES,
     CLAIM,
@@ -56,7 +54,6 @@ from tests.unit.directories import (
     code_of,
     creation,
     fields_of,
-    headers_of,
     oslo,
     permitted,
     registered,
@@ -107,7 +104,7 @@ def decided(directory: Directory, insurer: str, office: str, at: datetime) -> tu
     """Decide a creation; tell the refusal's code, or None, and the decision."""
     try:
         return None, decide_creation(directory, insurer, office, at)
-    except NotPermitted as refused:
+    except Refused as refused:
         refusal = refused
     assert refusal.decision is not None
     return refusal.code.value, refusal.decision
@@ -683,9 +680,9 @@ def test_each_request_is_taken_from_those_who_may_send_it_and_from_nobody_else(n
 
 
 def test_the_contracts_requests_are_all_of_them() -> None:
-    about_directory = {name for name in BODIES if is_about_directory(asks(VEST, name, at=TUESDAY_EVENING).envelope)}
+    about_directory = {name for name in BODIES if asks(VEST, name, at=TUESDAY_EVENING).is_about_directory}
     assert about_directory == DIRECTORY_REQUESTS
-    assert not is_about_directory(read_envelope(headers_of("claimbus.unheard-of.v1"), b"{}"))
+    assert not asks_with_bytes(VEST, "claimbus.unheard-of.v1", b"{}", at=TUESDAY_EVENING).is_about_directory
 
 
 # The directory and settings (rules 1, 2 and 7)
@@ -946,7 +943,7 @@ def test_problems_of_the_envelope_are_answered_with_their_fields(name: str) -> N
         ("ce_subject", b"\xff"),
         ("content-type", b"text/plain"),
     ]
-    asked = Asked("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
+    asked = ReceivedRequest("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
     answer = settle(registered(), asked) if name in DIRECTORY_REQUESTS else check(registered(), asked)
     assert code_of(answer) == "invalid_request"
     assert sorted(fields_of(answer)) == ["ce_source", "ce_specversion", "ce_subject", "content-type"]
@@ -1050,7 +1047,7 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
     for field in data.draw(st.lists(st.sampled_from(sorted(set(body) | optional)), max_size=2)):
         body[field] = data.draw(anything)
     asked = asks(sender, name, body, at=TUESDAY_EVENING)
-    if is_about_directory(asked.envelope):
+    if asked.is_about_directory:
         event = settle(directory, asked)
         read_again = type(event).model_validate_json(event.json_bytes())
         assert (read_again.company, read_again.request_id) == (sender, asked.envelope.id)

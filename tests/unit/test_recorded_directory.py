@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.permissions.rules import check
+from services.permissions.claim_rules import check
 from services.reporting.closing import periods_of
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
@@ -34,8 +34,9 @@ from shared.contract.fields import CreationPermission
 from shared.contract.recorded import read_recorded
 from shared.directory_reader import apply_record
 from shared.domain.clock import NotKnownHere
-from shared.domain.creation import NotPermitted, decide_creation
+from shared.domain.creation import decide_creation
 from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
 from shared.domain.unknown_settings import unknown_settings, unknown_settings_by_company
 from shared.errors import Misconfigured
 from tests.unit.directories import (
@@ -321,7 +322,7 @@ def test_whatever_stands_in_a_field_no_message_of_a_company_stops_the_service(na
     read = read_directory_event(type, json.dumps(event).encode())
     directory = with_permission("outside_office_hours")
     directory.apply(read, REGISTERED)
-    with contextlib.suppress(NotPermitted):
+    with contextlib.suppress(Refused):
         decide_creation(directory, FJORD, VEST_BERGEN, NIGHT)
     assert decide_creation(directory, NORDLYS, VEST_BERGEN, NIGHT)
     assert unknown_settings_by_company(directory, NIGHT).keys() <= {FJORD, "operator"}

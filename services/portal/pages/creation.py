@@ -44,8 +44,8 @@ async def form(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """Create the claim (*Legg til*), or give the form back with one line for a task more or less."""
     values = typed((await request.form()).multi_items())
-    insurer = portal_of(request).directory.company(values.get("insurer", ""), datetime.now(UTC))
-    if insurer is None or insurer.kind is not CompanyKind.INSURER:
+    insurer = portal_of(request).directory.insurer(values.get("insurer", ""), datetime.now(UTC))
+    if insurer is None:
         raise HTTPException(404)
     lines, button = _task_lines(values), values.get("handling", "")
     if button == _ONE_MORE:
