@@ -1,6 +1,6 @@
 """The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -30,12 +30,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.claims.batch import Batch, Decided, NumberKey, RequestKey
+from services.claims.batch import Batch, Decided
 from services.claims.claim import Claim, State
 from services.claims.claim_numbers import number_keys
+from services.claims.decisions import NOTHING_MORE, Needs, NumberKey, RequestKey
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.contract.outcomes import RequestRefused
+from shared.media_keys import UploadedMedia
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 
@@ -176,10 +178,28 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def load(self, needs: dict[RequestKey, Needs], uploads: Callable[[str], UploadedMedia | None]) -> Batch:
+        """Load what deciding commands needs to know; `uploads` reads the key of an upload."""
+        all_needs = NOTHING_MORE.union(*needs.values())
+        numbers = await self.numbers_in_use(
+            {key for number in all_needs.numbers | all_needs.claims_by_number for key in number_keys(*number)}
+        )
+        by_number = {key for number in all_needs.claims_by_number for key in number_keys(*number)}
+        holders = {claim for key, claim in numbers.items() if key in by_number}
+        return Batch(
+            needs=needs,
+            claims=await self.claims(all_needs.claims | holders),
+            numbers=numbers,
+            histories=await self.histories(all_needs.histories),
+            steps=await self.steps_decided(all_needs.steps),
+            refused_creations=await self.refused_creations(all_needs.refused_creations),
+            uploads=uploads,
+        )
+
     async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
         """Find what came of the requests and steps that were decided before; events are in order."""
         rows = await self._connection.execute(
-            _where_pairs(
+            _matching_pairs(
                 select(
                     requests.c.company,
                     requests.c.request_id,
@@ -194,11 +214,11 @@ class Transaction:
         )
         found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows}
         if found:
-            events = _where_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
+            events = _matching_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
             events = events.order_by(claim_events.c.claim_id, claim_events.c.version)
             for row in await self._connection.execute(events, _pairs(found)):
                 found[row.company, row.request_id].events.append(_event(row))
-            steps = _where_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
+            steps = _matching_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
             for row in await self._connection.execute(steps, _pairs(found)):
                 found[row.company, row.request_id].follow_ups.append(
                     StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
@@ -206,7 +226,7 @@ class Transaction:
         return found
 
     async def steps_decided(self, steps: Collection[str]) -> set[str]:
-        """Tell which of these steps of links were decided before."""
+        """Return which of these steps of links were decided before."""
         if not steps:
             return set()
         rows = await self._connection.execute(
@@ -227,10 +247,10 @@ class Transaction:
         return found
 
     async def refused_creations(self, keys: Collection[RequestKey]) -> set[RequestKey]:
-        """Tell which of these requests are creations that were refused and that a report counts."""
+        """Return which of these requests are creations that were refused and that a report counts."""
         if not keys:
             return set()
-        query = _where_pairs(
+        query = _matching_pairs(
             select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
         )
         rows = await self._connection.execute(query.where(_IS_REFUSED_CREATION), _pairs(keys))
@@ -258,10 +278,10 @@ class Transaction:
         return {row.id: Claim.model_validate_json(row.claim) for row in rows}
 
     async def numbers_in_use(self, keys: Collection[NumberKey]) -> dict[NumberKey, UUID]:
-        """Tell which of these claim numbers are or were in use, and which claims'."""
+        """Return the claims that have or had these numbers, without the numbers that are free."""
         if not keys:
             return {}
-        query = _where_pairs(
+        query = _matching_pairs(
             select(claim_numbers),
             claim_numbers.c.insurer,
             claim_numbers.c.claim_number,
@@ -332,7 +352,7 @@ class Transaction:
             await self._connection.execute(insert(table), rows)
 
 
-def _where_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
+def _matching_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
     firsts, seconds = bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))
     wanted = func.unnest(firsts, seconds).table_valued("first", "second").render_derived(name="wanted")
     return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
@@ -395,7 +415,7 @@ class Recorded:
 
 
 async def recorded_claims(database_url: str, at_a_time: int = 1000) -> AsyncIterator[list[Recorded]]:
-    """Tell, for operators, all that `republish-claim` can send again: claims, then refused creations that count."""
+    """Yield, for operators, all that `republish-claim` can send again: claims, then refused creations that count."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         claim = UUID(int=0)

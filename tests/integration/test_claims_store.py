@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
-from services.claims.app import decided_now
+from services.claims.app import load_and_decide
 from services.claims.batch import Command, Decided
 from services.claims.claim_numbers import number_keys
 from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
@@ -40,7 +40,7 @@ async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writ
 
     async def instance() -> None:
         async with store.transaction() as record:
-            batch = await decided_now(record, commands, KEYS)
+            batch = await load_and_decide(record, commands, KEYS)
             await decided.wait()  # both have read, and neither has written
             await record.save(batch)
 
@@ -53,7 +53,7 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     command = creation("r-1")
     store = Store(engine)
     async with store.transaction() as record:
-        batch = await decided_now(record, [command], KEYS)
+        batch = await load_and_decide(record, [command], KEYS)
         await record.save(batch)
     async with store.transaction() as record:
         remembered = (await record.remembered([command.key]))[command.key]
@@ -77,7 +77,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
     async def hangs() -> None:
         async with transaction(engine) as connection:
             record = Transaction(connection)
-            await record.save(await decided_now(record, commands, KEYS))
+            await record.save(await load_and_decide(record, commands, KEYS))
             saved.set()
             if between_statements:
                 await taken_over.wait()
@@ -86,7 +86,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
 
     async def takes_over() -> None:
         async with store.transaction() as record:
-            await record.save(await decided_now(record, commands, KEYS))
+            await record.save(await load_and_decide(record, commands, KEYS))
 
     hanging = asyncio.create_task(hangs())
     await saved.wait()
@@ -105,7 +105,7 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
 
     async def interrupted() -> None:
         async with store.transaction() as record:
-            await record.save(await decided_now(record, [creation("r-1")], KEYS))
+            await record.save(await load_and_decide(record, [creation("r-1")], KEYS))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -118,7 +118,7 @@ async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) ->
 
     async def decide(command: Command) -> Decided:
         async with store.transaction() as record:
-            batch = await decided_now(record, [command], KEYS)
+            batch = await load_and_decide(record, [command], KEYS)
             await record.save(batch)
         return batch.decided[command.key]
 

@@ -48,6 +48,7 @@ from tests.unit.commands import (
     Json,
     accepted,
     code_of,
+    empty_batch,
     facts,
 )
 
@@ -76,7 +77,7 @@ def uploaded(n: int = 1, *, company: str = PLUMBER, **differs: Any) -> Json:
 class Bus(Desk):
     """Carries the steps of links between claims, one key at a time, as Kafka does; each may come more than once."""
 
-    batch: Batch = field(default_factory=lambda: Batch(uploads=KEYS.verify))
+    batch: Batch = field(default_factory=lambda: empty_batch(uploads=KEYS.verify))
     answer: Answer = linking.import_of
     """What linking answers to a part."""
     to_linking: deque[LinkRequested] = field(default_factory=deque)

@@ -1,4 +1,4 @@
-"""What decides has no clock and no dice: the moment comes with the request. (That it has no I/O, import-linter says.)"""
+"""What decides has no clock and no dice: the moment comes with the request. (I/O is for import-linter to find.)"""
 
 import ast
 import tomllib
