@@ -3,7 +3,8 @@
 from datetime import date
 from uuid import UUID
 
-from shared.contract.texts import folded, number_key
+from shared.contract.texts import folded
+from shared.domain.claim_numbers import number_key
 
 MARK = "Midlertidig"
 

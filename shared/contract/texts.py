@@ -26,11 +26,6 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
 
 
-def number_key(claim_number: str) -> str:
-    """Write a claim number as it is compared: without case, and without surrounding or doubled spaces."""
-    return " ".join(folded(claim_number).split())
-
-
 def alphabetical(text: str) -> tuple[str, str]:
     """Tell where a text stands in a Norwegian list: without case and accents, with æ, ø and å after z."""
     letters = folded(text).translate(_LAST_LETTERS)

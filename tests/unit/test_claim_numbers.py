@@ -14,7 +14,7 @@ from services.claims.batch import Batch, declared_needs
 from services.claims.claim_numbers import is_temporary_number, number_keys, temporary_numbers
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
-from shared.contract.texts import number_key
+from shared.domain.claim_numbers import number_key
 from tests.unit.commands import (
     INSURER,
     OTHER_INSURER,

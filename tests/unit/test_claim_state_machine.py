@@ -25,8 +25,8 @@ from shared.contract.events import (
     TemporaryClaimCreated,
 )
 from shared.contract.outcomes import RequestAccepted, RequestRefused
-from shared.contract.texts import number_key
 from shared.contract.topics import OPERATOR
+from shared.domain.claim_numbers import number_key
 from tests.unit.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
