@@ -1,4 +1,4 @@
-"""`claimbus explain`: what would be answered to a creation request at a time, and by which rule (domain rules 1–7)."""
+"""`claimbus explain`: the outcome a creation request would have at a time, and by which rule (domain rules 1–7)."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

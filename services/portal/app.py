@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError
 
 from services.portal.api import api
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.old_reports import take_in_old_reports

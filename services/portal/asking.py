@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.read_model import ASKED_HERE
 from services.portal.store import Store

@@ -27,7 +27,7 @@ def folded(text: str) -> str:
 
 
 def alphabetical(text: str) -> tuple[str, str]:
-    """Tell where a text stands in a Norwegian list: without case and accents, with æ, ø and å after z."""
+    """Return what a Norwegian list sorts a text by: without case and accents, with æ, ø and å after z."""
     letters = folded(text).translate(_LAST_LETTERS)
     return "".join(letter for letter in normalize("NFD", letters) if not combining(letter)), composed(text)
 

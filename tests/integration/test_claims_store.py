@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -10,16 +11,31 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
 from services.claims.app import load_and_decide
-from services.claims.batch import Command, Decided
+from services.claims.batch import Command, Decided, Step
 from services.claims.claim_numbers import number_keys
+from services.claims.decisions import NOTHING_MORE, Needs
 from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
+from shared.contract.commands import Refusal
 from shared.contract.events import LinkStarted
+from shared.contract.fields import Actor
+from shared.contract.linking import GiveUpImport
 from shared.errors import Conflict
 from shared.media_keys import MediaKeys
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
 from tests.integration.conftest import Databases, engine_of
-from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration
+from tests.unit.commands import (
+    INSURER,
+    NO_CLAIM,
+    PLUMBER,
+    TUESDAY_EVENING,
+    about,
+    accepted,
+    code_of,
+    command,
+    creation,
+    registration,
+)
 
 KEYS = MediaKeys(["a secret"])
 
@@ -63,6 +79,44 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     assert remembered.outcome.body == decided.outcome.json_bytes()
     assert [event.body for event in remembered.events] == [event.json_bytes() for event in decided.events]
     assert found == batch.changed
+
+
+async def test_what_deciders_declare_is_loaded_and_nothing_else(engine: AsyncEngine) -> None:
+    created, normal = creation("r-1"), registration("SK-1")
+    refusal = Refusal(code=Code.NEVER_PERMITTED)
+    refused = command("create-temporary-claim", None, company=PLUMBER, request_id="refused", refusal=refusal)
+    refused = replace(refused, checked=refused.checked.model_copy(update={"insurer": INSURER}))
+    given_up = GiveUpImport(
+        link_id=UUID(int=1), part=1, actor=Actor(company=INSURER), source_claim_id=NO_CLAIM, reason="media_gone"
+    )
+    step = Step(given_up, NO_CLAIM, TUESDAY_EVENING, "cause")
+    store = Store(engine)
+    async with store.transaction() as record:
+        saved = await load_and_decide(record, [created, normal, refused, step], KEYS)
+        await record.save(saved)
+    claim, number = created.claim_id, (INSURER, "sk-1")
+    needs = {
+        "claims": Needs(claims=frozenset({claim, NO_CLAIM})),
+        "numbers": Needs(numbers=frozenset({number, (INSURER, "SK-9")})),
+        "claims by number": Needs(claims_by_number=frozenset({number})),
+        "histories": Needs(histories=frozenset({claim, NO_CLAIM})),
+        "steps": Needs(steps=frozenset({given_up.id, "another"})),
+        "refused creations": Needs(refused_creations=frozenset({refused.key, created.key})),
+        "nothing": NOTHING_MORE,
+    }
+    async with store.transaction() as record:
+        loaded = {name: await record.load({("x", name): each}, KEYS.verify) for name, each in needs.items()}
+    found = {name: (b.claims, b.numbers, b.histories, b.steps, b.refused_creations) for name, b in loaded.items()}
+    both = {(INSURER, "sk-1"): normal.claim_id}
+    assert found == {
+        "claims": ({claim: saved.claims[claim]}, {}, {}, set(), set()),
+        "numbers": ({}, both, {}, set(), set()),
+        "claims by number": ({normal.claim_id: saved.claims[normal.claim_id]}, both, {}, set(), set()),
+        "histories": ({}, {}, {claim: list(saved.decided[created.key].events), NO_CLAIM: []}, set(), set()),
+        "steps": ({}, {}, {}, {given_up.id}, set()),
+        "refused creations": ({}, {}, {}, set(), {refused.key}),
+        "nothing": ({}, {}, {}, set(), set()),
+    }
 
 
 @pytest.mark.parametrize("between_statements", [True, False])
