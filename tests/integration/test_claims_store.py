@@ -14,7 +14,8 @@ from services.claims.app import load_and_decide
 from services.claims.batch import Command, Decided, Step
 from services.claims.claim_numbers import number_keys
 from services.claims.decisions import NOTHING_MORE, Needs
-from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
+from services.claims.store import Store, Transaction
+from services.claims.tables import claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
 from shared.contract.commands import Refusal
 from shared.contract.events import LinkStarted
