@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.claims.batch import Batch, Command, Step, declared_needs, read_command
+from services.claims.batch import Batch, declared_needs
+from services.claims.commands import Command, Step, read_command
 from services.claims.decisions import RequestKey
 from services.claims.messages import messages_again, messages_of, whole_history
 from services.claims.rules import refused_creation

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from services.claims.batch import Command, Decided, Step
+from services.claims.batch import Decided
+from services.claims.commands import Command, Step
 from services.claims.store import Remembered, StoredEvent, StoredFollowUp, StoredOutcome
 from shared.contract.envelope import Outgoing, outgoing, sealed
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES

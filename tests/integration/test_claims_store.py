@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
 from services.claims.app import load_and_decide
-from services.claims.batch import Command, Decided, Step
+from services.claims.batch import Decided
 from services.claims.claim_numbers import number_keys
+from services.claims.commands import Command, Step
 from services.claims.decisions import NOTHING_MORE, Needs
 from services.claims.store import Store, Transaction
 from services.claims.tables import claim_events, claim_numbers, claims, requests

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from services.claims.batch import Batch, Command, Decided, Step, declared_needs, read_command
+from services.claims.batch import Batch, Decided, declared_needs
 from services.claims.claim import Claim
+from services.claims.commands import Command, Step, read_command
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal

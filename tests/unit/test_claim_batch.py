@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Batch, Command, read_command
+from services.claims.batch import Batch
 from services.claims.claim import State
+from services.claims.commands import Command, read_command
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import Refusal

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from services.claims import link_rules, rules
-from services.claims.batch import Command, Step, declared_needs
+from services.claims.batch import declared_needs
+from services.claims.commands import Command, Step
 from services.claims.decisions import Known, Needs, NotLoaded
 from shared.contract import ids
 from shared.contract.fields import Actor

@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from services.claims.batch import Command, Decided
+from services.claims.batch import Decided
 from services.claims.claim import Claim, State, apply
+from services.claims.commands import Command
 from shared.contract.codes import Code
 from shared.contract.commands import Facts
 from shared.contract.events import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Command
-from services.claims.batch import read_command as read_by_claims
+from services.claims.commands import Command
+from services.claims.commands import read_command as read_by_claims
 from services.permissions.app import read_request
 from services.permissions.claim_rules import check
 from services.permissions.directory_rules import settle

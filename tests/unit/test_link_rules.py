@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Batch, Decided, Step
+from services.claims.batch import Batch, Decided
 from services.claims.claim import MAX_TASKS, Claim, State, apply
+from services.claims.commands import Step
 from services.linking import rules as linking
 from services.portal import claim_view
 from services.portal.claim_view import ClaimView
