@@ -45,7 +45,7 @@ class NewRequest:
         return f"claimbus.{self.name}.v1"
 
     def key_for(self, company: str) -> str:
-        """Tell the message's key: the claim, where the request is about one or creates one (contract: Topics)."""
+        """Tell the message's key: the claim, where the request is about one or creates one."""
         if self.key is not None:
             return self.key
         body = self.body if isinstance(self.body, dict) else {}

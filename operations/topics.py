@@ -72,7 +72,7 @@ def topics(
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the topics, who writes and reads them, and the ACLs that follow (contract: Topics)."""
+    """Print the topics, who writes and reads them, and the ACLs that follow."""
     companies = list(dict.fromkeys(company or []))
     for id in companies:
         if not _COMPANY.match(id) or id in RESERVED_COMPANY_IDS:

@@ -1,4 +1,4 @@
-"""Uploading files over the portal's calls, as a company's own system would (contract: Media)."""
+"""Uploading files over the portal's calls, as a company's own system would."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""Which files are taken, recognised by their first bytes and by nothing that a sender says (contract: Media). Pure."""
+"""Which files are taken, recognised by their first bytes and by nothing that a sender says. Pure."""
 
 import re
 from enum import StrEnum

@@ -1,23 +1,22 @@
-"""One real Kafka, PostgreSQL and set of services for the whole run, and companies of its own for each test."""
+"""One real Kafka, PostgreSQL and set of services for all, and companies of its own for each test.
+
+A test that asks for `stack` may stop, starve and empty what it likes: those have one of their own, one after the other
+in one process. All others share `connection`, from as many processes as run them, and with what the others do there.
+"""
 
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
 
 from operations.connection import Connection
 from operations.stack import Stack
-from tests.containers.engine import missing
-from tests.containers.servers import ContainerKafka, ContainerPostgres
-from tests.lanes import Lanes, place_of
+from tests.shared_stack import SharedStack, lines_about_people, new_folder, wait_for
 from tests.world import World, Worlds
 
-# A test waits for each new company's topic to be seen.
+# A test waits for its companies' topics to be seen.
 os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "1000"
 # Tests kill services, and wait until what they had is given to others.
 os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
@@ -26,54 +25,41 @@ os.environ["CLAIMBUS_RENEW_AFTER_S"] = "4"
 # All tests come from one address.
 os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 
-
-PERSONAL = re.compile(r"Anne Berg|91234567|91 23 45 67|Strandgata|Bryggen|anne@", re.IGNORECASE)
-"""What the tests' claims say of people and where they live, whatever is provoked: no log may have it."""
-
-
-@pytest.fixture(scope="session")
-def folder() -> Iterator[Path]:
-    """A folder that PostgreSQL's unprivileged user can reach when the tests run as root, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="claimbus-test-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+_TOGETHER = ("stack", "browser", "containers", "system/reports", "integration", "memory")
+"""What one process runs as a whole, since its tests share what takes long to start: the longest first."""
 
 
-@pytest.fixture(scope="session")
-def stack(folder: Path) -> Iterator[Stack]:
-    """Everything, started once."""
-    yield from run_stack(folder)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the shared stack run where the tests are divided among processes, or all run."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SharedStack(new_folder()), "shared_stack")
 
 
-def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:
-    """Run a stack, on containers instead of embedded servers with CLAIMBUS_TEST_STACK=containers."""
-    if os.environ.get("CLAIMBUS_TEST_STACK") == "containers":
-        if reason := missing():
-            pytest.skip(reason)
-        stack = Stack(folder, instances, kafka=ContainerKafka, postgres=ContainerPostgres)
-    else:
-        stack = Stack(folder, instances)
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-    told = [
-        line for log in (folder / "logs").iterdir() for line in log.read_text().splitlines() if PERSONAL.search(line)
-    ]
-    assert not told, "logs tell of people"
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Put a test into its group."""
+    item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    file = item.path.relative_to(Path(__file__).parent).as_posix()
+    folder = next((folder for folder in _TOGETHER if file.startswith(f"{folder}/")), file)
+    return "stack" if "stack" in _fixtures_of(item) and folder in ("browser", file) else folder
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", ()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in their order."""
-    items.sort(key=lambda item: place_of(item.nodeid))
+    """Begin with what takes longest; apart from that the order is random, by `pytest-randomly`'s seed."""
 
+    def place(item: pytest.Item) -> tuple[int, str]:
+        group = _group_of(item)
+        if group in _TOGETHER:
+            return _TOGETHER.index(group), str(item.path.parent)
+        return len(_TOGETHER) + (item.path.parent.name == "unit"), ""
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
-    """Have `--dist loadscope` go by lanes."""
-    return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -86,9 +72,50 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder for servers."""
+    folder = new_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stack(folder: Path) -> Iterator[Stack]:
+    """Everything, for tests that break it."""
+    yield from run_stack(folder)
+
+
+def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:
+    """Run a stack; what its services have logged of people fails the test that was the last."""
+    stack = Stack(folder, instances)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+    assert not lines_about_people(folder), "logs tell of people"
+
+
+@pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest) -> Connection:
+    """How to reach the stack that all tests share."""
+    given: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    if given is not None:
+        return wait_for(Path(given["shared_stack"]))
+    plugin = request.config.pluginmanager.get_plugin("shared_stack")
+    assert isinstance(plugin, SharedStack)
+    plugin.start()
+    return wait_for(plugin.folder)
+
+
 @pytest.fixture
-def connection(stack: Stack) -> Connection:
-    """How to reach it; whatever an earlier test broke on purpose is up again."""
+def connection(request: pytest.FixtureRequest) -> Connection:
+    """How to reach the test's stack; whatever an earlier test broke on purpose is up again."""
+    if "stack" not in request.fixturenames:
+        shared: Connection = request.getfixturevalue("shared")
+        return shared
+    stack: Stack = request.getfixturevalue("stack")
     stack.wait_until_ready()
     return stack.connection
 

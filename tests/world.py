@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,13 +19,14 @@ from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 
 _NUMBERS = itertools.count(1)
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 class Names:
     """What a test's companies, offices and users are called."""
 
     def __init__(self) -> None:
-        number = next(_NUMBERS)
+        number = f"{_PROCESS}{next(_NUMBERS)}"
         self.insurer_id = f"insurer-{number}"
         self.partner_id = f"partner-{number}"
         self.other_id = f"other-{number}"
@@ -182,15 +184,15 @@ class Worlds:
 
     def __init__(self, at_once: int = 16) -> None:
         self._at_once = at_once
-        self._registered: list[Names] = []
+        self._registered: defaultdict[str, list[Names]] = defaultdict(list)
 
     def next(self, connection: Connection) -> World:
         """Tell the next test's companies."""
-        if not self._registered:
-            names = [Names() for _ in range(self._at_once)]
-            register(connection, names)
-            self._registered = names
-        return World(connection, self._registered.pop(0))
+        registered = self._registered[connection.bootstrap_servers]
+        if not registered:
+            registered += [Names() for _ in range(self._at_once)]
+            register(connection, registered)
+        return World(connection, registered.pop(0))
 
 
 def register(connection: Connection, names: Sequence[Names]) -> None:

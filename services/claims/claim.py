@@ -33,7 +33,7 @@ from shared.domain.clock import latest_date
 MAX_TASKS = 1000
 MAX_MEDIA = 5000
 MAX_LINKED_BYTES = 4_000_000
-"""What a link sends of a claim, estimated from above, stays under 4 MiB (contract: Envelope)."""
+"""What a link sends of a claim, estimated from above, stays under 4 MiB."""
 MAX_CONTENT_BYTES = 3_500_000
 """A claim with more takes no further report; the last one taken still leaves it under the above."""
 _TASK_OVERHEAD_BYTES = 400

@@ -329,7 +329,7 @@ _DECIDERS: dict[type[Request], Decider] = {
 
 
 def _uploaded(n: int, media: Media, checked: CheckedRequest, known: Known) -> ReportedMedia:
-    """Take a file that the sender uploaded, which the key that we signed says (contract: Media)."""
+    """Take a file that the sender uploaded, which the key that we signed says."""
     upload = known.upload(media.key)
     if upload is None or upload.name_by < checked.requested_at:
         raise Refused(Code.MEDIA_MISSING, f"media.{n}.key", "names no upload that is kept")

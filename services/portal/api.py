@@ -1,4 +1,4 @@
-"""The portal's calls for companies' systems, over HTTP: uploads and media (contract: Media)."""
+"""The portal's calls for companies' systems, over HTTP: uploads and media."""
 
 import asyncio
 import hashlib

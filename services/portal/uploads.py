@@ -1,4 +1,4 @@
-"""Uploads: announced, sent, verified, and given the signed key that a report names (contract: Media).
+"""Uploads: announced, sent, verified, and given the signed key that a report names.
 
 The bytes are sent to `incoming`, as often as it takes. Completing reads them once, into a place where nobody can write
 them again, and verifies on the way what is written there: size, SHA-256 and type.

@@ -1,4 +1,4 @@
-"""What `claim-commands` carries: requests that permissions has checked (contract: Topics)."""
+"""What `claim-commands` carries: requests that permissions has checked."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over Kafka: how a message's headers and value are read and written (contract: Envelope)."""
+"""CloudEvents 1.0 over Kafka: how a message's headers and value are read and written."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What happened to a claim (contract: Events), each with the claim's next version."""
+"""What happened to a claim, each with the claim's next version."""
 
 from typing import Annotated, ClassVar
 from uuid import UUID

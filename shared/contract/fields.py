@@ -1,4 +1,4 @@
-"""The kinds of value that messages are made of, each with its limits (contract: Envelope)."""
+"""The kinds of value that messages are made of, each with its limits."""
 
 import re
 import zoneinfo
@@ -277,7 +277,7 @@ class Policyholder(Message):
 
 
 class Media(Message):
-    """A file reported on a task; its bytes were uploaded before, and `key` says so (contract: Media)."""
+    """A file reported on a task; its bytes were uploaded before, and `key` says so."""
 
     name: Line
     content_type: Line

@@ -1,4 +1,4 @@
-"""The steps of a link (contract: Linking), each remembered under `claimbus` and `<link id>/<part>/<name>`."""
+"""The steps of a link, each remembered under `claimbus` and `<link id>/<part>/<name>`."""
 
 from enum import StrEnum
 from typing import Annotated

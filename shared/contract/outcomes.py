@@ -1,4 +1,4 @@
-"""The one outcome of each request (contract: Outcomes; domain rules 6 and 21)."""
+"""The one outcome of each request (domain rules 6 and 21)."""
 
 from enum import StrEnum
 from uuid import UUID

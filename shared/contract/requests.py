@@ -1,4 +1,4 @@
-"""What companies may ask for (contract: Requests). `ce_type` is `claimbus.<name>.v1`."""
+"""What companies may ask for. `ce_type` is `claimbus.<name>.v1`."""
 
 from typing import Annotated, Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""One text is one text, however it was typed: how it is kept, compared, searched and sorted (contract: Envelope)."""
+"""One text is one text, however it was typed: how it is kept, compared, searched and sorted."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar

@@ -1,4 +1,4 @@
-"""Every topic: who writes it, who reads it, how long it is kept (contract: Topics); users and ACLs follow from it."""
+"""Every topic: who writes it, who reads it, how long it is kept; users and ACLs follow from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

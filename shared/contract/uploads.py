@@ -1,4 +1,4 @@
-"""What the portal's upload calls take and answer, and every reason for which they refuse (contract: Media)."""
+"""What the portal's upload calls take and answer, and every reason for which they refuse."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from operations.bus import NewRequest
 from operations.connection import Connection
-from operations.stack import Stack
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from tests.browser.chromium import find
 from tests.world import World, Worlds, wait_until
@@ -64,36 +64,38 @@ def in_a_thread(make: Callable[[Connection], World], connection: Connection) -> 
 class Pages:
     """A browser with a page for each person. The next test gets them emptied: a new one is a second's work."""
 
-    def __init__(self, browser: Browser, address: str | None) -> None:
+    def __init__(self, browser: Browser) -> None:
         self.complaints: list[str] = []
         """What the scripts of the pages complained of."""
         self._browser = browser
-        self._address = address
-        self._free: list[Page] = []
-        self._in_use: list[Page] = []
+        self._free: defaultdict[str, list[Page]] = defaultdict(list)
+        self._in_use: list[tuple[str, Page]] = []
         self._with_options: list[Page] = []
 
-    def take(self, **options: Any) -> Page:
+    def take(self, address: str, **options: Any) -> Page:
         """Give a page on which nobody is logged in; one with options of a context is always new."""
-        page = self._free.pop() if self._free and not options else self._new(**options)
-        (self._with_options if options else self._in_use).append(page)
+        if options:
+            self._with_options.append(self._new(address, **options))
+            return self._with_options[-1]
+        page = self._free[address].pop() if self._free[address] else self._new(address)
+        self._in_use.append((address, page))
         return page
 
     def give_back(self) -> None:
         """Empty those that were taken."""
         for page in self._with_options:
             page.context.close()
-        for page in self._in_use:
+        for address, page in self._in_use:
             for another in page.context.pages[1:]:
                 another.close()
             page.goto("/static/icon.svg")  # nothing of the portal's own, and its process stays for what is next
             page.context.clear_cookies()  # behind it: a page of the portal that asks without them loads itself again
             page.emulate_media(color_scheme="null")
-        self._free += self._in_use
+            self._free[address].append(page)
         self._with_options, self._in_use = [], []
 
-    def _new(self, **options: Any) -> Page:
-        context = self._browser.new_context(base_url=self._address, locale="nb-NO", **options)
+    def _new(self, address: str, **options: Any) -> Page:
+        context = self._browser.new_context(base_url=address, locale="nb-NO", **options)
         context.set_default_timeout(_PATIENCE_MS)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -102,9 +104,9 @@ class Pages:
 
 
 @pytest.fixture(scope="package")
-def emptied_pages(browser: Browser, stack: Stack) -> Pages:
+def emptied_pages(browser: Browser) -> Pages:
     """Pages for all tests."""
-    return Pages(browser, stack.connection.portal)
+    return Pages(browser)
 
 
 @pytest.fixture
@@ -138,10 +140,10 @@ def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
     admin = AdminClient(connection.client())
 
     def opened(user: str | None, path: str = "/", **options: Any) -> Page:
-        page = emptied_pages.take(**options)
+        page = emptied_pages.take(str(connection.portal), **options)
         if user is not None:
             log_in(page.context, user)
-            wait_until(lambda: has_read_all(admin), what="the portal to have read what there is")
+            wait_until_all_is_read(admin)
         page.goto(path)
         return page
 
@@ -151,14 +153,18 @@ def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
     assert emptied_pages.complaints == []
 
 
-def has_read_all(admin: AdminClient) -> bool:
-    """Whether the portal shows all that has happened to claims: companies can hear of it before the portal does."""
+def wait_until_all_is_read(admin: AdminClient) -> None:
+    """Wait until the portal shows all that has happened until now: companies can hear of it before the portal does."""
     topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS, LINK_SUGGESTIONS)
     latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
     ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
-    (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()
-    read = {(p.topic, p.partition): p.offset for p in group.result().topic_partitions}
-    return all(end <= max(0, read.get(partition, 0)) for partition, end in ends.items())
+
+    def has_read_them() -> bool:
+        (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()
+        read = {(p.topic, p.partition): p.offset for p in group.result().topic_partitions}
+        return all(end <= max(0, read.get(partition, 0)) for partition, end in ends.items())
+
+    wait_until(has_read_them, what="the portal to have read what there is")
 
 
 def log_in(context: BrowserContext, user: str) -> None:

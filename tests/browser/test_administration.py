@@ -18,6 +18,7 @@ from tests.browser.test_creating import NEW
 from tests.world import World, wait_until
 
 
+@pytest.mark.promise("The insurer's settings take effect at once; only level 6 finds the reports.", about="portal")
 def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(world: World, browse: Browse) -> None:
     partner = browse(world.other_plumber)
     expect(partner.get_by_role("link", name=NEW)).to_have_count(0)
@@ -206,6 +207,7 @@ def test_a_partner_has_no_administration(world: World, browse: Browse) -> None:
         assert answer.status == 404
 
 
+@pytest.mark.promise("The insurer's settings take effect at once; only level 6 finds the reports.", about="portal")
 def test_the_report_is_there_for_level_6_and_for_nobody_else(world: World, browse: Browse) -> None:
     week = publish_report(world)
     page = browse(world.handler, "/admin")

@@ -2,12 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from operations.bus import NewRequest
 from services.portal.listing import MOST_COUNTED, PAGE
 from tests.browser.conftest import Browse
 from tests.world import World
+
+pytestmark = pytest.mark.promise(
+    "People find what concerns their company and no more; the list finds what it is asked for.", about="portal"
+)
 
 
 def numbers(page: Page) -> list[str]:

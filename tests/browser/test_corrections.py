@@ -22,6 +22,10 @@ from tests.browser.test_for_everyone import violations
 from tests.unit.test_portal_read_model import created
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A form sends only what its user changed, and asks where somebody else changed something.", about="portal"
+)
+
 NASTY = [
     "\n",
     "\r",

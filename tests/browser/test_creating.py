@@ -48,6 +48,7 @@ def test_a_user_whose_office_may_not_create_does_not_find_it(world: World, brows
     expect(page.get_by_text("Kontoret kan ikke opprette midlertidige saker nå.")).to_be_visible()
 
 
+@pytest.mark.promise("*+ Ny midlertidig sak* comes and goes with the office hours.", about="portal")
 def test_the_button_goes_and_comes_when_the_insurer_changes_its_hours(world: World, browse: Browse) -> None:
     world.set_portal(office_hours=dict.fromkeys(ALL_DAY))
     page = browse(world.night_plumber)
@@ -59,6 +60,7 @@ def test_the_button_goes_and_comes_when_the_insurer_changes_its_hours(world: Wor
     expect(page.get_by_role("link", name=NEW)).to_be_visible()
 
 
+@pytest.mark.promise("*+ Ny midlertidig sak* comes and goes with the office hours.", about="portal")
 def test_the_button_goes_when_the_clock_passes_opening_time(world: World, browse: Browse) -> None:
     zone, country = _noon_without_holiday()
     opens = datetime.now(ZoneInfo(zone)) + timedelta(seconds=70)

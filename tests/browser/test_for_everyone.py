@@ -22,6 +22,12 @@ from tests.browser.test_claims_list import register
 from tests.browser.test_linking import picture, report
 from tests.world import World
 
+pytestmark = pytest.mark.promise(
+    "axe finds nothing on any page; pages fit every screen from 320 px on, are handled with the keyboard "
+    "alone, read without JavaScript, and load at most 150 kB.",
+    about="portal",
+)
+
 AXE = Path(__file__).with_name("axe.js").read_text()
 SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {
     "light": None,

@@ -1,10 +1,16 @@
 """A claim's page: its banner, *Normal*, correcting, cancelling, tasks and reports (domain rules 11, 13 and 14)."""
 
+import pytest
 from playwright.sync_api import expect
 
 from operations.bus import NewRequest
 from tests.browser.conftest import Browse
 from tests.world import World
+
+pytestmark = pytest.mark.promise(
+    "A temporary claim is made normal, linked, corrected or cancelled in a browser, and its history says so.",
+    about="portal",
+)
 
 
 def test_a_temporary_claim_has_a_banner_with_its_choices(world: World, browse: Browse) -> None:

@@ -13,6 +13,11 @@ from tests.browser.conftest import Browse
 from tests.browser.test_claims_list import register
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A temporary claim is made normal, linked, corrected or cancelled in a browser, and its history says so.",
+    about="portal",
+)
+
 
 def picture(colour: str, kind: str = "PNG") -> bytes:
     """A picture of one colour."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from confluent_kafka import KafkaError, Producer
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
@@ -65,6 +66,7 @@ def send_again(page: Page, claim: str) -> None:
     expect(page.get_by_text("Saken avbrutt: Falsk alarm fra naboen")).to_have_count(1)
 
 
+@pytest.mark.promise("Pages say when Kafka or PostgreSQL is away, and what was typed is not lost.", about="portal")
 def test_while_kafka_is_away_pages_can_be_read_and_what_was_typed_is_kept_also_by_a_portal_that_starts(
     stack: Stack, world: World, browse: Browse
 ) -> None:
@@ -91,6 +93,7 @@ def test_while_kafka_is_away_pages_can_be_read_and_what_was_typed_is_kept_also_b
     send_again(sent_to_the_next, other_claim)
 
 
+@pytest.mark.promise("Pages say when Kafka or PostgreSQL is away, and what was typed is not lost.", about="portal")
 def test_while_the_database_is_away_pages_say_so_and_what_was_typed_is_kept(
     stack: Stack, world: World, browse: Browse
 ) -> None:

@@ -1,11 +1,14 @@
 """The session ends while somebody writes: what was written is there again after the log-in, and for nobody else."""
 
+import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
 from operations.bus import NewRequest
 from tests.browser.conftest import Browse, log_in
 from tests.browser.test_linking import picture
 from tests.world import World
+
+pytestmark = pytest.mark.promise("What was typed survives the end of a session, for its user alone.", about="portal")
 
 TWO_LINES = "Vann i kjelleren.\n\nParketten er våt."
 FILLED_IN = """form => Array.from(form.elements)

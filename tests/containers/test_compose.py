@@ -146,6 +146,9 @@ def connection(project: Project) -> Connection:
     return project.connection()
 
 
+@pytest.mark.promise(
+    "In containers, a storm over three instances of `claims` loses nothing and doubles nothing.", about="running"
+)
 def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothing(project: Project) -> None:
     account = json.loads(project.command("storm", f"--claims={CLAIMS}", "--json"))
     assert account["sent"] == account["accepted"] == CLAIMS

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing happens twice, whatever is killed (domain rule 21; architecture: Nothing lost)."""
+"""Nothing is lost and nothing happens twice, whatever is killed (domain rule 21)."""
 
 import os
 import signal
@@ -16,6 +16,11 @@ from tests.world import World, wait_until
 REQUESTS = 1000
 
 
+@pytest.mark.promise(
+    "Each request id of a company has one outcome and one effect: 1,000 requests while each of the seven "
+    "services is killed, and while Kafka and PostgreSQL are.",
+    about="requests",
+)
 def test_a_thousand_requests_survive_the_killing_of_each_service(stack: Stack, world: World) -> None:
     creations = [world.creation() for _ in range(REQUESTS)]
     amendments = [
@@ -36,10 +41,20 @@ def test_a_thousand_requests_survive_the_killing_of_each_service(stack: Stack, w
     _check_all(stack, world, requests)
 
 
+@pytest.mark.promise(
+    "Each request id of a company has one outcome and one effect: 1,000 requests while each of the seven "
+    "services is killed, and while Kafka and PostgreSQL are.",
+    about="requests",
+)
 def test_a_thousand_requests_survive_the_killing_of_postgresql(stack: Stack, world: World) -> None:
     _check_with(stack, world, stack.postgres.kill)
 
 
+@pytest.mark.promise(
+    "Each request id of a company has one outcome and one effect: 1,000 requests while each of the seven "
+    "services is killed, and while Kafka and PostgreSQL are.",
+    about="requests",
+)
 def test_a_thousand_requests_survive_the_killing_of_kafka(stack: Stack, world: World) -> None:
     _check_with(stack, world, stack.kafka.kill)
 

@@ -87,6 +87,7 @@ def linking(stack: Stack) -> Iterator[Instance]:
     stack.wait_until_ready()
 
 
+@pytest.mark.promise("A link of 200 files that is killed 20 times ends whole.", about="links")
 def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, world: World, linking: Instance) -> None:
     claim = claim_with(world, files(world, 200, sizes=(2 * MIB,) * 5))
     source, (target, _) = claim.body["claim_id"], register(world)
@@ -119,6 +120,9 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     assert not list(of(world.insurer, "link-failed", source))
 
 
+@pytest.mark.promise(
+    "A slow link holds up no other; 2,000 files and a 100 MiB video take bounded memory.", about="links"
+)
 def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: World) -> None:
     slow_file, quick_file = files(world, 2, sizes=(1000, 1000))
     slow, quick = claim_with(world, [slow_file]), claim_with(world, [quick_file])
@@ -144,6 +148,9 @@ def test_a_slow_link_does_not_hold_up_the_links_behind_it(stack: Stack, world: W
     assert len(imported(world, target, 2)) == 2
 
 
+@pytest.mark.promise(
+    "A slow link holds up no other; 2,000 files and a 100 MiB video take bounded memory.", about="links"
+)
 def test_links_of_2000_files_and_of_a_100_mib_video_work_in_bounded_memory(
     stack: Stack, world: World, linking: Instance
 ) -> None:

@@ -22,6 +22,12 @@ from operations.stack import Instance, Stack
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUESTS
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A service whose rights are taken away, or whose broker hangs or restarts ten times, says that it is not "
+    "ready and reads again by itself.",
+    about="running",
+)
+
 RESTARTS = 10
 READ_BY = {
     "permissions": REQUESTS.prefix,

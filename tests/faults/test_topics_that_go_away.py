@@ -13,6 +13,10 @@ from operations.provisioning import provision_companies
 from shared.contract.topics import EVENTS, REQUESTS
 from tests.world import World, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A company's topics can be deleted and made again while in use: nobody else notices.", about="running"
+)
+
 _UNDER_WAY = 300
 
 Delete = Callable[[str], None]

@@ -19,6 +19,11 @@ from shared.contract.topics import OPERATOR, REQUESTS
 from shared.messaging.upstream import KafkaConsumer
 from tests.world import World, Worlds, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A message that cannot be understood never stops the ones behind it, nor costs other companies theirs.",
+    about="requests",
+)
+
 
 @pytest.fixture
 def several(connection: Connection, worlds: Worlds) -> Iterator[list[World]]:

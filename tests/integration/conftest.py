@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operations.connection import RUN_HERE
+from operations.connection import RUN_HERE, Connection
 from operations.stack import Stack
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
@@ -61,6 +61,12 @@ async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
 def stack(folder: Path) -> Iterator[Stack]:
     """Kafka and PostgreSQL alone."""
     yield from run_stack(folder / "servers", dict.fromkeys(RUN_HERE, 0))
+
+
+@pytest.fixture
+def connection(stack: Stack) -> Connection:
+    """How to reach them."""
+    return stack.connection
 
 
 @pytest.fixture(scope="package")

@@ -21,6 +21,10 @@ from shared.messaging.service import Service
 from shared.runtime.settings import ServiceSettings
 from tests.world import wait_until
 
+pytestmark = pytest.mark.promise(
+    "A batch is published before its offsets are committed, and repeated after any failure.", about="running"
+)
+
 WAIT_S = 30.0
 
 

@@ -49,6 +49,7 @@ async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
+@pytest.mark.promise("Two writers of the same claim: one loses and changes nothing.", about="claims")
 async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writes_nothing(
     engine: AsyncEngine,
 ) -> None:

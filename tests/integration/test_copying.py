@@ -20,6 +20,8 @@ from shared.media import MediaStore, StoreAway
 from shared.media_keys import stored
 from tests.s3 import BUCKET, s3_server
 
+pytestmark = pytest.mark.promise("Each copy is what was uploaded, or the link is given up.", about="links")
+
 PARTNER = Actor(company="vest-skadeservice")
 
 

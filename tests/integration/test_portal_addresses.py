@@ -32,6 +32,10 @@ from tests.integration.portal_site import (
 )
 from tests.unit.directories import unhurried
 
+pytestmark = pytest.mark.promise(
+    "Nothing in an address, form, header or cookie makes a page fail, as anybody.", about="portal"
+)
+
 ID = "0b0f6f0c-6f0e-5d9a-8a53-111111111111"
 SOURCES = Path(services.portal.__file__).parent
 

@@ -27,6 +27,10 @@ from shared.runtime.database import migrate
 from tests.integration.conftest import Databases, engine_of
 from tests.unit.test_portal_read_model import about, converted, created
 
+pytestmark = pytest.mark.promise(
+    "People find what concerns their company and no more; the list finds what it is asked for.", about="portal"
+)
+
 VOSS = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="voss", company="vest", needs_budget=False)
 NORD = Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office="oslo", company="nord", needs_budget=False)
 EVERYBODY = ("fjord", "nord", "vest")

@@ -1,4 +1,4 @@
-"""The upload calls over HTTP on a real PostgreSQL, with a folder and with a real S3 API (contract: Media)."""
+"""The upload calls over HTTP on a real PostgreSQL, with a folder and with a real S3 API."""
 
 import asyncio
 import hashlib
@@ -48,6 +48,11 @@ from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 from tests.integration.conftest import Databases, engine_of
 from tests.s3 import BUCKET, s3_server
+
+pytestmark = pytest.mark.promise(
+    "A key is given only for bytes that are what was announced; files go through in chunks, on a folder and on S3.",
+    about="links",
+)
 
 VEST, NORD, FJORD = "vest-skadeservice", "nord-bygg", "fjord-forsikring"
 SETTINGS = UploadSettings(unnamed_gib=0.3)

@@ -15,6 +15,10 @@ from shared.messaging.record import Record
 from shared.messaging.service import Bus, Service
 from shared.runtime.settings import ServiceSettings
 
+pytestmark = pytest.mark.promise(
+    "A batch is published before its offsets are committed, and repeated after any failure.", about="running"
+)
+
 SOURCE, TARGET, NOTES = Topic("texts", "any", (), (), -1, 1), "copies", "notes"
 STEPS: tuple[Step, ...] = get_args(Step)
 SETTINGS = ServiceSettings(

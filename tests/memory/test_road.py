@@ -14,6 +14,10 @@ from tests.unit.directories import FJORD, NORD, VEST, VEST_BERGEN, creation
 STEPS: tuple[Step, ...] = get_args(Step)
 
 
+@pytest.mark.promise(
+    "A crash between any two steps of any service costs no request its one outcome, and leaves no link half.",
+    about="requests",
+)
 @pytest.mark.parametrize("service", ["permissions", "claims", "delivery"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_after_any_step_costs_no_request_its_one_outcome(road: Road, service: str, step: Step) -> None:
@@ -80,6 +84,10 @@ async def test_what_reads_along_comes_to_the_same_after_a_crash(road: Road, serv
     assert await road.kept(service) == once
 
 
+@pytest.mark.promise(
+    "A crash between any two steps of any service costs no request its one outcome, and leaves no link half.",
+    about="requests",
+)
 @pytest.mark.parametrize("time", range(1, 6))
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "half published"])
 async def test_a_link_ends_whole_whichever_step_of_it_is_followed_by_a_crash(road: Road, step: Step, time: int) -> None:

@@ -15,7 +15,6 @@ from operations.apply import Applied, NotApplied, Onlooker, apply_directory
 from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 from operations.provisioning import missing_topics
-from operations.stack import Stack
 from shared.contract.topics import EVENTS, REQUESTS
 from tests.world import as_json, claimbus, wait_until
 
@@ -41,7 +40,7 @@ def directory(partners: int, users: int = 1) -> dict[str, Any]:
 
 
 @pytest.fixture
-def file(stack: Stack, connection: Connection, tmp_path: Path) -> Path:
+def file(connection: Connection, tmp_path: Path) -> Path:
     """A connection file, as `claimbus up` writes it."""
     file = tmp_path / "connection.json"
     connection.save(file)

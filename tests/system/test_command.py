@@ -23,7 +23,7 @@ DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
 
 
 @pytest.fixture
-def file(stack: Stack, connection: Connection, tmp_path: Path) -> Path:
+def file(connection: Connection, tmp_path: Path) -> Path:
     """A connection file, as `claimbus up` writes it."""
     file = tmp_path / "connection.json"
     connection.save(file)
@@ -277,6 +277,7 @@ def test_without_a_connection_a_command_says_what_to_do(tmp_path: Path) -> None:
     assert "is `claimbus up` running?" in done.stderr
 
 
+@pytest.mark.promise("`claimbus up` leaves no process behind.", about="running")
 def test_up_is_ready_when_it_has_written_the_connection_file_and_leaves_no_child(folder: Path, tmp_path: Path) -> None:
     with _up(folder / "up", tmp_path / "up.json", "--scale", "claims=2") as (process, file):
         connection = Connection.model_validate_json(file.read_text())
@@ -303,6 +304,7 @@ def test_up_is_ready_when_it_has_written_the_connection_file_and_leaves_no_child
         assert account["accepted"] == 5
 
 
+@pytest.mark.promise("The services stay within their memory.", about="running")
 def test_all_services_together_stay_under_their_memory(stack: Stack, connection: Connection) -> None:
     resident_kib = 0
     for instance in stack.instances:

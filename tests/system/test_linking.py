@@ -3,16 +3,23 @@
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from operations.bus import Company, Delivered, NewRequest
 from operations.demo.files import document, photo
-from operations.stack import Stack
 from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
 from shared.media_keys import stored
 from tests.world import World, wait_until
+
+pytestmark = pytest.mark.promise(
+    "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "
+    "taking it back brings everything back.",
+    about="links",
+)
 
 FIRST_AID = {"kind": "first_aid"}
 
@@ -84,7 +91,7 @@ def test_a_claim_is_linked_with_its_reports_and_both_histories_point_to_each_oth
 
 
 def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_the_link_is_taken_back(
-    stack: Stack, world: World
+    world: World,
 ) -> None:
     claim = world.create(tasks=[FIRST_AID])
     source, (target, _) = claim.body["claim_id"], register(world)
@@ -108,7 +115,7 @@ def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_th
     back = world.event(world.insurer, "claim-unlinked", source)
     (returned,) = (media for task in back.body["tasks"] for made in task["reports"] for media in made["media"])
     assert fetch_when_there(world.connection, world.partner_id, returned["media_id"]) == contents[0]
-    kept = stack.folder / "media"
+    kept = Path(urlsplit(str(world.connection.media)).path)
     wait_until(lambda: not any((kept / stored(copy)).exists() for copy in copies), what="the copies to be removed")
     with pytest.raises(NotUploaded, match="404"):
         fetch(world.connection, world.insurer_id, copies[0])

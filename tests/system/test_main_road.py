@@ -78,6 +78,10 @@ def test_a_right_of_the_enhanced_function_is_dormant_while_it_is_off(world: Worl
     assert dormant.body["code"] == "may_not_assign_to_others"
 
 
+@pytest.mark.promise(
+    "A request sent again, even with another body, gets the first outcome and makes no second claim.",
+    about="requests",
+)
 def test_a_request_sent_again_even_with_another_body_gets_the_first_outcome_and_no_second_claim(world: World) -> None:
     request = world.creation()
     (first,) = world.partner.ask(request)

@@ -77,6 +77,10 @@ def report(claim: Delivered, *media: dict[str, Any]) -> NewRequest:
     return NewRequest("report-task", body)
 
 
+@pytest.mark.promise(
+    "A file is seen by those who may see its claim, and by nobody else; 100 MiB go through some megabytes.",
+    about="links",
+)
 def test_a_report_s_files_are_fetched_by_those_who_may_see_the_claim_and_by_nobody_else(
     world: World, partner: Caller, claim: Delivered
 ) -> None:
@@ -126,6 +130,10 @@ def test_a_new_company_s_token_works_at_once_and_a_wrong_one_never(world: World)
     assert httpx.get(f"{world.connection.portal}/api/media/{uuid.uuid4()}").status_code == 401
 
 
+@pytest.mark.promise(
+    "A file is seen by those who may see its claim, and by nobody else; 100 MiB go through some megabytes.",
+    about="links",
+)
 def test_a_video_of_a_hundred_mebibytes_goes_through_a_few(
     stack: Stack, world: World, partner: Caller, claim: Delivered
 ) -> None:

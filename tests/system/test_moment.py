@@ -4,10 +4,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from operations.bus import NewRequest
 from operations.demo.story import country_without_holiday
 from operations.stack import Stack
 from tests.world import World, wait_until
+
+pytestmark = pytest.mark.promise(
+    "The moment of a request is the broker's, and the settings that count are those in force then, however "
+    "late it is read.",
+    about="requests",
+)
 
 OSLO = ZoneInfo("Europe/Oslo")
 

@@ -20,6 +20,11 @@ from shared.contract.envelope import sealed
 from shared.contract.topics import DIRECTORY
 from tests.world import World, Worlds, as_json, claimbus, wait_until
 
+pytestmark = pytest.mark.promise(
+    "What was accepted once can be read by older and newer machines; what one does not know holds up its own insurer.",
+    about="requests",
+)
+
 ZONE = "America/Coyhaique2"
 NOT_KNOWN = f"this installation does not know the time zone {ZONE}"
 ASKED_BY_HANDLER = ("/", "/saker", "/admin/kontorer", "/admin/selskap", "/admin/rapporter")

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.world import World
 
-GUIDE = Path(__file__).parents[2] / "docs" / "partner-guide.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "partner" / "reference" / "client-settings.md"
 NAMESPACE = uuid.UUID("6b7a4c0e-2f0f-5d0b-9a53-6f3f5d5f0c11")
 
 
@@ -83,6 +83,7 @@ def _body(world: World) -> dict[str, Any]:
     }
 
 
+@pytest.mark.promise("A client of another library works with the contract alone.", about="requests")
 def test_binary_mode(world: World, client: Client) -> None:
     claim = str(uuid.uuid5(NAMESPACE, f"{client.company}/order-17"))
     headers = {
@@ -106,6 +107,7 @@ def test_binary_mode(world: World, client: Client) -> None:
     assert event["version"] == 1
 
 
+@pytest.mark.promise("A client of another library works with the contract alone.", about="requests")
 def test_structured_mode(world: World, client: Client) -> None:
     event = {
         "specversion": "1.0",
@@ -122,6 +124,7 @@ def test_structured_mode(world: World, client: Client) -> None:
     assert received["claimbus.temporary-claim-created.v1"]["actor"] == {"company": client.company, "name": "Ola Vik"}
 
 
+@pytest.mark.promise("A client of another library works with the contract alone.", about="requests")
 def test_what_serializers_of_other_languages_write(world: World, client: Client) -> None:
     """Nulls for what is not there; half an emoji, which is no JSON, beside an id that can be read."""
     nulls = dict.fromkeys(("data_base64", "datacontenttype", "subject", "time", "actor"))
@@ -235,6 +238,7 @@ async def test_aiokafka_says_of_a_transactional_id_what_the_guide_says(client: C
     assert str(refused.value).partition(":")[0] in GUIDE.read_text(encoding="utf-8")
 
 
+@pytest.mark.promise("The broker refuses whatever the table of topics does not allow.", about="requests")
 def test_the_broker_refuses_whatever_the_table_does_not_allow(world: World, client: Client) -> None:
     forbidden = [
         f"requests.{world.other_id}",

@@ -18,12 +18,17 @@ from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 from tests.world import World, as_json, claimbus, wait_until
 
+pytestmark = pytest.mark.promise(
+    "What a temporary claim may belong to is found through typing errors, kept current, and told to its insurer alone.",
+    about="reports",
+)
+
 
 @pytest.fixture
-def file(stack: Stack, world: World, tmp_path: Path) -> Path:
+def file(world: World, tmp_path: Path) -> Path:
     """A connection file with the companies of this test."""
     file = tmp_path / "connection.json"
-    stack.connection.save(file)
+    world.connection.save(file)
     return file
 
 

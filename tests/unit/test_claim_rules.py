@@ -55,6 +55,8 @@ from tests.unit.commands import (
     valid_body,
 )
 
+pytestmark = pytest.mark.promise("What a claim can go through, and what is refused.", about="claims")
+
 DAY_AFTER: Json = INCIDENT | {"date": "2026-11-25"}
 TWO_DAYS_AFTER: Json = INCIDENT | {"date": "2026-11-26"}
 HALF_PAST_MIDNIGHT_IN_OSLO = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -51,6 +52,10 @@ from tests.unit.commands import (
     empty_batch,
     facts,
     registration,
+)
+
+pytestmark = pytest.mark.promise(
+    "A claim's versions have no gaps and its numbers are unique, whatever is asked in whatever order.", about="claims"
 )
 
 INSURERS = st.sampled_from([INSURER, OTHER_INSURER])

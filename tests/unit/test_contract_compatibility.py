@@ -17,6 +17,10 @@ from operations.contract import RELEASED, contract
 from shared.contract.compatibility import incompatible_changes, message_changes, topic_changes
 from shared.contract.published import ASYNCAPI, Json, as_text, asyncapi, published
 
+pytestmark = pytest.mark.promise(
+    "The contract changes compatibly, and its schemas say what the code does.", about="requests"
+)
+
 REQUEST: Json = {"x-type": "t", "x-topics": ["requests.<company>"], "x-sent-by": ["insurer", "partner"]}
 SENT: Json = {"x-type": "t", "x-topics": ["claim-events", "events.<company>"]}
 

@@ -10,6 +10,8 @@ from shared.contract.dead_letters import DeadLetter
 from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
 from tests.unit.commands import GLAZIER, PLUMBER, TUESDAY_EVENING, KafkaRecord
 
+pytestmark = pytest.mark.promise("Too many dead letters stop a service, and one company's do not.", about="running")
+
 OURS = "claim-commands"
 PLUMBERS, GLAZIERS = f"requests.{PLUMBER}", f"requests.{GLAZIER}"
 WINDOW = 10

@@ -34,6 +34,8 @@ from tests.unit.commands import (
     refused,
 )
 
+pytestmark = pytest.mark.promise("A company hears of the claims that it may see and of no others.", about="claims")
+
 TRACE = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
 Made = Callable[[], Body]
 

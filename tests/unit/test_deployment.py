@@ -154,7 +154,7 @@ def test_what_kubernetes_sets_is_read(service: str) -> None:
 
 
 def test_the_guide_names_every_setting_and_no_other() -> None:
-    guide = (ROOT / "docs" / "operations-guide.md").read_text()
+    guide = (ROOT / "docs" / "operate" / "reference" / "settings.md").read_text()
     listed = set(re.findall(r"^\| `(CLAIMBUS_\w+)` \|", guide, re.MULTILINE))
     read = set().union(*(variables(settings_of(f"services.{service}.app")) for service in RUN_HERE))
     read |= variables(settings_of("services.linking.settings"))

@@ -26,6 +26,10 @@ from tests.unit.directories import FJORD, VEST, Json, headers_of, oslo, permitte
 from tests.unit.test_contract_fields import FULL, TRIED, paths, with_part
 from tests.unit.test_envelope import BROKEN, STRUCTURED
 
+pytestmark = pytest.mark.promise(
+    "Each message whose id can be read is answered, however broken it is.", about="requests"
+)
+
 Headers = list[tuple[str, bytes]]
 
 AT = oslo("2026-11-24 20:00")

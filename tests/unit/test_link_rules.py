@@ -53,6 +53,12 @@ from tests.unit.commands import (
     facts,
 )
 
+pytestmark = pytest.mark.promise(
+    "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "
+    "taking it back brings everything back.",
+    about="links",
+)
+
 KEYS = MediaKeys(["a secret"])
 INSPECTION = {"kind": "inspection", "office": SURVEYOR_OFFICE}
 UNLINK = facts().model_copy(update={"unlink_days": 30})
@@ -539,7 +545,7 @@ def test_only_a_linked_claim_is_unlinked_and_only_once(bus: Bus) -> None:
     assert code_of(bus.unlink(source)) is Code.NOT_LINKED
 
 
-# Media of a report (contract: Media)
+# Media of a report
 
 
 @pytest.mark.parametrize(

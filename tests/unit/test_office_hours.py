@@ -18,7 +18,13 @@ from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, unknown_region
 from tests.unit.directories import Json, oslo, settings_of, unhurried, utc_moments
 
-pytestmark = pytest.mark.filterwarnings("ignore:Requested Holidays are available only from")
+pytestmark = [
+    pytest.mark.promise(
+        "Office hours, public holidays, daylight saving: right to the microsecond, in every time zone.",
+        about="requests",
+    ),
+    pytest.mark.filterwarnings("ignore:Requested Holidays are available only from"),
+]
 
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)

@@ -62,6 +62,10 @@ from tests.unit.directories import (
     utc_moments,
 )
 
+pytestmark = pytest.mark.promise(
+    "Who may ask for what: permissions, the enhanced function, companies' own offices and users.", about="requests"
+)
+
 TUESDAY_NOON = oslo("2026-11-24 12:00")
 TUESDAY_EVENING = oslo("2026-11-24 17:12")
 MICROSECOND = timedelta(microseconds=1)

@@ -21,6 +21,10 @@ from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, known_categories, unknown_region
 from tests.unit.directories import FJORD, REGISTERED, Json, answers, code_of, registered, settings_of, unhurried
 
+pytestmark = pytest.mark.promise(
+    "Office hours, public holidays, daylight saving: right to the microsecond, in every time zone.", about="requests"
+)
+
 COUNTRIES = sorted(country for country in holidays.list_supported_countries() if len(country) == 2)
 OPEN_ALL_WEEK = {
     day: {"opens": "00:00", "closes": "24:00"} for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

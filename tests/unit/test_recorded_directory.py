@@ -53,6 +53,11 @@ from tests.unit.directories import (
     unhurried,
 )
 
+pytestmark = pytest.mark.promise(
+    "What was accepted once can be read by older and newer machines; what one does not know holds up its own insurer.",
+    about="requests",
+)
+
 NIGHT = datetime(2026, 11, 24, 2, tzinfo=UTC)
 COYHAIQUE = "this installation does not know the time zone America/Coyhaique2"
 PARTS = {

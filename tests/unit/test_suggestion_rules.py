@@ -17,6 +17,11 @@ from shared.contract.suggestions import Reason
 from tests.unit.claim_events import DAY, content
 from tests.unit.commands import INSURER, NO_CLAIM, NO_TASK
 
+pytestmark = pytest.mark.promise(
+    "What a temporary claim may belong to is found through typing errors, kept current, and told to its insurer alone.",
+    about="reports",
+)
+
 
 def of(written: ClaimContent) -> Particulars:
     assert written.incident is not None

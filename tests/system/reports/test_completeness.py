@@ -21,6 +21,10 @@ from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from tests.system.reports.conftest import Reporting
 from tests.world import World, claimbus, wait_until
 
+pytestmark = pytest.mark.promise(
+    "A report waits until everything of its period has been read, however late.", about="reports"
+)
+
 BEFORE, AFTER = 40, 25
 LOOKS = 8
 

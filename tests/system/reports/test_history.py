@@ -52,6 +52,12 @@ from tests.system.reports.history import (
 )
 from tests.world import as_json, claimbus, wait_until
 
+pytestmark = pytest.mark.promise(
+    "The reports of 5,000 claims over three months equal what is counted from the list, also after every "
+    "message came twice and after all was dropped and rebuilt.",
+    about="reports",
+)
+
 CLAIMS, REFUSED, SEED = 5000, 800, 6
 
 History = tuple[list[Plan], list[Refused]]
