@@ -113,20 +113,20 @@ def desk_with_both() -> Desk:
     return desk
 
 
-@pytest.mark.parametrize(("kind", "command"), NEEDS.values(), ids=NEEDS)
+@pytest.mark.parametrize(("kind", "make"), NEEDS.values(), ids=NEEDS)
 def test_a_decider_that_asks_for_what_it_did_not_declare_fails_instead_of_refusing(
-    kind: str, command: Callable[[], Command | Step]
+    kind: str, make: Callable[[], Command | Step]
 ) -> None:
-    desk, asked = desk_with_both(), command()
-    declared = declared_needs([asked])[asked.key]
+    desk, command = desk_with_both(), make()
+    declared = declared_needs([command])[command.key]
     assert getattr(declared, kind)
-    own_claim: Any = frozenset({asked.claim_id} if kind == "claims" else ())
-    desk.batch.needs[asked.key] = replace(declared, **{kind: own_claim})
+    own_claim: Any = frozenset({command.claim_id} if kind == "claims" else ())
+    desk.batch.needs[command.key] = replace(declared, **{kind: own_claim})
     with pytest.raises(NotLoaded):
-        desk.batch.decide_in_order([asked])
-    assert asked.key not in desk.batch.decided
-    desk.batch.needs[asked.key] = declared
-    desk.decide(asked)
+        desk.batch.decide_in_order([command])
+    assert command.key not in desk.batch.decided
+    desk.batch.needs[command.key] = declared
+    desk.decide(command)
 
 
 @pytest.mark.parametrize("model", [FinishLink, AbandonLink])
@@ -137,13 +137,13 @@ def test_ending_a_link_needs_the_history_of_its_source(model: type[LinkStep]) ->
         if model is FinishLink
         else {"reason": LinkFailure.MEDIA_GONE}
     )
-    asked = Step(model(link_id=link_of(desk), part=1, actor=ACTOR, **body), CREATED, TUESDAY_EVENING, "cause")
-    declared = declared_needs([asked])[asked.key]
-    desk.batch.needs[asked.key] = replace(declared, histories=frozenset())
+    command = Step(model(link_id=link_of(desk), part=1, actor=ACTOR, **body), CREATED, TUESDAY_EVENING, "cause")
+    declared = declared_needs([command])[command.key]
+    desk.batch.needs[command.key] = replace(declared, histories=frozenset())
     with pytest.raises(NotLoaded):
-        desk.batch.decide_in_order([asked])
-    desk.batch.needs[asked.key] = declared
-    assert desk.decide(asked).events
+        desk.batch.decide_in_order([command])
+    desk.batch.needs[command.key] = declared
+    assert desk.decide(command).events
 
 
 def test_a_command_for_which_nothing_was_loaded_is_not_decided() -> None:
@@ -167,18 +167,18 @@ def test_a_command_for_which_nothing_was_loaded_is_not_decided() -> None:
 )
 def test_whoever_needs_nothing_more_can_ask_for_nothing(ask: Callable[[Known], object]) -> None:
     desk = desk_with_both()
-    asked = about(CREATED, "cancel-claim", INSURER, "cancellation")
-    desk.batch.needs |= declared_needs([asked])
+    command = about(CREATED, "cancel-claim", INSURER, "cancellation")
+    desk.batch.needs |= declared_needs([command])
     with pytest.raises(NotLoaded):
-        ask(desk.batch.known_to(asked))
+        ask(desk.batch.known_to(command))
 
 
 def test_a_number_in_use_whose_claim_was_not_loaded_is_not_a_number_of_no_claim() -> None:
-    asked = about(CREATED, "link-claim", INSURER, "l", target_claim_number="SK-1")
+    command = about(CREATED, "link-claim", INSURER, "l", target_claim_number="SK-1")
     batch = empty_batch(numbers={(INSURER, "SK-1"): NO_CLAIM})
-    batch.needs = declared_needs([asked])
+    batch.needs = declared_needs([command])
     with pytest.raises(NotLoaded):
-        batch.known_to(asked).claim_with_number(INSURER, "SK-1")
+        batch.known_to(command).claim_with_number(INSURER, "SK-1")
 
 
 def test_one_commands_needs_are_not_anothers() -> None:
@@ -198,6 +198,6 @@ def test_every_request_and_step_has_its_decider_with_its_needs() -> None:
 
 
 def test_the_needs_of_a_batch_are_those_of_all_its_commands() -> None:
-    commands = [command() for _, command in NEEDS.values()]
+    commands = [make() for _, make in NEEDS.values()]
     together = Needs().union(*declared_needs(commands).values())
     assert all(getattr(together, each.name) for each in fields(Needs))
