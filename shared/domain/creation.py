@@ -3,7 +3,7 @@
 `decide_creation` is the whole answer. permissions decides by it, `claimbus explain` tells what it would decide, and the
 portal shows its button by it. It asks, in this order, and the first question whose answer is no decides:
 
-1. Is the office registered? (`unknown_office`) Is it the asking company's, and that a partner? (`not_your_office`)
+1. Is the office registered, and a partner's? (`unknown_office`) Is it the asking company's? (`not_your_office`)
 2. Is the insurer registered? (`unknown_insurer`)
 3. Does this installation understand everything that the insurer has set? (`settings_not_understood`)
 4. May the office ever create for this insurer? The permission is *never*, which is the default, *outside office hours*
