@@ -111,6 +111,8 @@ class Company:
             self._client | {"group.id": f"{company}.claimbus", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
         )
         self.received: list[Delivered] = []
+        self._next: dict[int, int] = {}
+        """The offset that comes next, by partition."""
         self._assign(from_start=from_start)
 
     def __enter__(self) -> Self:
@@ -210,6 +212,12 @@ class Company:
         for message in self._consumer.consume(500, wait_s):
             if message.error() is None:
                 self.received.append(delivered(message))
+                self._next[message.partition() or 0] = (message.offset() or 0) + 1
+
+    def read_to_end(self) -> None:
+        """Take in all that is on its topic now. Raises NoAnswer."""
+        ends = {p.partition: self._bounds(p)[1] for p in self._consumer.assignment()}
+        self.wait_until(lambda _: all(self._next[n] >= end for n, end in ends.items()), what="the end of its topic")
 
     def error_reading(self, topic: str) -> str | None:
         """Try to read another topic; tell the name of the brokers' error, or None if they let us."""
@@ -228,7 +236,8 @@ class Company:
             partitions = []
             for number in metadata.partitions:
                 first, last = self._bounds(TopicPartition(topic, number))
-                partitions.append(TopicPartition(topic, number, first if from_start else last))
+                self._next[number] = first if from_start else last
+                partitions.append(TopicPartition(topic, number, self._next[number]))
         except KafkaException as error:
             why = self._problems[-1] if self._problems else error.args[0].str()
             raise Unreachable(f"{self.id} cannot reach the bus: {why}") from error

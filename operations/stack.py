@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import re
 import secrets
@@ -307,14 +308,16 @@ class Stack:
         with contextlib.suppress(WrongFile):  # whatever became of it, it is written anew
             self.connection.companies |= read_connection(connection_file).companies
 
-    def wait_until_ready(self, *, at_start: bool = False) -> None:
-        """Wait until every instance that should run says that it is ready, for as long as that takes.
+    def wait_until_ready(self, *, at_start: bool = False, patience_s: float = math.inf) -> None:
+        """Wait until every instance that should run says that it is ready, by default for as long as that takes.
 
         What lives is getting on, however slowly: it may wait for Kafka, for its database, or for a processor, and what
         it waits for is said at intervals. Raises NotUp as soon as one has died `at_start`; later it is started again,
-        and NotUp is raised when that happens again and again.
+        and NotUp is raised when that happens again and again. Raises NotUp, with what is not ready and why, when
+        patience is over.
         """
         deaths: Counter[str] = Counter()
+        deadline = time.monotonic() + patience_s
         unready = [instance for instance in self.instances if instance.wanted]
         while unready:
             if at_start:
@@ -326,7 +329,10 @@ class Stack:
             reasons = {instance: instance.why_not_ready() for instance in unready}
             unready = [instance for instance in unready if reasons[instance] is not None]
             if unready:
-                self._waiting.still("; ".join(f"{instance.name}: {reasons[instance]}" for instance in unready))
+                still = "; ".join(f"{instance.name}: {reasons[instance]}" for instance in unready)
+                if time.monotonic() > deadline:
+                    raise NotUp(f"not ready after {patience_s:g} s: {still}")
+                self._waiting.still(still)
                 time.sleep(_LOOK_EVERY_S)
         self._waiting.over()
         self._note_processes()

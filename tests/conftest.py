@@ -116,7 +116,7 @@ def connection(request: pytest.FixtureRequest) -> Connection:
         shared: Connection = request.getfixturevalue("shared")
         return shared
     stack: Stack = request.getfixturevalue("stack")
-    stack.wait_until_ready()
+    stack.wait_until_ready(patience_s=120)
     return stack.connection
 
 

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from operations.apply import apply_directory
 from operations.bus import Company, Delivered, NewRequest
 from operations.connection import Connection
 from operations.directory_file import DirectoryFile
+from operations.stack import Instance
+from operations.under_way import wait_until_finished
+from tests.builders import directory_file
+from tests.builders.directory_file import permission, user
+from tests.builders.requests import new_request
 
 _NUMBERS = itertools.count(1)
 _PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -48,52 +54,26 @@ class Names:
 
     def directory(self) -> dict[str, Any]:
         """The directory file's content."""
-        return {
-            "companies": [
-                {
-                    "id": self.insurer_id,
-                    "name": "Insurer",
-                    "kind": "insurer",
-                    "users": [
-                        {"id": self.handler, "name": "Kari Holm", "authorisation_level": 6},
-                        {"id": self.adjuster, "name": "Per Lund", "authorisation_level": 5},
-                    ],
-                    "permissions": [
-                        {"office": self.office, "creation": "always"},
-                        {"office": self.second_office, "creation": "outside_office_hours"},
-                    ],
-                },
-                {
-                    "id": self.partner_id,
-                    "name": "Partner",
-                    "kind": "partner",
-                    "offices": [{"id": self.office, "name": "Bergen"}, {"id": self.second_office, "name": "Voss"}],
-                    "users": [
-                        {"id": self.plumber, "name": "Ola Vik", "office": self.office, "authorisation_level": 2},
-                        {
-                            "id": self.night_plumber,
-                            "name": "Nils Moe",
-                            "office": self.second_office,
-                            "authorisation_level": 2,
-                        },
-                    ],
-                },
-                {
-                    "id": self.other_id,
-                    "name": "Other",
-                    "kind": "partner",
-                    "offices": [{"id": self.other_office, "name": "Tromsø"}],
-                    "users": [
-                        {
-                            "id": self.other_plumber,
-                            "name": "Mari Dahl",
-                            "office": self.other_office,
-                            "authorisation_level": 2,
-                        }
-                    ],
-                },
-            ]
-        }
+        insurer = directory_file.insurer(
+            self.insurer_id,
+            users=[user(self.handler, "Kari Holm", 6), user(self.adjuster, "Per Lund", 5)],
+            permissions=[permission(self.office), permission(self.second_office, "outside_office_hours")],
+        )
+        partner = directory_file.partner(
+            self.partner_id,
+            offices=[{"id": self.office, "name": "Bergen"}, {"id": self.second_office, "name": "Voss"}],
+            users=[
+                user(self.plumber, "Ola Vik", 2, self.office),
+                user(self.night_plumber, "Nils Moe", 2, self.second_office),
+            ],
+        )
+        other = directory_file.partner(
+            self.other_id,
+            "Other",
+            offices=[{"id": self.other_office, "name": "Tromsø"}],
+            users=[user(self.other_plumber, "Mari Dahl", 2, self.other_office)],
+        )
+        return {"companies": [insurer, partner, other]}
 
 
 class World(Names):
@@ -132,27 +112,39 @@ class World(Names):
             if isinstance(attribute, Company):
                 attribute.close()
 
+    def settle(self) -> None:
+        """Wait until nothing is under way between the services, and read all that the companies were sent.
+
+        What has not come by then will not come: without it nothing can be said of what a company was not told.
+        """
+        wait_until_finished(self.connection)
+        for company in (self.insurer, self.partner, self.other):
+            company.read_to_end()
+
     def creation(self, *, id: str | None = None, **changes: Any) -> NewRequest:
         """Make a request for a temporary claim; changes replace parts of its body."""
-        body = {
-            "insurer": self.insurer_id,
-            "office": self.office,
-            "incident": {
-                "date": (datetime.now(UTC).date() - timedelta(days=1)).isoformat(),
-                "cause": "water",
-                "address": {"street": "Strandgata 1", "postal_code": "5004", "city": "Bergen"},
-            },
-            "policyholder": {"name": "Anne Berg", "phone": "+4791234567"},
-            **changes,
-        }
-        request = NewRequest("create-temporary-claim", body)
-        return request if id is None else NewRequest(request.name, body, id=id)
+        ours = {"insurer": self.insurer_id, "office": self.office}
+        return new_request("create-temporary-claim", id=id, **ours | changes)
+
+    def registration(self, number: str, **changes: Any) -> NewRequest:
+        """Make a request for a normal claim, about the same damage as `creation`; changes replace parts of its body."""
+        return new_request("register-claim", claim_number=number, handler=self.handler, **changes)
+
+    def conversion(self, claim_id: str, number: str) -> NewRequest:
+        """Make a request to turn a temporary claim into a normal one."""
+        return new_request("convert-to-normal", claim_id=claim_id, claim_number=number, handler=self.handler)
 
     def create(self, **changes: Any) -> Delivered:
         """Have a temporary claim created."""
         (outcome,) = self.partner.ask(self.creation(**changes))
         assert outcome.accepted, outcome.body
         return outcome
+
+    def register(self, number: str, **changes: Any) -> str:
+        """Have the insurer register a normal claim; tell its id."""
+        (outcome,) = self.insurer.ask(self.registration(number, **changes))
+        assert outcome.accepted, outcome.body
+        return str(outcome.body["claim_id"])
 
     def set_portal(self, **settings: Any) -> datetime:
         """Have the insurer change its settings; tell from when they are in force."""
@@ -179,6 +171,18 @@ class World(Names):
         return found[0]
 
 
+def report(claim: Delivered, text: str | None = None, **more: Any) -> NewRequest:
+    """Make a report on the first task of a claim that was created."""
+    of = {"claim_id": claim.body["claim_id"], "task_id": claim.body["task_ids"][0]}
+    return new_request("report-task", **of, text=text, **more)
+
+
+def link(claim: Delivered | str, target: str) -> NewRequest:
+    """Make a request to link a claim, which was created or has this id, to another."""
+    claim_id = claim if isinstance(claim, str) else claim.body["claim_id"]
+    return new_request("link-claim", claim_id=claim_id, target_claim_number=None, target_claim_id=target)
+
+
 class Worlds:
     """Registers the companies of several tests at once, which takes no longer than those of one."""
 
@@ -201,13 +205,22 @@ def register(connection: Connection, names: Sequence[Names]) -> None:
     apply_directory(connection, DirectoryFile.model_validate({"companies": companies}), None)
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 60.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, what: str, timeout_s: float = 60.0, look_every_s: float = 0.02
+) -> None:
     """Wait for a condition, looking often. Raises AssertionError when it takes too long."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(0.02)
+        time.sleep(look_every_s)
+
+
+def metric(instance: Instance, name: str) -> float:
+    """Tell what an instance says of a metric, of all labels together that its name does not tell."""
+    with urllib.request.urlopen(f"{instance.health}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 def claimbus(

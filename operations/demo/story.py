@@ -18,6 +18,7 @@ from operations.dead_letters import DeadLetters
 from operations.demo.files import document, photo
 from operations.directory_view import directory_from_bus
 from operations.report import look_up
+from operations.under_way import wait_until_finished
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
@@ -127,7 +128,7 @@ class Story:
         created = self._event(step, self.insurer, "temporary-claim-created", claim)
         step.expect("with everything of the claim", created.body["policyholder"]["name"] == "Anne Berg")
         step.expect("without the list of who else may see it", "audience" not in created.body)
-        self.other.read()
+        self._settle()
         hidden = all(message.body.get("claim_id") != claim for message in self.other.received)
         step.expect("the other partner has heard nothing of it", hidden)
 
@@ -167,14 +168,20 @@ class Story:
         named = creation(office="vest-bergen", claim_number="2026-77")
         outcome = self._ask(step, self.partner, named)
         step.expect("nor may it define the number", outcome.body.get("code") == "may_not_define_claim_number")
+        self._settle()
+        refused = {str(ids.claim_id(PARTNER, asked.id)) for asked in (request, named)}
+        step.expect("neither became a claim", not refused & self._created())
 
     def duplicate(self, step: Step) -> None:
         """One outcome, one claim."""
         first = self._accepted
+        before = self._created()
         again = creation(office="vest-voss", id=first.body["request_id"])
         outcome = self._ask(step, self.partner, again)
         step.expect("the same outcome", outcome.body == first.body)
         step.expect("with the same ce_id", outcome.id == first.id)
+        self._settle()
+        step.expect("and no second claim", self._created() == before)
 
     def malformed(self, step: Step) -> None:
         """Refused with invalid_request."""
@@ -192,7 +199,9 @@ class Story:
         step.lines.append(f"{PARTNER} ▶ bytes without a readable id")
         outcome = self._ask(step, self.partner, creation(office="vest-bergen"))
         step.expect("the next request is accepted", outcome.accepted)
-        new = [letter for letter in letters.wait_for_more_than(len(before)) if letter.id not in before]
+        letters.wait_for_more_than(len(before))
+        self._settle()
+        new = [letter for letter in letters.open() if letter.id not in before]
         step.expect("one dead letter", len(new) == 1)
         step.lines += [f"dead letter {letter.id}: {letter.reason}" for letter in new]
 
@@ -240,7 +249,7 @@ class Story:
         why = " ".join(reason["message"]["en"] for reason in suggestion["reasons"])
         step.lines.append(f"suggested: {suggestion['claim_number']}, score {suggestion['score']}. {why}")
         step.expect("it is the one", suggestion["claim_id"] == normal.body["claim_id"])
-        self.partner.read()
+        self._settle()
         kept = all(message.type != "link-suggested" for message in self.partner.received)
         step.expect("the partner hears nothing of other people's claims", kept)
 
@@ -356,6 +365,16 @@ class Story:
         for name, count in expected.items():
             step.expect(f"{name}: {count}", found[name] == count)
         step.expect("marked preliminary", report.preliminary)
+
+    def _settle(self) -> None:
+        """Wait until nothing is under way, and read what the companies were sent: what has not come will not come."""
+        wait_until_finished(self._connection)
+        for company in (self.insurer, self.partner, self.other):
+            company.read_to_end()
+
+    def _created(self) -> set[str]:
+        """Tell the temporary claims that the insurer has heard of."""
+        return {m.body["claim_id"] for m in self.insurer.received if m.type == "temporary-claim-created"}
 
     def _ask(self, step: Step, company: Company, request: NewRequest) -> Delivered:
         step.sent(company.id, request)

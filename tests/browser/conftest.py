@@ -12,7 +12,6 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from operations.bus import NewRequest
 from operations.connection import Connection
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from tests.browser.chromium import find
@@ -113,10 +112,7 @@ def emptied_pages(browser: Browser) -> Pages:
 def forms(world: World) -> dict[str, list[str]]:
     """Every page with a form in which something is written or chosen, by who sees it."""
     world.set_portal(inspection_needs_budget=True, enhanced_function=True)
-    created = world.creation().body
-    assert isinstance(created, dict)
-    body = {"claim_number": "F-1", "handler": world.handler} | {n: created[n] for n in ("incident", "policyholder")}
-    target = world.insurer.ask(NewRequest("register-claim", body))[0].body["claim_id"]
+    target = world.register("F-1")
     claim = world.create(tasks=[{"kind": "first_aid"}, {"kind": "inspection"}]).body
     id, (first_aid, inspection) = claim["claim_id"], claim["task_ids"]
     return {

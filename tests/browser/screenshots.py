@@ -25,21 +25,13 @@ from tests.browser import chromium
 from tests.browser.test_creating import fill
 from tests.browser.test_for_everyone import AT_REST
 from tests.browser.test_linking import picture
+from tests.builders.directory_file import insurer, permission
 
 INSURER, PARTNER = "fjord-forsikring", "vest-skadeservice"
 HANDLER, PLUMBER = "kari-holm", "ola-vik"
 _LOADED = "Promise.all(Array.from(document.images, i => { i.loading = 'eager'; return i.decode(); }))"
 ANOTHER_INSURER = DirectoryFile.model_validate(
-    {
-        "companies": [
-            {
-                "id": "nordlys-forsikring",
-                "name": "Nordlys Forsikring",
-                "kind": "insurer",
-                "permissions": [{"office": "vest-bergen", "creation": "always"}],
-            }
-        ]
-    }
+    {"companies": [insurer("nordlys-forsikring", "Nordlys Forsikring", permissions=[permission("vest-bergen")])]}
 )
 """So that the partner chooses between two."""
 PEOPLE = [

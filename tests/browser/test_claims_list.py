@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from operations.bus import NewRequest
 from services.portal.listing import MOST_COUNTED, PAGE
 from tests.browser.conftest import Browse
+from tests.builders.requests import incident_of_yesterday
 from tests.world import World
 
 pytestmark = pytest.mark.promise(
@@ -28,21 +29,14 @@ def follow(page: Page, link: str) -> list[str]:
 
 
 def register(world: World, number: str, **incident: str) -> str:
-    """Have the insurer register a normal claim."""
-    body = {
-        "claim_number": number,
-        "handler": world.handler,
-        "incident": {**_incident(), **incident},
-        "policyholder": {"name": "Bjørn Dal", "phone": "+4798765432"},
-    }
-    (outcome,) = world.insurer.ask(NewRequest("register-claim", body))
-    assert outcome.accepted, outcome.body
-    return str(outcome.body["claim_id"])
+    """Have the insurer register a normal claim of somebody else."""
+    policyholder = {"name": "Bjørn Dal", "phone": "+4798765432"}
+    return world.register(number, incident=incident_of_yesterday(**incident), policyholder=policyholder)
 
 
 def test_pressing_what_waits_adds_the_filter_for_temporary_claims_to_those_chosen(world: World, browse: Browse) -> None:
     register(world, "F-1")
-    fire = _incident() | {"cause": "fire"}
+    fire = incident_of_yesterday(cause="fire")
     burnt = world.create(incident=fire).body["claim_number"]
     wet = world.create().body["claim_number"]
     page = browse(world.handler)
@@ -167,11 +161,3 @@ def test_a_list_of_another_company_is_empty(world: World, browse: Browse) -> Non
     world.create()
     for path in ("/saker", "/saker?tekst=strandgata", "/saker?midlertidig=1", f"/saker?kontor={world.office}"):
         expect(browse(world.other_plumber, path).get_by_text("0 saker", exact=True)).to_be_visible()
-
-
-def _incident() -> dict[str, object]:
-    return {
-        "date": (datetime.now(UTC).date() - timedelta(days=1)).isoformat(),
-        "cause": "water",
-        "address": {"street": "Strandgata 1", "postal_code": "5004", "city": "Bergen"},
-    }

@@ -19,7 +19,7 @@ from services.portal.web import _environment
 from shared.contract.requests import CreateTemporaryClaim
 from tests.browser.conftest import Browse
 from tests.browser.test_for_everyone import violations
-from tests.unit.test_portal_read_model import created
+from tests.builders.events import created
 from tests.world import World, wait_until
 
 pytestmark = pytest.mark.promise(

@@ -20,7 +20,8 @@ from tests.browser.conftest import Browse
 from tests.browser.test_administration import publish_report
 from tests.browser.test_claims_list import register
 from tests.browser.test_linking import picture, report
-from tests.world import World
+from tests.builders.content import POLICYHOLDER
+from tests.world import World, link
 
 pytestmark = pytest.mark.promise(
     "axe finds nothing on any page; pages fit every screen from 320 px on, are handled with the keyboard "
@@ -42,7 +43,6 @@ STREAMS = {"/direkte"}
 """What never ends, and is no page."""
 NOTHING = "00000000-0000-0000-0000-000000000000"
 LARGEST_PAGE_BYTES = 150_000
-ANNE = {"name": "Anne Berg", "phone": "+4791234567"}
 SIZES = [(320, 640), (768, 1024), (1280, 900), (3840, 2160)]
 
 AT_REST = """() => Promise.all(
@@ -74,11 +74,13 @@ def site(world: World, other_world: World) -> Site:
     cancelled = world.create().body["claim_id"]
     world.insurer.ask(NewRequest("cancel-claim", {"claim_id": cancelled, "reason": "Falsk alarm"}))
     id = claim["claim_id"]
-    world.insurer.ask(NewRequest("amend-claim", {"claim_id": id, "policyholder": ANNE | {"name": "Anne Bergum"}}))
+    world.insurer.ask(
+        NewRequest("amend-claim", {"claim_id": id, "policyholder": POLICYHOLDER | {"name": "Anne Bergum"}})
+    )
     given = NewRequest("assign-task", {"claim_id": id, "kind": "first_aid", "office": world.other_office})
     (assignment,) = world.insurer.ask(given)
     linked = world.create().body["claim_id"]
-    world.insurer.ask(NewRequest("link-claim", {"claim_id": linked, "target_claim_id": target}))
+    world.insurer.ask(link(linked, target))
     world.event(world.insurer, "claim-linked", linked)
     people = {
         "an insurer's user of level 6": world.handler,

@@ -3,11 +3,10 @@
 import pytest
 from playwright.sync_api import expect
 
-from operations.bus import NewRequest
 from tests.browser.conftest import Browse
 from tests.browser.test_claims_list import register
 from tests.browser.test_creating import fill
-from tests.world import World
+from tests.world import World, link
 
 FIRST_FIELD = """dialog => {
     const fields = dialog.querySelectorAll("input:not([type=hidden]), select, textarea, form button");
@@ -20,7 +19,7 @@ def test_every_dialog_begins_at_its_first_field_and_gives_the_focus_back(
     forms: dict[str, list[str]], world: World, browse: Browse
 ) -> None:
     linked, target = world.create().body["claim_id"], register(world, "F-2")
-    world.insurer.ask(NewRequest("link-claim", {"claim_id": linked, "target_claim_id": target}))
+    world.insurer.ask(link(linked, target))
     world.event(world.insurer, "claim-linked", linked)
     claim = forms[world.handler][0].removesuffix("/normal")
     page = browse(world.handler)

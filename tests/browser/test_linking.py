@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
-from operations.bus import NewRequest
 from tests.browser.conftest import Browse
 from tests.browser.test_claims_list import register
-from tests.world import World, wait_until
+from tests.world import World, link, wait_until
 
 pytestmark = pytest.mark.promise(
     "A temporary claim is made normal, linked, corrected or cancelled in a browser, and its history says so.",
@@ -111,7 +110,7 @@ def test_a_report_that_was_written_while_the_claim_was_linked_says_where_it_went
     page = browse(world.plumber, f"/saker/{claim}")
     page.get_by_role("link", name="Rapporter").click()
     page.get_by_label("Rapport", exact=True).fill("Vannet er stengt.")
-    world.insurer.ask(NewRequest("link-claim", {"claim_id": claim, "target_claim_id": target}))
+    world.insurer.ask(link(claim, target))
     world.event(world.partner, "claim-linked", claim)
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_text("Rapporten er sendt.")).to_be_visible()
@@ -207,11 +206,7 @@ def test_only_a_claim_of_the_insurer_can_be_the_target(world: World, browse: Bro
 
 
 def test_claims_that_look_alike_are_suggested_first_with_their_reasons(world: World, browse: Browse) -> None:
-    created = world.creation().body
-    assert isinstance(created, dict)
-    same = {name: created[name] for name in ("incident", "policyholder")}
-    body = {"claim_number": "F-2026-9", "handler": world.handler, **same}
-    world.insurer.ask(NewRequest("register-claim", body))
+    world.register("F-2026-9")
     register(world, "F-2026-8", cause="fire")
     claim = world.create().body["claim_id"]
     world.event(world.insurer, "link-suggested", claim)
@@ -224,9 +219,7 @@ def test_claims_that_look_alike_are_suggested_first_with_their_reasons(world: Wo
 
 def test_a_task_of_a_normal_claim_offers_no_link(world: World, browse: Browse) -> None:
     claim = world.create().body["claim_id"]
-    world.insurer.ask(
-        NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N", "handler": world.handler})
-    )
+    world.insurer.ask(world.conversion(claim, "N"))
     page = browse(world.handler)
     for path in ("normal", "tilknytning", "opphev"):
         answer = page.goto(f"/saker/{claim}/{path}")

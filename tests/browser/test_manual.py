@@ -9,7 +9,7 @@ from operations.stack import Stack
 from tests.browser.conftest import Browse
 from tests.browser.test_claims_list import numbers, register
 from tests.browser.test_creating import NEW, fill
-from tests.world import World
+from tests.world import World, link
 
 PERMISSION = "Har tillatelse til å opprette midlertidige saker"
 
@@ -102,7 +102,7 @@ def test_the_banner_tells_every_action_point_to_whose_it_is(stack: Stack, world:
     (linking,) = stack.of("linking")
     linking.stop()
     try:
-        world.insurer.ask(NewRequest("link-claim", {"claim_id": claim, "target_claim_id": target}))
+        world.insurer.ask(link(claim, target))
         expect(insurer.get_by_role("progressbar")).to_be_visible()
         expect(insurer.get_by_role("link")).to_have_text(["F-1", budget])
         world.insurer.ask(NewRequest("cancel-claim", {"claim_id": target, "reason": "Feil"}))
@@ -122,10 +122,7 @@ def test_the_banner_tells_every_action_point_to_whose_it_is(stack: Stack, world:
 
 
 def test_the_banner_tells_the_insurer_that_a_claim_looks_alike(world: World, browse: Browse) -> None:
-    created = world.creation().body
-    assert isinstance(created, dict)
-    same = {name: created[name] for name in ("incident", "policyholder")}
-    world.insurer.ask(NewRequest("register-claim", {"claim_number": "F-2", "handler": world.handler, **same}))
+    world.register("F-2")
     claim = world.create().body["claim_id"]
     world.event(world.insurer, "link-suggested", claim)
     expect(banner(browse(world.handler, f"/saker/{claim}"))).to_contain_text("1 sak ligner på den.")

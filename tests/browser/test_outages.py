@@ -1,21 +1,43 @@
 """What people see while Kafka or the database is away, and that nothing they typed is lost."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 from confluent_kafka import KafkaError, Producer
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR, REQUESTS
+from shared.runtime.database import engine_for, transaction
+from shared.runtime.settings import DatabaseSettings
 from tests.browser.conftest import Browse
 from tests.browser.test_creating import fill
 from tests.browser.test_for_everyone import violations
 from tests.world import World, as_json, claimbus, wait_until
+
+T = TypeVar("T")
+
+OF_A_CLAIM = {
+    "claims": "id",
+    "history": "claim_id",
+    "listing": "claim_id",
+    "office_listing": "claim_id",
+    "open_tasks": "claim_id",
+}
+"""The tables that have rows of a claim, and the column that says of which."""
+NOWHERE = str(UUID(int=0))
+"""A claim that there is not."""
 
 
 @contextlib.contextmanager
@@ -169,15 +191,71 @@ def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World,
 def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
     claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}")
-    before = page.locator("#sak").inner_text()
+    before, rows = page.locator("#sak").inner_text(), in_portal_database(world, rows_of(world, claim))
+    assert rows.keys() == {"claims", "history", "listing", "office_listing", "open_tasks", "waiting"}
+    in_portal_database(world, spoil(world, claim))
+    assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"listing", "waiting"}
     file = tmp_path / "connection.json"
     world.connection.model_copy(update={"companies_file": None}).save(file)
     assert as_json(claimbus("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
+    assert in_portal_database(world, rows_of(world, claim)) == rows
+    assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"waiting"}
     page.goto(f"/saker/{claim}")
     assert page.locator("#sak").inner_text() == before
     page.goto("/saker")
     expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()
+
+
+Query = Callable[[AsyncConnection], Awaitable[T]]
+
+
+def rows_of(world: World, claim: str) -> Query[dict[str, list[Any]]]:
+    """Find what the portal's tables have of a claim, and how many claims wait for its insurer."""
+
+    async def found(database: AsyncConnection) -> dict[str, list[Any]]:
+        tables = {}
+        for table, column in (*OF_A_CLAIM.items(), ("waiting", "insurer")):
+            query = f"select to_jsonb(t) from {table} t where {column}::text = :id order by 1"
+            id = world.insurer_id if table == "waiting" else claim
+            tables[table] = list(await database.scalars(text(query), {"id": id}))
+        return {table: rows for table, rows in tables.items() if rows}
+
+    return found
+
+
+def spoil(world: World, claim: str) -> Query[None]:
+    """Make everything of a claim wrong, and leave in the list what is of no claim."""
+
+    async def spoilt(database: AsyncConnection) -> None:
+        for statement in (
+            "update claims set view = replace(view, 'Anne Berg', 'Nobody') where id::text = :claim",
+            "update history set request_id = 'nobody''s' where claim_id::text = :claim",
+            "update listing set claim_id = cast(:nowhere as uuid) where claim_id::text = :claim",
+            "delete from office_listing where claim_id::text = :claim",
+            "delete from open_tasks where claim_id::text = :claim",
+            "update waiting set claims = claims + 7 where insurer = :insurer",
+        ):
+            asked = {"claim": claim, "nowhere": NOWHERE, "insurer": world.insurer_id}
+            done = await database.execute(text(statement), {n: v for n, v in asked.items() if f":{n}" in statement})
+            assert done.rowcount, statement
+
+    return spoilt
+
+
+def in_portal_database(world: World, do: Query[T]) -> T:
+    """Do something in a transaction of the portal's database, in another thread: Playwright has a loop in this one."""
+
+    async def done() -> T:
+        engine = engine_for(DatabaseSettings(database_url=SecretStr(world.connection.databases["portal"])))
+        try:
+            async with transaction(engine) as database:
+                return await do(database)
+        finally:
+            await engine.dispose()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, done()).result()
 
 
 def _is_served(page: Page, path: str) -> bool:

@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
 
 from operations.bus import Delivered, NewRequest
 from operations.connection import RUN_HERE
-from operations.stack import Stack
+from operations.stack import Instance, Stack
+from operations.under_way import wait_until_finished
 from shared.contract import ids
-from tests.world import World, wait_until
+from tests.locks import nobody_writes
+from tests.world import World, metric, wait_until
 
 REQUESTS = 1000
 
@@ -62,19 +66,33 @@ def test_a_thousand_requests_survive_the_killing_of_kafka(stack: Stack, world: W
 def test_an_instance_that_wakes_up_after_its_partitions_were_given_away_changes_nothing(
     stack: Stack, world: World
 ) -> None:
+    """It wakes while Kafka hangs, so that it cannot be told before it acts: it decides what it has in hand."""
     (claims,) = stack.of("claims")
     assert claims.pid is not None
     requests = [world.creation() for _ in range(REQUESTS)]
-    world.partner.send(requests[:500])
-    _wait_for_more_than(0, stack, world)
-    os.kill(claims.pid, signal.SIGSTOP)
+    with nobody_writes(world.connection, "claims", "requests") as waiting:
+        world.partner.send(requests[:500])
+        wait_until(lambda: waiting() == 1, what="it to be in the middle of a batch")
+        os.kill(claims.pid, signal.SIGSTOP)
     second = stack.add("claims")
     try:
         world.partner.send(requests[500:])
-        _wait_for_more_than(600, stack, world)  # the second instance has taken over
+        world.partner.wait_until(lambda _: _outcomes(world) >= REQUESTS, timeout_s=120, what="the second to do all")
+        wait_until_finished(world.connection)
+        committed, tries = _committed(world), _tries(claims)  # told by its log: it is asleep
+        os.kill(stack.kafka.pid, signal.SIGSTOP)
         os.kill(claims.pid, signal.SIGCONT)
+        wait_until(lambda: _tries(claims) > tries, what="it to have decided in vain, and to try again")
+        os.kill(stack.kafka.pid, signal.SIGCONT)
+        wait_until(lambda: metric(claims, "claimbus_in_hand") == 0, what="it to have nothing more in hand")
+        assert _committed(world) == committed
+        more = [world.creation() for _ in range(100)]
+        world.partner.ask(*more, timeout_s=60)
+        requests += more
+        world.settle()
         _check_all(stack, world, requests)
     finally:
+        os.kill(stack.kafka.pid, signal.SIGCONT)
         os.kill(claims.pid, signal.SIGCONT)
         stack.remove(second)
 
@@ -126,6 +144,18 @@ def _wait_for_more_than(outcomes: int, stack: Stack, world: World) -> None:
         return _outcomes(world) > outcomes
 
     wait_until(at_work, what=f"more than {outcomes} outcomes")
+
+
+def _tries(instance: Instance) -> int:
+    """Tell how often an instance has begun a batch again."""
+    return instance.log.read_text().count("batch is tried again")
+
+
+def _committed(world: World) -> dict[tuple[str, int], int]:
+    """Tell up to where claims has committed."""
+    admin = AdminClient(world.connection.client())
+    (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("claims")]).values()
+    return {(p.topic, p.partition): p.offset for p in group.result(30).topic_partitions}
 
 
 def _outcomes(world: World) -> int:

@@ -16,8 +16,9 @@ from operations.stack import Instance, Stack
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.media_keys import stored
-from tests.system.test_linking import FIRST_AID, link, of, register, report
-from tests.world import World, wait_until
+from tests.builders.content import FIRST_AID
+from tests.system.test_linking import of, register
+from tests.world import World, link, report, wait_until
 
 JPEG = b"\xff\xd8\xff\xe0"
 MIB = 1024 * 1024
@@ -112,6 +113,8 @@ def test_a_link_of_200_files_that_is_killed_20_times_ends_whole(stack: Stack, wo
     assert in_the_middle > KILLS // 2, "most kills were in the middle of the copying"
     linking.start()
     wait_until(lambda: has_come(world, "claim-linked", source), what="the link to end")
+    imported(world, target, 200)
+    world.settle()
     media = imported(world, target, 200)
     assert len(media) == len({file["media_id"] for file in media}) == 200
     for file in media[::20]:

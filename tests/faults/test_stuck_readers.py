@@ -2,7 +2,6 @@
 
 import os
 import signal
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,7 +19,7 @@ from confluent_kafka.admin import (
 from operations.connection import Connection
 from operations.stack import Instance, Stack
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUESTS
-from tests.world import World, wait_until
+from tests.world import World, metric, wait_until
 
 pytestmark = pytest.mark.promise(
     "A service whose rights are taken away, or whose broker hangs or restarts ten times, says that it is not "
@@ -84,9 +83,7 @@ def is_as_before(stack: Stack, world: World) -> None:
 
 def renewed(instance: Instance) -> float:
     """Tell how often an instance has made a reader anew."""
-    with urllib.request.urlopen(f"{instance.health}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.startswith("claimbus_consumers_renewed_total"))
+    return metric(instance, "claimbus_consumers_renewed_total")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -31,8 +31,8 @@ from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
 from services.portal.web import Portal, web_app
-from shared.contract.events import ClaimRegistered, Report, ReportedMedia, Task, TaskReported, TemporaryClaimCreated
-from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
+from shared.contract.events import ClaimContent, Report, ReportedMedia, TaskReported
+from shared.contract.fields import TaskKind
 from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.uploads import NewUpload
 from shared.media import MediaStore
@@ -40,8 +40,11 @@ from shared.media_keys import stored
 from shared.media_types import MediaType
 from shared.messaging.publisher import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from tests.builders.content import incident, policyholder
+from tests.builders.directory import permitted, takes_effect
+from tests.builders.events import about, created, registered, task
+from tests.builders.requests import FJORD, VEST, VEST_BERGEN
 from tests.integration.conftest import engine_of
-from tests.unit.directories import FJORD, VEST, VEST_BERGEN, permitted, takes_effect
 
 AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
 PERIOD = "2026-W47"
@@ -271,16 +274,19 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
     """Put a temporary claim with tasks and a file, a normal one, a report and an upload behind the addresses."""
     temporary, normal, file = uuid4(), uuid4(), uuid4()
     tasks = [
-        Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office=VEST_BERGEN, company=VEST, needs_budget=False),
-        Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office=VEST_BERGEN, company=VEST, needs_budget=True),
+        task(),
+        task(kind=TaskKind.INSPECTION, needs_budget=True),
     ]
     photo = ReportedMedia(
         media_id=file, upload_id=file, name="a.jpg", content_type=MediaType.JPEG, size=3, sha256="0" * 64
     )
     report = Report(report_id=uuid4(), text="Tørket.", media=[photo], finished=False)
-    creation = created(temporary, "Midlertidig 1", tasks)
-    registration = ClaimRegistered(**_about(normal, 1), **_content(), claim_number="F-1", handler=INSURER_S)
-    reported = TaskReported(**_about(temporary, 2), task_id=tasks[0].task_id, report=report)
+    written = ClaimContent(
+        incident=incident(description="Det lekker."), policyholder=policyholder(email="øyvind@bærum.no")
+    )
+    creation = created(temporary, tasks=tasks, written=written)
+    registration = registered(normal, handler=INSURER_S, written=written)
+    reported = TaskReported(**about(temporary, 2), task_id=tasks[0].task_id, report=report)
     period = PeriodReport(insurer=FJORD, period=PERIOD, from_=AT, to=AT, preliminary=False, closed_at=AT)
     ready = ReportReady(insurer=FJORD, period=PERIOD, time_zone="Europe/Oslo", read_up_to={}, report=period)
     happened = [Happened(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
@@ -303,37 +309,4 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
         "office": [VEST_BERGEN],
         "period": [PERIOD],
         "request_id": ["portal:0"],
-    }
-
-
-def created(id: UUID, number: str, tasks: Sequence[Task] = (), insurer: str = FJORD) -> TemporaryClaimCreated:
-    """A temporary claim of the partner's office."""
-    return TemporaryClaimCreated(
-        **_about(id, 1, insurer),
-        **_content(),
-        claim_number=number,
-        company=VEST,
-        office=VEST_BERGEN,
-        tasks=list(tasks),
-        inside_office_hours=False,
-    )
-
-
-def _content() -> dict[str, Any]:
-    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
-    return {
-        "incident": Incident(date=AT.date(), cause=Cause.WATER, address=address, description="Det lekker."),
-        "policyholder": Policyholder(name="Anne Berg", phone="+4791234567", email="øyvind@bærum.no"),
-        "time_zone": "Europe/Oslo",
-    }
-
-
-def _about(id: UUID, version: int, insurer: str = FJORD) -> dict[str, Any]:
-    return {
-        "claim_id": id,
-        "version": version,
-        "insurer": insurer,
-        "at": AT,
-        "actor": Actor(company=VEST),
-        "audience": [insurer, VEST],
     }

@@ -25,12 +25,10 @@ from shared.contract.linking import GiveUpImport
 from shared.errors import Conflict
 from shared.media_keys import MediaKeys
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
-from tests.integration.conftest import Databases, engine_of
-from tests.unit.commands import (
+from tests.builders.commands import (
     INSURER,
     NO_CLAIM,
     PLUMBER,
-    TUESDAY_EVENING,
     about,
     accepted,
     code_of,
@@ -38,6 +36,8 @@ from tests.unit.commands import (
     creation,
     registration,
 )
+from tests.builders.moments import TUESDAY_EVENING
+from tests.integration.conftest import Databases, engine_of
 
 KEYS = MediaKeys(["a secret"])
 

@@ -30,7 +30,7 @@ from tests.integration.portal_site import (
     read_page,
     site_on,
 )
-from tests.unit.directories import unhurried
+from tests.properties import unhurried
 
 pytestmark = pytest.mark.promise(
     "Nothing in an address, form, header or cookie makes a page fail, as anybody.", about="portal"

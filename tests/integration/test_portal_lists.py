@@ -22,18 +22,20 @@ from shared.contract.events import (
     Task,
     TaskAssigned,
 )
-from shared.contract.fields import Policyholder, TaskKind
+from shared.contract.fields import TaskKind
 from shared.runtime.database import migrate
+from tests.builders.content import content
+from tests.builders.events import about, converted, created, registered, task
+from tests.builders.requests import FJORD, NORD, NORD_TROMSO, VEST, VEST_BERGEN, VEST_VOSS
 from tests.integration.conftest import Databases, engine_of
-from tests.unit.test_portal_read_model import about, converted, created
 
 pytestmark = pytest.mark.promise(
     "People find what concerns their company and no more; the list finds what it is asked for.", about="portal"
 )
 
-VOSS = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="voss", company="vest", needs_budget=False)
-NORD = Task(task_id=uuid4(), kind=TaskKind.INSPECTION, office="oslo", company="nord", needs_budget=False)
-EVERYBODY = ("fjord", "nord", "vest")
+AT_VOSS = task(office=VEST_VOSS)
+AT_TROMSO = task(kind=TaskKind.INSPECTION, office=NORD_TROMSO, company=NORD)
+EVERYBODY = (FJORD, NORD, VEST)
 
 
 class Lists:
@@ -61,49 +63,34 @@ async def lists(databases: Databases) -> AsyncIterator[Lists]:
         yield Lists(engine)
 
 
-def assigned(id: UUID, version: int, task: Task) -> TaskAssigned:
+def assigned(id: UUID, version: int, to: Task) -> TaskAssigned:
     """A task is given to an office, whose company may see the claim from now on."""
     claim = created(id)
     return TaskAssigned(
-        **about(id, version, *EVERYBODY),
-        task=task,
+        **about(id, version, audience=EVERYBODY),
+        task=to,
         claim_number=claim.claim_number,
         incident=claim.incident,
         policyholder=claim.policyholder,
     )
 
 
-def registered(id: UUID) -> ClaimRegistered:
-    """A normal claim, which no office has created."""
-    claim = created(id)
-    return ClaimRegistered(
-        **about(id, 1, "fjord"),
-        claim_number="F-7",
-        handler="kari",
-        incident=claim.incident,
-        policyholder=claim.policyholder,
-        time_zone="Europe/Oslo",
-    )
-
-
 @pytest.mark.parametrize("said", ["", "berg"])
 async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, said: str) -> None:
     temporary, normal = uuid4(), uuid4()
-    events = [created(temporary), assigned(temporary, 2, VOSS), assigned(temporary, 3, NORD)]
-    await lists.take_in(*events, registered(normal), assigned(normal, 2, NORD))
-    assert await lists.found("fjord", "bergen", said) == [temporary]
-    assert await lists.found("fjord", "voss", said) == [temporary]
-    assert set(await lists.found("fjord", "oslo", said)) == {temporary, normal}
-    assert await lists.found("vest", "voss", said) == [temporary]
-    assert set(await lists.found("nord", "oslo", said)) == {temporary, normal}
+    events = [created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO)]
+    await lists.take_in(*events, registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
+    assert await lists.found(FJORD, VEST_BERGEN, said) == [temporary]
+    assert await lists.found(FJORD, VEST_VOSS, said) == [temporary]
+    assert set(await lists.found(FJORD, NORD_TROMSO, said)) == {temporary, normal}
+    assert await lists.found(VEST, VEST_VOSS, said) == [temporary]
+    assert set(await lists.found(NORD, NORD_TROMSO, said)) == {temporary, normal}
 
 
 async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None:
-    norwegian, swedish = created(uuid4()), created(uuid4())
-    swedish = swedish.model_copy(update={"policyholder": Policyholder(name="Eva", phone="+46701234567")})
-    other = registered(uuid4()).model_copy(
-        update={"claim_number": "912-34", "policyholder": Policyholder(name="Per", phone="+442079460958")}
-    )
+    norwegian = created(uuid4())
+    swedish = created(uuid4(), written=content(name="Eva", phone="+46701234567"))
+    other = registered(uuid4(), audience=[FJORD], number="912-34", written=content(name="Per", phone="+442079460958"))
     await lists.take_in(norwegian, swedish, other)
     for event, texts in (
         (
@@ -114,37 +101,39 @@ async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None
         (other, ["912-34", "+44 (0)20 7946 0958", "020 7946 0958"]),
     ):
         for said in texts:
-            found = await lists.found("fjord", None, said)
+            found = await lists.found(FJORD, None, said)
             assert event.claim_id in found, said
             assert swedish.claim_id not in found or event is swedish, said
 
 
 async def test_a_partner_s_list_finds_nothing_by_another_partner_s_office(lists: Lists) -> None:
     id = uuid4()
-    await lists.take_in(created(id), assigned(id, 2, NORD))
-    for company, other in (("vest", "oslo"), ("nord", "bergen"), ("sør", "bergen")):
+    await lists.take_in(created(id), assigned(id, 2, AT_TROMSO))
+    for company, other in ((VEST, NORD_TROMSO), (NORD, VEST_BERGEN), ("sør", VEST_BERGEN)):
         assert await lists.found(company, other) == []
 
 
 async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None:
     id = uuid4()
     imported: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": uuid4()}
-    task = ImportedTask(**dict(VOSS), source_task_id=uuid4())
-    await lists.take_in(created(id), ContentImported(**about(id, 2, *EVERYBODY), **imported, part=1, tasks=[task]))
-    assert await lists.found("fjord", "voss") == [id]
+    task = ImportedTask(**dict(AT_VOSS), source_task_id=uuid4())
+    await lists.take_in(
+        created(id), ContentImported(**about(id, 2, audience=EVERYBODY), **imported, part=1, tasks=[task])
+    )
+    assert await lists.found(FJORD, VEST_VOSS) == [id]
     withdrawn = ContentWithdrawn(
-        **about(id, 3, "fjord", "vest"), **imported, seen_from_now_on_by=["fjord", "vest"], task_ids=[VOSS.task_id]
+        **about(id, 3), **imported, seen_from_now_on_by=[FJORD, VEST], task_ids=[AT_VOSS.task_id]
     )
     await lists.take_in(withdrawn, converted(id, 4))
-    assert await lists.found("fjord", "voss") == []
-    (row,) = (await lists.store.page("vest", Filter(office="bergen"), "Europe/Oslo")).rows
+    assert await lists.found(FJORD, VEST_VOSS) == []
+    (row,) = (await lists.store.page(VEST, Filter(office=VEST_BERGEN), "Europe/Oslo")).rows
     assert row.state == "normal"
 
 
 async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office_too(lists: Lists) -> None:
     temporary, normal = uuid4(), uuid4()
-    await lists.take_in(created(temporary), assigned(temporary, 2, VOSS), assigned(temporary, 3, NORD))
-    await lists.take_in(registered(normal), assigned(normal, 2, NORD))
+    await lists.take_in(created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO))
+    await lists.take_in(registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
     everything = text("select company, claim_id, office, state, registered_at from office_listing order by 1, 2, 3")
     words = text("select company, claim_id, words::text from listing order by 1, 2")
     async with lists.engine.begin() as connection:
@@ -174,7 +163,7 @@ async def test_a_claim_is_found_in_whichever_form_a_text_is_stored_or_typed(
     id = uuid4()
     await lists.take_in(in_alesund(id, stored))
     for said in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
-        page = await lists.store.page("fjord", Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
+        page = await lists.store.page(FJORD, Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
         assert [row.claim_id for row in page.rows] == [id], said
         assert page.rows[0].place == "Åsvegen 1, 6002 Ålesund"
 
@@ -185,19 +174,21 @@ async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too
     async with lists.engine.begin() as connection:
         for column in ("policyholder", "place", "claim_number"):
             await connection.execute(text(f"update listing set {column} = normalize({column}, nfd)"))
-        taken_apart = "update listing set words = array_to_tsvector(array['fjord/a', 'fjord/lesund', 'fjord/6002'])"
+        taken_apart = (
+            f"update listing set words = array_to_tsvector(array['{FJORD}/a', '{FJORD}/lesund', '{FJORD}/6002'])"
+        )
         await connection.execute(text(taken_apart))
         await connection.execute(text("drop table kept_forms"))
         await connection.execute(text("update alembic_version set version_num = '0003'"))
     await migrate(lists.engine, "services.portal")
     for said in ("Ålesund", "6002", "ødegård", "å-7"):
-        (row,) = (await lists.store.page("fjord", Filter(text=said), "Europe/Oslo")).rows
+        (row,) = (await lists.store.page(FJORD, Filter(text=said), "Europe/Oslo")).rows
         assert (row.claim_id, row.place, row.policyholder) == (id, "Åsvegen 1, 6002 Ålesund", "Åse Ødegård")
 
 
 def in_alesund(id: UUID, form: Any) -> ClaimRegistered:
     """A claim whose texts are in one form of Unicode, as events from before were."""
-    event = registered(id).model_dump(mode="json")
+    event = registered(id, audience=[FJORD]).model_dump(mode="json")
     event["claim_number"] = "Å-7"
     event["incident"]["address"] |= {"street": "Åsvegen 1", "postal_code": "6002", "city": "Ålesund"}
     event["policyholder"]["name"] = "Åse Ødegård"

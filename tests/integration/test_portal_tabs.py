@@ -16,9 +16,10 @@ from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
 from shared.runtime.database import migrate
 from tests.browser.chromium import find
+from tests.builders.events import created
+from tests.builders.requests import FJORD, NORDLYS
 from tests.integration.conftest import Databases, engine_of
-from tests.integration.portal_site import INSURER_S, PARTNER_S, Site, created, site_on
-from tests.unit.directories import FJORD, NORDLYS
+from tests.integration.portal_site import INSURER_S, PARTNER_S, Site, site_on
 
 TABS = 20
 LIST = "/saker"
@@ -64,7 +65,7 @@ class Served:
     async def change(self, insurer: str = FJORD) -> str:
         """Create a claim; tell its number."""
         id = uuid4()
-        event = created(id, f"Midlertidig {id.hex[:8]}", insurer=insurer)
+        event = created(id, number=f"Midlertidig {id.hex[:8]}", insurer=insurer)
         async with self.site.portal.store.transaction() as connection:
             await save(connection, [Happened(event, "request")])
         return event.claim_number

@@ -17,10 +17,10 @@ from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
 from shared.domain.portal_settings import PortalSettings
 from shared.errors import Conflict
+from tests.builders import directory
+from tests.builders.requests import FJORD
 from tests.integration.conftest import Databases, engine_of
 from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
-from tests.unit import directories
-from tests.unit.directories import FJORD
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ async def engine(databases: Databases) -> AsyncIterator[AsyncEngine]:
 
 
 PLANS = [plan for plan in draw(600, 0, seed=7)[0] if plan.insurer == WEEKLY]
-NOW = directories.REGISTERED + timedelta(days=7)
-"""In the second week of an insurer of `directories`."""
+NOW = directory.REGISTERED + timedelta(days=7)
+"""In the second week of an insurer of `directory`."""
 PERIODS = list(takewhile(lambda period: period.begins < END, periods_from(REGISTERED, lambda _: PortalSettings())))
 
 
@@ -118,7 +118,7 @@ async def test_only_one_instance_closes_periods(engine: AsyncEngine) -> None:
 
 async def test_while_claims_can_be_missing_only_a_report_that_is_made_is_told(engine: AsyncEngine) -> None:
     store = Store(engine)
-    first, running, *_ = takewhile(lambda period: period.begins <= NOW, periods_of(directories.registered(), FJORD))
+    first, running, *_ = takewhile(lambda period: period.begins <= NOW, periods_of(directory.registered(), FJORD))
     with pytest.raises(Incomplete, match=running.label):  # a new database, of which nobody has said anything yet
         await find_in(store, running.label)
     async with store.transaction() as transaction:
@@ -135,7 +135,7 @@ async def test_while_claims_can_be_missing_only_a_report_that_is_made_is_told(en
 
 async def find_in(store: Store, label: str | None) -> Figures:
     async with store.transaction() as transaction:
-        report, _ = await find_report(transaction, directories.registered(), FJORD, label, NOW)
+        report, _ = await find_report(transaction, directory.registered(), FJORD, label, NOW)
     return report
 
 

@@ -22,9 +22,10 @@ from shared.contract.topics import LINK_SUGGESTIONS
 from shared.errors import Misconfigured
 from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from tests.builders.commands import OTHER_INSURER
+from tests.builders.content import DAY, content
+from tests.builders.events import Told, record
 from tests.integration.conftest import Databases
-from tests.unit.claim_events import DAY, Told, content, record
-from tests.unit.commands import OTHER_INSURER
 
 
 class Instance:

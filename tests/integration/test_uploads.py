@@ -38,7 +38,7 @@ from shared.contract.events import (
     ReportedMedia,
     TaskReported,
 )
-from shared.contract.fields import Actor, TaskKind
+from shared.contract.fields import Actor
 from shared.contract.uploads import UploadCode
 from shared.media import MediaGone, MediaStore
 from shared.media_keys import MediaKeys, incoming, stored
@@ -46,6 +46,8 @@ from shared.media_names import disposition
 from shared.media_types import MediaType
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from tests.builders.events import about, task
+from tests.builders.requests import FJORD, NORD, VEST
 from tests.integration.conftest import Databases, engine_of
 from tests.s3 import BUCKET, s3_server
 
@@ -54,7 +56,6 @@ pytestmark = pytest.mark.promise(
     about="links",
 )
 
-VEST, NORD, FJORD = "vest-skadeservice", "nord-bygg", "fjord-forsikring"
 SETTINGS = UploadSettings(unnamed_gib=0.3)
 MIB = 1024 * 1024
 
@@ -384,18 +385,6 @@ async def backdate(portal: Portal, upload: dict[str, Any], by: timedelta) -> Non
 CLAIM, TARGET, TASK, COPIED_TASK, LINK = (UUID(int=n) for n in range(1, 6))
 
 
-def about(claim: UUID, version: int, *audience: str) -> dict[str, Any]:
-    """What every event says."""
-    return {
-        "claim_id": claim,
-        "version": version,
-        "insurer": FJORD,
-        "at": datetime.now(UTC),
-        "actor": Actor(company=VEST),
-        "audience": sorted({FJORD, *audience}),
-    }
-
-
 def reported(
     portal: Portal, key: str, version: int = 2, claim: UUID = CLAIM, *audience: str
 ) -> tuple[UUID, ClaimEvent]:
@@ -411,8 +400,12 @@ def reported(
         upload_id=uploaded.upload_id,
     )
     report = Report(report_id=uuid4(), media=[media])
-    task = TASK if claim == CLAIM else COPIED_TASK
-    return media.media_id, TaskReported(**about(claim, version, VEST, *audience), task_id=task, report=report)
+    event = TaskReported(
+        **about(claim, version, audience=(FJORD, VEST, *audience)),
+        task_id=TASK if claim == CLAIM else COPIED_TASK,
+        report=report,
+    )
+    return media.media_id, event
 
 
 async def happened(portal: Portal, *events: ClaimEvent) -> None:
@@ -510,16 +503,8 @@ def imported(media: ReportedMedia, copy: UUID) -> ContentImported:
     report = ImportedReport(
         report_id=uuid4(), source_report_id=uuid4(), media=[file], at=datetime.now(UTC), actor=Actor(company=VEST)
     )
-    task = ImportedTask(
-        task_id=COPIED_TASK,
-        kind=TaskKind.FIRST_AID,
-        office="vest-bergen",
-        company=VEST,
-        needs_budget=False,
-        source_task_id=TASK,
-        reports=[report],
-    )
-    return ContentImported(**about(TARGET, 2, VEST), link_id=LINK, part=1, source_claim_id=CLAIM, tasks=[task])
+    copied = ImportedTask(**dict(task(id=COPIED_TASK)), source_task_id=TASK, reports=[report])
+    return ContentImported(**about(TARGET, 2), link_id=LINK, part=1, source_claim_id=CLAIM, tasks=[copied])
 
 
 async def is_there(portal: Portal, id: UUID) -> bool:
@@ -532,7 +517,7 @@ async def is_there(portal: Portal, id: UUID) -> bool:
 def content_withdrawn(audience: Sequence[str] = (FJORD,), *, afterwards: Sequence[str] = (FJORD,)) -> ContentWithdrawn:
     """The target gives the copied task up, after which only some may see it still."""
     return ContentWithdrawn(
-        **about(TARGET, 4, *audience),
+        **about(TARGET, 4, audience=(FJORD, *audience)),
         seen_from_now_on_by=list(afterwards),
         link_id=LINK,
         source_claim_id=CLAIM,
@@ -580,9 +565,9 @@ async def test_a_file_reported_at_the_target_comes_along_when_the_link_is_taken_
         at=datetime.now(UTC),
         actor=Actor(company=VEST),
     )
-    task = imported(media, id).tasks[0].model_copy(update={"task_id": TASK, "reports": [moved]})
+    back = imported(media, id).tasks[0].model_copy(update={"task_id": TASK, "reports": [moved]})
     withdrawn = content_withdrawn()
-    unlinked = ClaimUnlinked(**about(CLAIM, 3, VEST), link_id=LINK, target_claim_id=TARGET, tasks=[task])
+    unlinked = ClaimUnlinked(**about(CLAIM, 3), link_id=LINK, target_claim_id=TARGET, tasks=[back])
     at_target: list[ClaimEvent] = [event, withdrawn]
     for events in (at_target, [unlinked]) if target_first else ([unlinked], at_target):
         await happened(on_folder, *events)

@@ -22,7 +22,8 @@ from shared.messaging.memory import MemoryBus
 from shared.messaging.service import Bus, Service
 from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings
-from tests.unit.directories import BODIES, FJORD, NORD, VEST, VEST_BERGEN, headers_of
+from tests.builders.directory import REGISTRATIONS
+from tests.builders.requests import BODIES, FJORD, NORD, VEST, VEST_BERGEN, headers_of
 
 SERVICES = {
     "permissions": permissions.build,
@@ -33,9 +34,6 @@ SERVICES = {
 """Those on the way of an outcome, in its order."""
 READERS = {"reporting": reporting.build, "suggestions": suggestions.build, "portal": portal.build}
 """Those that read along."""
-
-
-HANDLER = "kari-holm"
 
 
 class Road:
@@ -50,14 +48,8 @@ class Road:
             bus.create(EVENTS.of(company), partitions=3)
 
     async def register(self) -> None:
-        """Register an insurer and two partners, one of whose offices may always create."""
-        for name, body in (
-            ("register-company", {"id": FJORD, "name": "Fjord Forsikring", "kind": "insurer"}),
-            ("register-company", {"id": VEST, "name": "Vest Skadeservice", "kind": "partner"}),
-            ("register-company", {"id": NORD, "name": "Nord Rør", "kind": "partner"}),
-            ("register-office", {"id": VEST_BERGEN, "company": VEST, "name": "Bergen"}),
-            ("register-user", {"id": HANDLER, "company": FJORD, "name": "Kari Holm", "authorisation_level": 6}),
-        ):
+        """Register companies; one of the offices may always create for Fjord."""
+        for name, body in REGISTRATIONS:
             self.ask(OPERATOR, name, body, id=f"{name}-{body['id']}")
         await self.run("permissions")
         self.ask(FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, id="permission")

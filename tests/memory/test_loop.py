@@ -1,7 +1,9 @@
 """The steps of the loop, in order and concurrently, with a crash, a rebalance or a fault between any two of them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import get_args
 
 import pytest
@@ -31,6 +33,7 @@ class Copier:
 
     def __init__(self, concurrency: Concurrency | None) -> None:
         self.concurrency = concurrency
+        self.settings = SETTINGS
         self.table: dict[str, str] = {}
         self.batches: list[list[str]] = []
         self.trips_on: set[str] = set()
@@ -38,7 +41,7 @@ class Copier:
         self.waits_on: dict[str, asyncio.Event] = {}
 
     def build(self, bus: Bus) -> Service:
-        service = Service("copier", SETTINGS, bus)
+        service = Service("copier", self.settings, bus)
 
         @service.subscriber(SOURCE, decode=read_text, concurrency=self.concurrency, instead=self.instead)
         async def copy(texts: Sequence[str]) -> Iterable[Outgoing]:
@@ -243,6 +246,48 @@ async def test_two_instances_share_the_partitions_and_one_takes_over_from_the_ot
         write(bus, "last")
         await first.until_idle()
     assert len(copies(bus)) == 31
+
+
+async def test_an_instance_that_was_not_told_that_its_partitions_are_anothers_changes_nothing(
+    bus: MemoryBus, copier: Copier
+) -> None:
+    copier.waits_on["slow"] = asyncio.Event()
+    write(bus, "one", "slow", "two", partition=0)
+    async with bus.instance(copier.build) as zombie:
+        await zombie.until(lambda: "slow" in chain(*copier.batches))
+        bus.groups["copier"].members.clear()  # it is asleep, and nobody waits for it
+        another = Copier(copier.concurrency)
+        another.table = copier.table
+        await bus.run_until_idle(another.build)
+        kept, published = dict(copier.table), Counter(copies(bus))
+        copier.waits_on["slow"].set()
+        await zombie.until(lambda: Counter(copies(bus))["slow was copied"] > published["slow was copied"])
+        await zombie.until_idle()
+    assert copier.table == kept
+    assert set(copies(bus)) == {f"{text} was copied" for text in ("one", "slow", "two")}
+    assert bus.committed("copier") == 3
+
+
+async def test_a_reader_that_its_group_has_forgotten_is_made_anew_and_reads_on(bus: MemoryBus, copier: Copier) -> None:
+    copier.settings = SETTINGS.model_copy(update={"renew_after_s": 0})
+    copier.waits_on["in hand"] = asyncio.Event()
+    async with bus.instance(copier.build) as copying:
+        write(bus, "in hand", partition=0)
+        await copying.until(lambda: bool(copier.batches))
+        (stuck,) = copying.consumers
+        bus.groups["copier"].members.clear()
+        stuck._positions.clear()  # it reads nothing more, whatever comes
+        write(bus, "one", partition=1)
+        (reader,) = copying.service.readers
+        await reader._look()
+        assert copying.consumers == [stuck], "a group that rebalances is given a moment"
+        await reader._look()
+        copier.waits_on["in hand"].set()
+        await copying.until_idle()
+        assert reader.assignment() == copying.consumers[-1].assignment()
+    assert len(copying.consumers) == 2
+    assert sorted(chain(*copier.batches)) == ["in hand", "in hand", "one"], "what was in hand was given up"
+    assert copies(bus) == ["in hand was copied", "one was copied"]
 
 
 async def test_concurrently_a_slow_message_holds_up_nothing_but_the_offset(bus: MemoryBus) -> None:

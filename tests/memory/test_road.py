@@ -8,8 +8,8 @@ import pytest
 from shared.contract import ids
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, EVENTS, REQUEST_OUTCOMES
 from shared.messaging.memory import Step
+from tests.builders.requests import FJORD, NORD, VEST, VEST_BERGEN, creation
 from tests.memory.road import READERS, SERVICES, Road
-from tests.unit.directories import FJORD, NORD, VEST, VEST_BERGEN, creation
 
 STEPS: tuple[Step, ...] = get_args(Step)
 

@@ -16,26 +16,24 @@ from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 from operations.provisioning import missing_topics
 from shared.contract.topics import EVENTS, REQUESTS
+from tests.builders.directory_file import insurer, partner, permission, user
 from tests.world import as_json, claimbus, wait_until
 
 
 def directory(partners: int, users: int = 1) -> dict[str, Any]:
     """An insurer that permits the offices of many partners, all with ids of their own."""
     run = uuid.uuid4().hex[:8]
-    entries: list[dict[str, Any]] = [{"id": f"insurer-{run}", "name": "Insurer", "kind": "insurer", "permissions": []}]
-    for n in range(partners):
-        office = f"office-{run}-{n}"
-        user = {"office": office, "authorisation_level": 2}
-        entries[0]["permissions"].append({"office": office, "creation": "always"})
-        entries.append(
-            {
-                "id": f"partner-{run}-{n}",
-                "name": f"Partner {n}",
-                "kind": "partner",
-                "offices": [{"id": office, "name": "Bergen [/sentrum]"}],
-                "users": [{"id": f"user-{run}-{n}-{u}", "name": "Ola", **user} for u in range(users)],
-            }
+    offices = [f"office-{run}-{n}" for n in range(partners)]
+    entries = [insurer(f"insurer-{run}", permissions=[permission(office) for office in offices])]
+    entries += (
+        partner(
+            f"partner-{run}-{n}",
+            f"Partner {n}",
+            offices=[{"id": office, "name": "Bergen [/sentrum]"}],
+            users=[user(f"user-{run}-{n}-{u}", "Ola", 2, office) for u in range(users)],
         )
+        for n, office in enumerate(offices)
+    )
     return {"companies": entries}
 
 

@@ -4,7 +4,6 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +12,8 @@ from operations.bus import Company, Delivered, NewRequest
 from operations.demo.files import document, photo
 from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
 from shared.media_keys import stored
-from tests.world import World, wait_until
+from tests.builders.content import FIRST_AID
+from tests.world import World, link, report, wait_until
 
 pytestmark = pytest.mark.promise(
     "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "
@@ -21,33 +21,11 @@ pytestmark = pytest.mark.promise(
     about="links",
 )
 
-FIRST_AID = {"kind": "first_aid"}
-
 
 def register(world: World) -> tuple[str, str]:
     """Have the insurer register a normal claim; tell its id and number."""
     number = f"SK-{secrets.token_hex(4)}"
-    body = world.creation().body
-    assert isinstance(body, dict)
-    content = {name: body[name] for name in ("incident", "policyholder")}
-    (outcome,) = world.insurer.ask(
-        NewRequest("register-claim", {"claim_number": number, "handler": world.handler, **content})
-    )
-    assert outcome.accepted, outcome.body
-    return outcome.body["claim_id"], number
-
-
-def report(claim: Delivered, text: str, **more: Any) -> NewRequest:
-    """Make a report on a claim's first task."""
-    return NewRequest(
-        "report-task",
-        {"claim_id": claim.body["claim_id"], "task_id": claim.body["task_ids"][0], "text": text, **more},
-    )
-
-
-def link(claim: Delivered, target: str) -> NewRequest:
-    """Make a request to link a claim."""
-    return NewRequest("link-claim", {"claim_id": claim.body["claim_id"], "target_claim_id": target})
+    return world.register(number), number
 
 
 def of(company: Company, name: str, claim_id: str) -> Iterator[Delivered]:
@@ -88,6 +66,8 @@ def test_a_claim_is_linked_with_its_reports_and_both_histories_point_to_each_oth
     (late,) = world.partner.ask(report(claim, "Tørket"))
     assert late.body["redirected_to"] == target
     world.insurer.wait_until(lambda _: texts_on(world.insurer, target)["Tørket"] == 1, what="the late report")
+    world.settle()
+    assert texts_on(world.insurer, target) == {"Pumpet": 1, "Tørket": 1}
 
 
 def test_three_files_are_copied_with_equal_sha256_and_the_copies_removed_when_the_link_is_taken_back(
@@ -162,8 +142,10 @@ def test_of_two_links_of_a_claim_to_different_targets_at_once_exactly_one_wins(w
     winner = targets[[o.accepted for o in outcomes].index(True)]
     assert world.event(world.insurer, "claim-linked", claim.body["claim_id"]).body["target_claim_id"] == winner
     world.event(world.insurer, "content-imported", winner)
+    world.settle()
     (loser,) = set(targets) - {winner}
     assert not list(of(world.insurer, "content-imported", loser))
+    assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
 
 
 def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
@@ -176,6 +158,8 @@ def test_two_claims_are_linked_into_one_at_once(world: World) -> None:
         world.event(world.insurer, "claim-linked", claim.body["claim_id"])
     wanted = Counter({"rapport 0": 1, "rapport 1": 1})
     world.insurer.wait_until(lambda _: texts_on(world.insurer, target) == wanted, what="both reports")
+    world.settle()
+    assert texts_on(world.insurer, target) == wanted
 
 
 def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_link(world: World) -> None:
@@ -193,6 +177,8 @@ def test_requests_that_are_sent_again_while_the_files_are_copied_lead_to_one_lin
         return texts_on(world.insurer, target).total() >= 2
 
     world.insurer.wait_until(everything_is_there, what="both reports")
+    world.settle()
+    assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
     imports = list(of(world.insurer, "content-imported", target))
     media = [m for e in imports for t in e.body["tasks"] for r in t["reports"] for m in r["media"]]
     assert len(media) == len({m["media_id"] for m in media}) == 120
@@ -227,15 +213,11 @@ def test_in_200_races_of_a_report_and_a_link_no_report_is_lost_or_doubled(world:
         return texts_on(world.insurer, target).total() >= number
 
     world.insurer.wait_until(all_there, timeout_s=60, what="all reports on the target")
+    world.settle()
     assert texts_on(world.insurer, target) == wanted
-    ids = {request.id for request in reports}
-
-    def all_answered(messages: Sequence[Delivered]) -> bool:
-        return ids <= {m.body["request_id"] for m in messages if m.is_outcome}
-
-    world.partner.wait_until(all_answered, what="all outcomes")
+    answered = {m.body["request_id"] for m in world.partner.received if m.is_outcome}
+    assert {request.id for request in reports} <= answered
     for claim in claims:
-        world.event(world.insurer, "claim-linked", claim.body["claim_id"])
         assert len(list(of(world.insurer, "claim-linked", claim.body["claim_id"]))) == 1
     imports = list(of(world.insurer, "content-imported", target))
     first = [e for e in imports if e.body["part"] == 1]

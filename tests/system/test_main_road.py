@@ -2,15 +2,22 @@
 
 import json
 import uuid
+from collections.abc import Iterator
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from operations.bus import Company, NewRequest
 from operations.dead_letters import DeadLetters
 from operations.demo.story import country_without_holiday
+from operations.stack import Instance, Stack
 from shared.contract import ids
 from shared.contract.topics import OPERATOR
-from tests.world import World, wait_until
+from tests.locks import nobody_writes
+from tests.world import World, metric, report, wait_until
+
+CONVERSIONS = 20
+TAKEN = 'claimbus_outcomes_total{code="claim_number_taken"}'
 
 
 def test_an_always_permitted_office_creates_a_claim_that_the_insurer_sees_at_once(world: World) -> None:
@@ -37,6 +44,8 @@ def test_a_company_outside_the_audience_hears_nothing_of_a_claim_and_cannot_lear
     unknown = NewRequest("assign-task", {"claim_id": str(uuid.uuid4()), "kind": "first_aid"})
     about_it, about_nothing = world.other.ask(asked, unknown)
     assert about_it.body["code"] == about_nothing.body["code"] == "unknown_claim"
+    world.settle()
+    assert [m.type for m in world.insurer.received if not m.is_outcome] == ["temporary-claim-created"]
     assert all(message.is_outcome for message in world.other.received)
 
 
@@ -89,7 +98,8 @@ def test_a_request_sent_again_even_with_another_body_gets_the_first_outcome_and_
         (outcome,) = world.partner.ask(again)
         assert outcome.body == first.body
         assert outcome.id == first.id
-    created = {m.id for m in world.partner.received if m.type == "temporary-claim-created"}
+    world.settle()
+    created = {m.id for m in world.partner.received if not m.is_outcome}
     assert created == {f"{first.body['claim_id']}/1"}
 
 
@@ -144,9 +154,9 @@ def test_a_header_that_is_not_utf8_harms_nobody_but_its_own_message(world: World
 
 def test_a_claim_goes_through_its_life_with_versions_without_gaps(world: World) -> None:
     created = world.create(tasks=[{"kind": "first_aid"}])
-    claim, task = created.body["claim_id"], created.body["task_ids"][0]
+    claim = created.body["claim_id"]
     steps = [
-        (world.partner, NewRequest("report-task", {"claim_id": claim, "task_id": task, "text": "Tømt."})),
+        (world.partner, report(created, "Tømt.")),
         (world.partner, NewRequest("amend-claim", {"claim_id": claim, "policy_number": "P-77"})),
         (
             world.insurer,
@@ -154,7 +164,7 @@ def test_a_claim_goes_through_its_life_with_versions_without_gaps(world: World) 
         ),
         (
             world.insurer,
-            NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N-1", "handler": world.handler}),
+            world.conversion(claim, "N-1"),
         ),
         (world.insurer, NewRequest("cancel-claim", {"claim_id": claim, "reason": "Feil"})),
     ]
@@ -178,15 +188,44 @@ def test_a_claim_goes_through_its_life_with_versions_without_gaps(world: World) 
     assert refused.body["code"] == "already_cancelled"
 
 
-def test_a_claim_number_is_unique_for_the_insurer_across_partitions(world: World) -> None:
-    claims = [world.create().body["claim_id"] for _ in range(4)]
-    conversions = [
-        NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N-9", "handler": world.handler})
-        for claim in claims
-    ]
-    outcomes = world.insurer.ask(*conversions)
-    assert sorted(outcome.accepted for outcome in outcomes) == [False, False, False, True]
+def test_a_claim_number_is_unique_for_the_insurer_across_partitions(
+    world: World, two_of_claims: tuple[Instance, Instance]
+) -> None:
+    claims = world.partner.ask(*(world.creation() for _ in range(CONVERSIONS)))
+    conversions = [world.conversion(claim.body["claim_id"], "N-9") for claim in claims]
+    before = [metric(instance, TAKEN) for instance in two_of_claims]
+    with nobody_writes(world.connection, "claims", "claim_numbers") as waiting:
+        world.insurer.send(conversions)
+        # Each instance has one transaction at a time: both have found the number free, and are about to take it.
+        wait_until(lambda: waiting() == 2, what="both instances to write the number")
+    outcomes = world.insurer.ask(*conversions)  # sent again: the first outcome of each
+    assert sum(outcome.accepted for outcome in outcomes) == 1
     assert {outcome.body.get("code") for outcome in outcomes} == {None, "claim_number_taken"}
+    assert all(metric(instance, TAKEN) > n for instance, n in zip(two_of_claims, before, strict=True)), (
+        "both had to refuse it"
+    )
+    world.settle()
+    (converted,) = {message.id for message in world.insurer.received if message.type == "claim-converted"}
+    assert converted.removesuffix("/2") == next(o.body["claim_id"] for o in outcomes if o.accepted)
+
+
+@pytest.fixture
+def two_of_claims(stack: Stack, world: World) -> Iterator[tuple[Instance, Instance]]:
+    """Two instances of claims, each of which has partitions."""
+    (first,) = stack.of("claims")
+    second = stack.add("claims")
+    admin = AdminClient(world.connection.client())
+
+    def both_have_partitions() -> bool:
+        (group,) = admin.describe_consumer_groups(["claims"]).values()
+        shares = [len(member.assignment.topic_partitions) for member in group.result(30).members]
+        return len(shares) == 2 and all(shares)
+
+    try:
+        wait_until(both_have_partitions, what="both to have partitions")
+        yield first, second
+    finally:
+        stack.remove(second)
 
 
 def test_a_claim_is_sent_again_to_the_one_company_that_the_operator_names(world: World) -> None:
@@ -198,6 +237,8 @@ def test_a_claim_is_sent_again_to_the_one_company_that_the_operator_names(world:
     world.insurer.wait_until(lambda messages: len([m for m in messages if m.id == f"{claim}/1"]) == 2)
     again = [m for m in world.insurer.received if m.id == f"{claim}/1"][1]
     assert again.headers["ce_republishedfor"] == world.insurer_id
+    world.settle()
+    assert [m.id for m in world.partner.received if not m.is_outcome] == [f"{claim}/1"]
 
 
 def _other_claim(request: NewRequest) -> NewRequest:

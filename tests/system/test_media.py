@@ -13,10 +13,10 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from operations.bus import Delivered, NewRequest
+from operations.bus import Delivered
 from operations.connection import Connection
 from operations.stack import Stack
-from tests.world import World, wait_until
+from tests.world import World, report, wait_until
 
 MIB = 1024 * 1024
 
@@ -71,12 +71,6 @@ def claim(world: World) -> Delivered:
     return world.create(tasks=[{"kind": "first_aid"}])
 
 
-def report(claim: Delivered, *media: dict[str, Any]) -> NewRequest:
-    """A report that names files."""
-    body = {"claim_id": claim.body["claim_id"], "task_id": claim.body["task_ids"][0], "media": list(media)}
-    return NewRequest("report-task", body)
-
-
 @pytest.mark.promise(
     "A file is seen by those who may see its claim, and by nobody else; 100 MiB go through some megabytes.",
     about="links",
@@ -86,7 +80,7 @@ def test_a_report_s_files_are_fetched_by_those_who_may_see_the_claim_and_by_nobo
 ) -> None:
     files = [picture("JPEG"), picture("PNG"), picture("HEIF")]
     named = [partner.upload(c, f"{t}.x", f"image/{t}") for c, t in zip(files, ("jpeg", "png", "heic"), strict=True)]
-    (outcome,) = world.partner.ask(report(claim, *named))
+    (outcome,) = world.partner.ask(report(claim, media=named))
     assert outcome.accepted, outcome.body
     event = world.event(world.insurer, "task-reported", claim.body["claim_id"])
     media = event.body["report"]["media"]
@@ -118,9 +112,9 @@ def test_a_file_that_was_not_uploaded_by_the_company_as_it_says_is_refused_with_
         (mine | {"sha256": "0" * 64}, "media_mismatch"),
         (mine | {"content_type": "image/png"}, "media_mismatch"),
     ]
-    outcomes = world.partner.ask(*(report(claim, media) for media, _ in refused))
+    outcomes = world.partner.ask(*(report(claim, media=[media]) for media, _ in refused))
     assert [outcome.body.get("code") for outcome in outcomes] == [code for _, code in refused]
-    (outcome,) = world.partner.ask(report(claim, mine))
+    (outcome,) = world.partner.ask(report(claim, media=[mine]))
     assert outcome.accepted
 
 
@@ -143,7 +137,7 @@ def test_a_video_of_a_hundred_mebibytes_goes_through_a_few(
     before = resident(portal.pid)
     Path(f"/proc/{portal.pid}/clear_refs").write_text("5")  # the peak is counted anew
     named = partner.upload(video, "video.mp4", "video/mp4")
-    (outcome,) = world.partner.ask(report(claim, named))
+    (outcome,) = world.partner.ask(report(claim, media=[named]))
     assert outcome.accepted
     id = world.event(world.partner, "task-reported", claim.body["claim_id"]).body["report"]["media"][0]["media_id"]
     partner.wait_for(id)

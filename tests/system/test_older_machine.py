@@ -12,7 +12,6 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from operations.bus import NewRequest
 from operations.connection import Connection
 from operations.stack import Stack
 from shared.contract.directory_events import PortalSettingsSet
@@ -128,12 +127,7 @@ def test_a_subdivision_that_is_not_known_here_has_the_countrys_holidays_and_a_wa
     (outcome,) = older.partner.ask(older.creation(office=older.second_office))
     assert outcome.body.get("code") in (None, "inside_office_hours")
     assert warning in outcome.body["decision"]["explanation"]["en"]
-    register: dict[str, Any] = {"claim_number": f"SK-{older.insurer_id}", "handler": older.handler}
-    written = older.creation().body
-    assert isinstance(written, dict)
-    body = {name: written[name] for name in ("incident", "policyholder")}
-    (registered,) = older.insurer.ask(NewRequest("register-claim", {**body, **register}))
-    assert registered.accepted
+    older.register(f"SK-{older.insurer_id}")
     pages = as_person(connection, older.handler, ASKED_BY_HANDLER)
     assert all("kjenner ikke delen 99 av NO" in page for page in pages.values())
     as_person(connection, older.plumber, ASKED_BY_PLUMBER)

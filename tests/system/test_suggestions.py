@@ -16,7 +16,9 @@ from shared.contract import ids
 from shared.contract.topics import OPERATOR
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
-from tests.world import World, as_json, claimbus, wait_until
+from tests.builders.content import ADDRESS
+from tests.builders.requests import incident_of_yesterday
+from tests.world import World, as_json, claimbus, link, wait_until
 
 pytestmark = pytest.mark.promise(
     "What a temporary claim may belong to is found through typing errors, kept current, and told to its insurer alone.",
@@ -30,15 +32,6 @@ def file(world: World, tmp_path: Path) -> Path:
     file = tmp_path / "connection.json"
     world.connection.save(file)
     return file
-
-
-def register(world: World, number: str, **changes: Any) -> str:
-    """Have the insurer register a normal claim, by default about the same damage as `World.creation`."""
-    body = {name: part for name, part in _body(world).items() if name in {"incident", "policyholder"}}
-    request = NewRequest("register-claim", {**body, "claim_number": number, "handler": world.handler, **changes})
-    (outcome,) = world.insurer.ask(request)
-    assert outcome.accepted, outcome.body
-    return str(outcome.body["claim_id"])
 
 
 def newest(world: World, claim_id: str) -> dict[str, Any] | None:
@@ -61,7 +54,7 @@ def wait_for(world: World, claim_id: str, suggested: list[str]) -> dict[str, Any
 
 
 def test_the_insurer_hears_which_claim_a_temporary_one_may_belong_to_and_the_partners_do_not(world: World) -> None:
-    normal = register(world, "N-1")
+    normal = world.register("N-1")
     created = world.create(tasks=[{"kind": "first_aid"}])
     claim, task = created.body["claim_id"], created.body["task_ids"][0]
     told = wait_for(world, claim, [normal])
@@ -76,7 +69,7 @@ def test_the_insurer_hears_which_claim_a_temporary_one_may_belong_to_and_the_par
     assert message.headers["ce_source"] == "/claimbus/suggestions"
     assert message.headers["ce_subject"] == claim
     world.partner.ask(NewRequest("report-task", {"claim_id": claim, "task_id": task, "text": "Tømt."}))
-    world.event(world.partner, "task-reported", claim)  # has the same key, so all that came before it is here
+    world.settle()
     assert {m.type for m in world.partner.received + world.other.received} <= {
         "temporary-claim-created",
         "request-accepted",
@@ -86,25 +79,23 @@ def test_the_insurer_hears_which_claim_a_temporary_one_may_belong_to_and_the_par
 
 def test_suggestions_follow_what_happens_to_either_claim(world: World) -> None:
     claim = world.create().body["claim_id"]
-    first = register(world, "N-1")
+    first = world.register("N-1")
     wait_for(world, claim, [first])
     week_before = (datetime.now(UTC).date() - timedelta(days=8)).isoformat()
-    second = register(world, "N-2", incident={**_body(world)["incident"], "date": week_before})
+    second = world.register("N-2", incident=incident_of_yesterday(date=week_before))
     wait_for(world, claim, [first, second])
     world.insurer.ask(NewRequest("cancel-claim", {"claim_id": first, "reason": "Feil"}))
     told = wait_for(world, claim, [second])
     assert "7 days between the incident dates." in [r["message"]["en"] for r in told["suggestions"][0]["reasons"]]
-    world.insurer.ask(
-        NewRequest("convert-to-normal", {"claim_id": claim, "claim_number": "N-3", "handler": world.handler})
-    )
+    world.insurer.ask(world.conversion(claim, "N-3"))
     wait_for(world, claim, [])
 
 
 def test_a_link_ends_the_suggestions_and_taking_it_back_brings_them_again(world: World) -> None:
     claim = world.create().body["claim_id"]
-    normal = register(world, "N-1")
+    normal = world.register("N-1")
     wait_for(world, claim, [normal])
-    (linked,) = world.insurer.ask(NewRequest("link-claim", {"claim_id": claim, "target_claim_id": normal}))
+    (linked,) = world.insurer.ask(link(claim, normal))
     assert linked.accepted, linked.body
     wait_for(world, claim, [])
     (unlinked,) = world.insurer.ask(NewRequest("unlink-claim", {"claim_id": claim}))
@@ -113,30 +104,23 @@ def test_a_link_ends_the_suggestions_and_taking_it_back_brings_them_again(world:
 
 
 def test_another_insurers_claims_are_never_suggested(world: World) -> None:
-    theirs = register(world, "N-1", policyholder={"name": "Per Lie", "phone": "+4790000001"})
+    theirs = world.register("N-1", policyholder={"name": "Per Lie", "phone": "+4790000001"})
     stranger = World(world.connection)
     try:
-        register(stranger, "N-1")
+        stranger.register("N-1")
     finally:
         stranger.close()
     claim = world.create(policyholder={"name": "Per Lie", "phone": "+4790000001"}).body["claim_id"]
+    wait_for(world, claim, [theirs])
+    world.settle()
     wait_for(world, claim, [theirs])
 
 
 def test_no_suggestion_is_lost_when_the_service_is_killed(stack: Stack, world: World) -> None:
     people = [{"name": f"Navn{n} Etternavn{n}", "phone": f"+47{40_000_000 + 7919 * n}"} for n in range(150)]
-    streets = [
-        {
-            **_body(world)["incident"],
-            "address": {"street": f"Vei{n}gata {n + 1}", "postal_code": "5004", "city": "Bergen"},
-        }
-        for n in range(150)
-    ]
+    streets = [incident_of_yesterday(address=ADDRESS | {"street": f"Vei{n}gata {n + 1}"}) for n in range(150)]
     normals = [
-        NewRequest(
-            "register-claim",
-            {"claim_number": f"N-{n}", "handler": world.handler, "policyholder": person, "incident": incident},
-        )
+        world.registration(f"N-{n}", policyholder=person, incident=incident)
         for n, (person, incident) in enumerate(zip(people, streets, strict=True))
     ]
     creations = [
@@ -172,7 +156,7 @@ def test_no_suggestion_is_lost_when_the_service_is_killed(stack: Stack, world: W
 
 
 def test_the_command_tells_the_suggestions_with_their_reasons(world: World, file: Path) -> None:
-    normal = register(world, "N-1")
+    normal = world.register("N-1")
     created = world.create()
     wait_for(world, created.body["claim_id"], [normal])
     by_number = claimbus("suggest", created.body["claim_number"], "--connection-file", file)
@@ -191,7 +175,7 @@ def test_the_command_tells_the_suggestions_with_their_reasons(world: World, file
 
 def test_a_rebuild_makes_again_what_is_known_while_all_goes_on(stack: Stack, world: World, file: Path) -> None:
     claim = world.create().body["claim_id"]
-    first = register(world, "N-1")
+    first = world.register("N-1")
     wait_for(world, claim, [first])
     asyncio.run(_forget(stack.connection.databases["suggestions"], [first, claim]))
     rebuilt = as_json(claimbus("rebuild", "suggestions", "--json", "--connection-file", file))
@@ -199,14 +183,14 @@ def test_a_rebuild_makes_again_what_is_known_while_all_goes_on(stack: Stack, wor
     again = as_json(claimbus("suggest", claim, "--json", "--connection-file", file))
     assert [suggestion["claim_id"] for suggestion in again["suggestions"]] == [first]
     week_before = (datetime.now(UTC).date() - timedelta(days=8)).isoformat()
-    second = register(world, "N-2", incident={**_body(world)["incident"], "date": week_before})
+    second = world.register("N-2", incident=incident_of_yesterday(date=week_before))
     wait_for(world, claim, [first, second])
 
 
 def test_claims_that_the_service_has_never_met_come_in_when_they_are_published_again(
     stack: Stack, world: World
 ) -> None:
-    normal = register(world, "N-1")
+    normal = world.register("N-1")
     claim = world.create().body["claim_id"]
     wait_for(world, claim, [normal])
     asyncio.run(_forget(stack.connection.databases["suggestions"], [normal, claim]))
@@ -225,9 +209,3 @@ async def _forget(url: str, claims: list[str]) -> None:
         for table, column in (("claims", "id"), ("blocks", "claim_id"), ("matches", "temporary_id")):
             await connection.exec_driver_sql(f"delete from {table} where {column} = any($1::uuid[])", (claims,))
     await engine.dispose()
-
-
-def _body(world: World) -> dict[str, Any]:
-    body = world.creation().body
-    assert isinstance(body, dict)
-    return body

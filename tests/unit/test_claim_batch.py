@@ -14,14 +14,13 @@ from shared.contract.codes import Code
 from shared.contract.commands import Refusal
 from shared.contract.envelope import Undecodable
 from shared.contract.outcomes import Detail, RequestRefused
-from tests.unit.commands import (
-    FIRST_AID,
+from shared.messaging.memory import MemoryRecord
+from tests.builders.commands import (
     INSURER,
     PLUMBER,
     PLUMBER_OFFICE,
     SURVEYOR,
     Desk,
-    KafkaRecord,
     about,
     accepted,
     code_of,
@@ -34,6 +33,7 @@ from tests.unit.commands import (
     refused,
     registration,
 )
+from tests.builders.content import FIRST_AID
 
 CLAIM = ids.claim_id(PLUMBER, "creation")
 CREATION = creation(tasks=[FIRST_AID])
@@ -234,7 +234,7 @@ def test_a_command_is_read_as_it_was_written() -> None:
         "a type that claims does not read",
     ],
 )
-def test_what_is_not_a_command_is_undecodable(change: Callable[[KafkaRecord], None]) -> None:
+def test_what_is_not_a_command_is_undecodable(change: Callable[[MemoryRecord], None]) -> None:
     record = message(CREATION.checked)
     change(record)
     with pytest.raises(Undecodable):

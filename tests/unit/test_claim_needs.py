@@ -25,17 +25,17 @@ from shared.contract.linking import (
 )
 from shared.contract.requests import REQUESTS, DirectoryRequest
 from shared.contract.topics import OPERATOR
-from tests.unit.commands import (
+from tests.builders.commands import (
     INSURER,
     NO_CLAIM,
     PLUMBER,
-    TUESDAY_EVENING,
     Desk,
     about,
     creation,
     empty_batch,
     registration,
 )
+from tests.builders.moments import TUESDAY_EVENING
 
 LINK = UUID(int=1)
 CREATED, TARGET = ids.claim_id(PLUMBER, "creation"), ids.claim_id(INSURER, "registration")

@@ -15,7 +15,7 @@ from services.claims.claim_numbers import is_temporary_number, number_keys, temp
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
 from shared.domain.claim_numbers import number_key
-from tests.unit.commands import (
+from tests.builders.commands import (
     INSURER,
     OTHER_INSURER,
     PLUMBER,

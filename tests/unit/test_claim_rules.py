@@ -23,24 +23,18 @@ from shared.contract.events import (
 )
 from shared.contract.fields import TaskKind
 from shared.contract.topics import OPERATOR
-from tests.unit.commands import (
-    FIRST_AID,
+from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
-    INCIDENT,
-    INSPECTION,
     INSURER,
-    MEDIA,
     NO_CLAIM,
     NO_TASK,
     OTHER_INSURER,
     PLUMBER,
     PLUMBER_OFFICE,
     PLUMBER_SECOND_OFFICE,
-    POLICYHOLDER,
     SURVEYOR,
     SURVEYOR_OFFICE,
-    TUESDAY_EVENING,
     VALID_REQUESTS,
     Desk,
     Json,
@@ -54,6 +48,8 @@ from tests.unit.commands import (
     registration,
     valid_body,
 )
+from tests.builders.content import FIRST_AID, INCIDENT, INSPECTION, MEDIA, POLICYHOLDER
+from tests.builders.moments import TUESDAY_EVENING
 
 pytestmark = pytest.mark.promise("What a claim can go through, and what is refused.", about="claims")
 
@@ -124,7 +120,7 @@ def test_a_creation_tells_everything_of_the_claim_and_its_tasks(desk: Desk) -> N
 def test_the_claim_is_what_its_creation_says(desk: Desk) -> None:
     claim = desk.create(policy_number="P-77", partner_reference="R-12", assigned_office=SURVEYOR_OFFICE)
     assert claim.state is State.TEMPORARY
-    assert claim.incident.model_dump(mode="json") == INCIDENT
+    assert claim.incident.model_dump(mode="json", exclude_none=True) == INCIDENT
     assert claim.policyholder.model_dump(mode="json", exclude_none=True) == POLICYHOLDER
     assert (claim.policy_number, claim.partner_reference) == ("P-77", "R-12")
     assert (claim.company, claim.office) == (PLUMBER, PLUMBER_OFFICE)

@@ -29,19 +29,16 @@ from shared.contract.events import (
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import OPERATOR
 from shared.domain.claim_numbers import number_key
-from tests.unit.commands import (
+from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
-    INCIDENT,
     INSURER,
-    MEDIA,
     NO_CLAIM,
     NO_TASK,
     OFFICES,
     OTHER_INSURER,
     PLUMBER,
     PLUMBER_OFFICE,
-    POLICYHOLDER,
     SURVEYOR,
     SURVEYOR_OFFICE,
     VALID_REQUESTS,
@@ -53,6 +50,7 @@ from tests.unit.commands import (
     facts,
     registration,
 )
+from tests.builders.content import INCIDENT, MEDIA, POLICYHOLDER
 
 pytestmark = pytest.mark.promise(
     "A claim's versions have no gaps and its numbers are unique, whatever is asked in whatever order.", about="claims"

@@ -19,7 +19,8 @@ from shared.domain.clock import (
     time_zone,
 )
 from shared.domain.office_hours import local_moment
-from tests.unit.directories import settings_of, unhurried
+from tests.builders.directory import settings_of
+from tests.properties import unhurried
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 

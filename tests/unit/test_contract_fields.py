@@ -23,83 +23,13 @@ from shared.contract.envelope import details_of
 from shared.contract.fields import Hours, Incident, Policyholder
 from shared.contract.published import schema
 from shared.contract.requests import REQUESTS, NewTask, Request, SetPortalSettings
-from tests.unit.directories import CLAIM, FJORD, TASK, Json, asks, oslo, registered, unhurried
+from tests.builders.content import ADDRESS
+from tests.builders.directory import registered
+from tests.builders.moments import oslo
+from tests.builders.requests import CLAIM, FJORD, FULL, Json, asks
+from tests.properties import unhurried
 
-ADDRESS: Json = {"street": "Bryggen 1", "postal_code": "5003", "city": "Bergen", "country": "NO"}
-INCIDENT: Json = {"date": "2026-11-24", "cause": "water", "address": ADDRESS, "description": "Vann."}
-POLICYHOLDER: Json = {"name": "Åse Dahl", "phone": "+4791234567", "email": "ase@example.no"}
-MEDIA: Json = {"name": "tak.jpg", "content_type": "image/jpeg", "size": 5, "sha256": "0" * 64, "key": "signed"}
-HOURS: Json = {"opens": "08:00", "closes": "16:00"}
-
-FULL: dict[str, Json] = {
-    "create-temporary-claim": {
-        "insurer": "fjord",
-        "office": "vest-bergen",
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-        "claim_number": "2026-17",
-        "policy_number": "123",
-        "partner_reference": "Ordre 17",
-        "assigned_office": "vest-voss",
-        "tasks": [{"kind": "first_aid", "office": "vest-voss"}],
-    },
-    "assign-task": {"claim_id": CLAIM, "kind": "inspection", "office": "vest-bergen"},
-    "report-task": {"claim_id": CLAIM, "task_id": TASK, "text": "Tørket.", "media": [MEDIA], "finished": True},
-    "register-claim": {
-        "claim_number": "2026-17",
-        "handler": "kari-holm",
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-        "policy_number": "123",
-    },
-    "convert-to-normal": {"claim_id": CLAIM, "claim_number": "2026-17", "handler": "kari-holm"},
-    "amend-claim": {
-        "claim_id": CLAIM,
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-        "policy_number": "123",
-        "partner_reference": "Ordre 17",
-    },
-    "cancel-claim": {"claim_id": CLAIM, "reason": "A hoax."},
-    "republish-claim": {
-        "claim_id": CLAIM,
-        "reader": "reporting",
-        "refused": {"company": "vest-skadeservice", "request_id": "r-1"},
-    },
-    "link-claim": {"claim_id": CLAIM, "target_claim_number": "2026-16"},
-    "unlink-claim": {"claim_id": CLAIM},
-    "approve-budget": {"claim_id": CLAIM, "task_id": TASK, "amount": "12000.50", "currency": "NOK"},
-    "set-office-permission": {
-        "office": "vest-bergen",
-        "creation": "always",
-        "may_assign_to_others": True,
-        "may_define_claim_number": False,
-    },
-    "set-portal-settings": {
-        "time_zone": "Europe/Oslo",
-        "country": "SE",
-        "subdivision": "AB",
-        "holiday_categories": ["public", "de_facto"],
-        "office_hours": {"mon": HOURS, "sat": None},
-        "closed_days": ["2026-12-24"],
-        "special_hours": {"2026-12-23": HOURS, "2026-12-31": None},
-        "enhanced_function": True,
-        "inspection_needs_budget": False,
-        "report_period": "monthly",
-        "unlink_days": 30,
-    },
-    "register-company": {"id": "vest", "name": "Vest", "kind": "partner", "token_sha256": "0" * 64},
-    "register-office": {"id": "vest-bergen", "company": "vest", "name": "Bergen"},
-    "register-user": {
-        "id": "ola-vik",
-        "company": "vest",
-        "name": "Ola Vik",
-        "office": "vest-bergen",
-        "email": "ola@vest.no",
-        "authorisation_level": 2,
-    },
-}
-"""A body for each request with everything that it can say."""
+INCIDENT, POLICYHOLDER = (FULL["create-temporary-claim"][part] for part in ("incident", "policyholder"))
 
 every_request = pytest.mark.parametrize("request_type", REQUESTS.values(), ids=lambda request: request.NAME)
 

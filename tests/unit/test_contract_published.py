@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +25,11 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import outgoing
 from shared.contract.fields import (
     Actor,
-    Address,
     Cause,
     CompanyKind,
     CreationPermission,
     Hours,
-    Incident,
     LocalizedText,
-    Policyholder,
-    TaskKind,
 )
 from shared.contract.outcomes import Decision, DecisionRule, Detail, RequestAccepted, RequestRefused
 from shared.contract.published import ASYNCAPI, CARRIED, Json, as_text, asyncapi, published, schema
@@ -48,77 +44,21 @@ from shared.contract.requests import (
 )
 from shared.contract.suggestions import LinkSuggested, Reason, Suggestion, SuggestionReason
 from shared.contract.topics import TOPICS
+from tests.builders.content import MEDIA, incident, policyholder
+from tests.builders.events import about, task
+from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.requests import CLAIM, FULL, TASK
 
-CLAIM = "0b0f6f0c-6f0e-5d9a-8a53-111111111111"
-TASK = "0b0f6f0c-6f0e-5d9a-8a53-222222222222"
-INCIDENT: Json = {
-    "date": "2026-11-24",
-    "cause": "water",
-    "address": {"street": "Bryggen 1", "postal_code": "5003", "city": "Bergen"},
+BODIES = FULL | {
+    "create-temporary-claim": FULL["create-temporary-claim"] | {"policy_number": None},
+    "set-portal-settings": FULL["set-portal-settings"] | {"subdivision": None},
 }
-POLICYHOLDER: Json = {"name": "Åse Dahl", "phone": "+4791234567"}
-MEDIA: Json = {"name": "tak.jpg", "content_type": "image/jpeg", "size": 5, "sha256": "0" * 64, "key": "signed"}
+"""A body for each request, in two of which a field is said to be empty."""
 
-BODIES: dict[str, Json] = {
-    "create-temporary-claim": {
-        "insurer": "fjord-forsikring",
-        "office": "vest-bergen",
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-        "policy_number": None,
-        "tasks": [{"kind": "first_aid"}],
-    },
-    "assign-task": {"claim_id": CLAIM, "kind": "inspection", "office": "vest-bergen"},
-    "report-task": {"claim_id": CLAIM, "task_id": TASK, "text": "Tørket.", "media": [MEDIA], "finished": True},
-    "register-claim": {
-        "claim_number": "2026-17",
-        "handler": "kari-holm",
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-    },
-    "convert-to-normal": {"claim_id": CLAIM, "claim_number": "2026-17", "handler": "kari-holm"},
-    "amend-claim": {"claim_id": CLAIM, "policyholder": POLICYHOLDER},
-    "cancel-claim": {"claim_id": CLAIM, "reason": "A hoax."},
-    "republish-claim": {"claim_id": CLAIM, "reader": "reporting"},
-    "link-claim": {"claim_id": CLAIM, "target_claim_number": "2026-16"},
-    "unlink-claim": {"claim_id": CLAIM},
-    "approve-budget": {"claim_id": CLAIM, "task_id": TASK, "amount": "12000.50", "currency": "NOK"},
-    "set-office-permission": {"office": "vest-bergen", "creation": "outside_office_hours"},
-    "set-portal-settings": {
-        "office_hours": {"mon": {"opens": "08:00", "closes": "16:00"}, "sat": None},
-        "special_hours": {"2026-12-24": {"opens": "08:00", "closes": "12:00"}},
-        "subdivision": None,
-    },
-    "register-company": {"id": "vest-skadeservice", "name": "Vest Skadeservice", "kind": "partner"},
-    "register-office": {"id": "vest-bergen", "company": "vest-skadeservice", "name": "Bergen"},
-    "register-user": {"id": "ola-vik", "company": "vest-skadeservice", "name": "Ola Vik", "authorisation_level": 2},
-}
-"""A body for each request."""
-
-AT = datetime(2026, 11, 24, 16, 12, tzinfo=UTC)
 _claim, _task = UUID(CLAIM), UUID(TASK)
-_incident = Incident(
-    date=date(2026, 11, 24),
-    cause=Cause.WATER,
-    address=Address(street="Bryggen 1", postal_code="5003", city="Bergen"),
-)
-_policyholder = Policyholder(name="Åse Dahl", phone="+4791234567")
 _actor = Actor(company="vest-skadeservice")
-_event: dict[str, Any] = {
-    "claim_id": _claim,
-    "version": 1,
-    "insurer": "fjord-forsikring",
-    "at": AT,
-    "actor": _actor,
-    "audience": ["fjord-forsikring", "vest-skadeservice"],
-}
-_assigned: dict[str, Any] = {
-    "task_id": _task,
-    "kind": TaskKind.FIRST_AID,
-    "office": "vest-bergen",
-    "company": "vest-skadeservice",
-    "needs_budget": False,
-}
+_event = about(_claim)
+_assigned = dict(task(id=_task))
 _file: dict[str, Any] = {"media_id": _task, "name": "tak.jpg", "content_type": "image/jpeg", "size": 5, "sha256": "0"}
 _imported = events.ImportedTask(
     **_assigned,
@@ -128,7 +68,7 @@ _imported = events.ImportedTask(
             report_id=_task,
             source_report_id=_task,
             media=[events.ImportedMedia(**_file, source_media_id=_task)],
-            at=AT,
+            at=TUESDAY_EVENING,
             actor=_actor,
         )
     ],
@@ -137,7 +77,7 @@ _about: dict[str, Any] = {
     "request_id": "1",
     "company": "fjord-forsikring",
     "request_type": "claimbus.set-portal-settings.v1",
-    "requested_at": AT,
+    "requested_at": TUESDAY_EVENING,
 }
 _two: dict[str, Any] = {"see_other_claim": ["fjord-forsikring"]}
 _link: dict[str, Any] = {
@@ -147,7 +87,7 @@ _link: dict[str, Any] = {
     "target_claim_id": _task,
     "source_audience": ["vest"],
 }
-_numbered: dict[str, Any] = {"claim_number": "2026-17", "incident": _incident, "policyholder": _policyholder}
+_numbered: dict[str, Any] = {"claim_number": "2026-17", "incident": incident(), "policyholder": policyholder()}
 _decision = Decision(
     rule=DecisionRule.AFTER_CLOSING,
     creation_permission=CreationPermission.OUTSIDE_OFFICE_HOURS,
@@ -159,15 +99,15 @@ _decision = Decision(
 _figures: dict[str, Any] = {
     "insurer": "fjord-forsikring",
     "period": "2026-W47",
-    "from_": AT,
-    "to": AT,
+    "from_": TUESDAY_EVENING,
+    "to": TUESDAY_EVENING,
     "preliminary": False,
-    "closed_at": AT,
+    "closed_at": TUESDAY_EVENING,
 }
 
 SENT: list[Any] = [
     RequestAccepted(**_about, claim_id=_claim, task_ids=[_task], decision=_decision),
-    RequestAccepted(**_about, effective_at=AT),
+    RequestAccepted(**_about, effective_at=TUESDAY_EVENING),
     RequestRefused(**_about, code=Code.UNKNOWN_CLAIM, message=Code.UNKNOWN_CLAIM.message),
     events.TemporaryClaimCreated(
         **_event,
@@ -200,7 +140,11 @@ SENT: list[Any] = [
     events.ClaimUnlinked(**_event, **_two, link_id=_claim, target_claim_id=_task, tasks=[_imported]),
     linking.LinkRequested(
         **_link,
-        tasks=[linking.LinkedTask(**_assigned, reports=[linking.LinkedReport(report_id=_task, at=AT, actor=_actor)])],
+        tasks=[
+            linking.LinkedTask(
+                **_assigned, reports=[linking.LinkedReport(report_id=_task, at=TUESDAY_EVENING, actor=_actor)]
+            )
+        ],
     ),
     linking.ImportContent(**_link, tasks=[_imported]),
     linking.GiveUpImport(**_link, reason="The store is away."),
@@ -236,7 +180,7 @@ SENT: list[Any] = [
     LinkSuggested(
         claim_id=_claim,
         insurer="fjord-forsikring",
-        at=AT,
+        at=TUESDAY_EVENING,
         revision=1,
         suggestions=[
             Suggestion(
@@ -250,12 +194,12 @@ SENT: list[Any] = [
             )
         ],
     ),
-    LinkSuggested(claim_id=_claim, insurer="fjord-forsikring", at=AT, revision=2, suggestions=[]),
+    LinkSuggested(claim_id=_claim, insurer="fjord-forsikring", at=TUESDAY_EVENING, revision=2, suggestions=[]),
     DeadLetter(
         source_topic="claim-events",
         partition=0,
         offset=17,
-        appended_at=AT,
+        appended_at=TUESDAY_EVENING,
         service="delivery",
         reason="it has no ce_id",
         headers=[("ce_type", b"eA==")],

@@ -20,7 +20,10 @@ from shared.domain.companies import User
 from shared.domain.creation import decide_creation
 from shared.domain.directory import Directory
 from shared.domain.refusal import Refused
-from tests.unit.directories import (
+from shared.messaging.memory import MemoryRecord
+from tests.builders.directory import permitted, registered, takes_effect
+from tests.builders.moments import oslo
+from tests.builders.requests import (
     FJORD,
     FJORD_OSLO,
     NORD_TROMSO,
@@ -30,17 +33,13 @@ from tests.unit.directories import (
     VEST_VOSS,
     asks,
     creation,
-    oslo,
-    permitted,
-    registered,
-    takes_effect,
-    unhurried,
 )
-from tests.unit.test_recorded_directory import Recorded, about, settings_recorded
+from tests.properties import unhurried
+from tests.unit.test_recorded_directory import about, settings_recorded, written
 
 NOON, EVENING = oslo("2026-11-24 12:00"), oslo("2026-11-24 17:12")
 UNKNOWN = "nobody"
-NEWER = Recorded("claimbus.portal-closed.v1", about())
+NEWER = written("claimbus.portal-closed.v1", about())
 
 
 def code(directory: Directory, insurer: str, office: str, at: datetime, **more: Any) -> Code | None:
@@ -102,7 +101,7 @@ def test_an_own_office_needs_no_right(assigned: Sequence[str]) -> None:
     at=st.sampled_from([NOON, EVENING, datetime(2025, 12, 31, tzinfo=UTC)]),
 )
 def test_permissions_explain_and_the_portals_button_give_the_same_answer(
-    permission: str, messages: list[Recorded], insurer: str, office: str, at: datetime
+    permission: str, messages: list[MemoryRecord], insurer: str, office: str, at: datetime
 ) -> None:
     directory = permitted(permission)
     for message in messages:

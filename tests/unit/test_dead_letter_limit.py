@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from shared.contract.dead_letters import DeadLetter
 from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
-from tests.unit.commands import GLAZIER, PLUMBER, TUESDAY_EVENING, KafkaRecord
+from shared.messaging.memory import MemoryRecord
+from shared.messaging.record import Record
+from tests.builders.commands import GLAZIER, PLUMBER
+from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.records import record
 
 pytestmark = pytest.mark.promise("Too many dead letters stop a service, and one company's do not.", about="running")
 
@@ -22,10 +26,10 @@ def limit() -> DeadLetterLimit:
     return DeadLetterLimit(share=0.5, window=WINDOW)
 
 
-def read(topic: str, *, good: int = 0, dead: int = 0, partition: int = 0) -> list[tuple[KafkaRecord, bool]]:
+def read(topic: str, *, good: int = 0, dead: int = 0, partition: int = 0) -> list[tuple[MemoryRecord, bool]]:
     """Read a partition's messages: the good ones, then the dead ones."""
-    record = KafkaRecord(topic=topic, partition=partition)
-    return [(record, False)] * good + [(record, True)] * dead
+    one = record(topic=topic, partition=partition)
+    return [(one, False)] * good + [(one, True)] * dead
 
 
 # The limit
@@ -118,7 +122,7 @@ def test_the_service_stops_at_the_first_batch_that_ends_over_the_share_of_a_full
         end = min(start + batch, len(outcomes))
         recent = outcomes[max(0, end - window) : end]
         over = len(recent) == window and sum(recent) > share * window
-        records = [(KafkaRecord(topic=OURS), dead) for dead in outcomes[start:end]]
+        records = [(record(topic=OURS), dead) for dead in outcomes[start:end]]
         if over:
             with pytest.raises(TooManyDeadLetters):
                 limit.check(records)
@@ -129,8 +133,8 @@ def test_the_service_stops_at_the_first_batch_that_ends_over_the_share_of_a_full
 # The letter
 
 
-def letter_of(record: KafkaRecord) -> DeadLetter:
-    return DeadLetter.model_validate_json(dead_letter(record, service="permissions", reason="it has no id").value)
+def letter_of(dead: Record) -> DeadLetter:
+    return DeadLetter.model_validate_json(dead_letter(dead, service="permissions", reason="it has no id").value)
 
 
 @given(key=st.none() | st.binary(max_size=200), value=st.none() | st.binary(max_size=2000))
@@ -138,48 +142,48 @@ def letter_of(record: KafkaRecord) -> DeadLetter:
 @example(key=None, value=b"")
 @settings(deadline=None)
 def test_a_dead_letter_keeps_key_and_value_as_they_were(key: bytes | None, value: bytes | None) -> None:
-    letter = letter_of(KafkaRecord(key=key, value=value))
+    letter = letter_of(record(key=key, value=value))
     assert (letter.key, letter.value) == (key, value)
 
 
 @given(content=st.binary(max_size=200))
 @settings(deadline=None)
 def test_a_dead_letter_keeps_what_a_header_says_as_it_was(content: bytes) -> None:
-    assert letter_of(KafkaRecord(headers=[("ce_id", content)])).headers == [("ce_id", content)]
+    assert letter_of(record(headers=[("ce_id", content)])).headers == [("ce_id", content)]
 
 
 @given(name=st.text(max_size=20))
 @example(name=" ce_id")
 @settings(deadline=None)
 def test_a_dead_letter_keeps_the_name_of_a_header_as_it_was(name: str) -> None:
-    assert letter_of(KafkaRecord(headers=[(name, b"1")])).headers == [(name, b"1")]
+    assert letter_of(record(headers=[(name, b"1")])).headers == [(name, b"1")]
 
 
 def test_a_header_without_a_value_is_kept_as_an_empty_one() -> None:
-    record = KafkaRecord(headers=[("ce_id", None)])  # type: ignore[list-item]  # Kafka has null headers
-    assert letter_of(record).headers == [("ce_id", b"")]
+    dead = record(headers=[("ce_id", None)])  # type: ignore[list-item]  # Kafka has null headers
+    assert letter_of(dead).headers == [("ce_id", b"")]
 
 
 def test_a_header_that_is_there_twice_is_kept_twice() -> None:
     headers = [("ce_id", b"1"), ("ce_id", b"2")]
-    assert letter_of(KafkaRecord(headers=headers)).headers == headers
+    assert letter_of(record(headers=headers)).headers == headers
 
 
 def test_a_dead_letter_tells_where_the_message_was_and_who_did_not_understand_it_and_why() -> None:
-    letter = letter_of(KafkaRecord(topic=PLUMBERS, partition=2, offset=41))
+    letter = letter_of(record(topic=PLUMBERS, partition=2, offset=41))
     assert letter.id == f"{PLUMBERS}/2/41"
     assert (letter.service, letter.reason) == ("permissions", "it has no id")
     assert letter.appended_at == TUESDAY_EVENING
 
 
 def test_the_moment_of_a_dead_letter_is_the_brokers_append_time_to_the_millisecond() -> None:
-    letter = letter_of(KafkaRecord(timestamp=1_795_536_720_123))
+    letter = letter_of(record(timestamp=1_795_536_720_123))
     assert letter.appended_at == datetime(2026, 11, 24, 16, 12, 0, 123_000, UTC)
 
 
 def test_a_dead_letter_has_the_same_id_however_often_it_is_put_aside() -> None:
-    record = KafkaRecord(topic=PLUMBERS, partition=2, offset=41)
-    first, again = (dead_letter(record, service="permissions", reason="it has no id") for _ in range(2))
+    dead = record(topic=PLUMBERS, partition=2, offset=41)
+    first, again = (dead_letter(dead, service="permissions", reason="it has no id") for _ in range(2))
     assert first == again
     assert first.topic == "dead-letters"
     assert first.key == PLUMBERS

@@ -19,20 +19,20 @@ from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
 from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES
-from tests.unit.commands import (
-    FIRST_AID,
+from tests.builders.commands import (
     GLAZIER,
     INSURER,
     NO_CLAIM,
     PLUMBER,
     SURVEYOR,
     SURVEYOR_OFFICE,
-    TUESDAY_EVENING,
     Desk,
     accepted,
     creation,
     refused,
 )
+from tests.builders.content import FIRST_AID
+from tests.builders.moments import TUESDAY_EVENING
 
 pytestmark = pytest.mark.promise("A company hears of the claims that it may see and of no others.", about="claims")
 

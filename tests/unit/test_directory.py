@@ -1,6 +1,5 @@
 """The directory as it was at any moment, built from its topic's messages in order (domain rules 1, 2 and 4)."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,50 +18,25 @@ from shared.contract.directory_events import (
     UserRegistered,
 )
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
-from shared.contract.requests import RegisterOffice
 from shared.domain.companies import Company, Office, OfficePermission, User
 from shared.domain.directory import BEGINNING, Directory
 from shared.domain.history import History
 from shared.domain.portal_settings import PortalSettings
-from tests.unit.directories import (
-    FJORD,
-    FJORD_OSLO,
-    NORD,
-    NORD_TROMSO,
-    NORDLYS,
-    REGISTERED,
-    VEST,
-    VEST_BERGEN,
-    VEST_VOSS,
-    Json,
-    answer_of,
-    registered,
-    settings_of,
-    unhurried,
-)
+from tests.builders.directory import REGISTERED, answer_of, directory_event, registered, settings_of
+from tests.builders.requests import FJORD, FJORD_OSLO, NORD, NORD_TROMSO, NORDLYS, VEST, VEST_BERGEN, VEST_VOSS, Json
+from tests.properties import unhurried
 
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def message(event: type[DirectoryEvent], company: str, request_id: str, **more: object) -> DirectoryEvent:
-    """Read a message of the topic from its JSON."""
-    about = {
-        "company": company,
-        "request_id": request_id,
-        "request_type": "claimbus.any.v1",
-        "requested_at": "2026-11-24T11:59:00Z",
-    }
-    return event.model_validate_json(json.dumps({**about, **more}))
-
-
 def settings_set(request_id: str, company: str = FJORD, **given_settings: object) -> DirectoryEvent:
-    return message(PortalSettingsSet, company, request_id, settings=given_settings)
+    return directory_event(PortalSettingsSet, company, request_id, settings=given_settings)
 
 
 def permission_set(request_id: str, company: str = FJORD, **permission: object) -> DirectoryEvent:
-    return message(OfficePermissionSet, company, request_id, permission={"office": VEST_BERGEN, **permission})
+    return directory_event(OfficePermissionSet, company, request_id, permission={"office": VEST_BERGEN, **permission})
 
 
 # A moment
@@ -104,7 +78,7 @@ def test_what_nobody_registered_is_not_known() -> None:
 def test_a_name_that_was_changed_is_still_the_old_one_before() -> None:
     directory = registered()
     new_name = {"id": VEST_BERGEN, "company": VEST, "name": "Bergen sentrum"}
-    directory.apply(message(OfficeRegistered, VEST, "rename", registered=new_name), AT)
+    directory.apply(directory_event(OfficeRegistered, VEST, "rename", registered=new_name), AT)
     names = [office.name for at in (AT - MICROSECOND, AT) if (office := directory.office(VEST_BERGEN, at))]
     assert names == ["Bergen", "Bergen sentrum"]
 
@@ -183,7 +157,7 @@ def test_of_two_messages_for_the_same_request_the_first_counts() -> None:
 
 def test_a_refusal_that_came_first_counts_too() -> None:
     directory = Directory()
-    refused = message(SettingsRequestRefused, FJORD, "1", code="enhanced_function_off")
+    refused = directory_event(SettingsRequestRefused, FJORD, "1", code="enhanced_function_off")
     directory.apply(refused, AT)
     directory.apply(settings_set("1", time_zone="Asia/Tokyo"), AT + MINUTE)
     assert directory.settings(FJORD, AT + MINUTE) == PortalSettings()
@@ -211,7 +185,7 @@ def test_a_request_id_used_once_is_used_for_every_kind_of_request() -> None:
 
 def test_a_refused_request_has_no_effect_and_is_remembered() -> None:
     directory, other = registered(), registered()
-    directory.apply(message(SettingsRequestRefused, FJORD, "1", code="unknown_office"), AT)
+    directory.apply(directory_event(SettingsRequestRefused, FJORD, "1", code="unknown_office"), AT)
     assert directory.companies(AT) == other.companies(AT)
     assert directory.permissions_of(FJORD, AT) == {}
     assert directory.settled(FJORD, "1") is not None
@@ -407,7 +381,7 @@ events: st.SearchStrategy[tuple[type[DirectoryEvent], Json]] = st.one_of(
 @given(st.lists(st.tuples(st.integers(0, 6), events), max_size=10))
 def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: list[tuple[int, Any]]) -> None:
     messages = [
-        (message(event, FJORD, str(request_id), **body), AT + n * MINUTE)
+        (directory_event(event, FJORD, str(request_id), **body), AT + n * MINUTE)
         for n, (request_id, (event, body)) in enumerate(sent)
     ]
     once, twice = Directory(), Directory()
@@ -442,20 +416,11 @@ def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(min
 def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_is_refused() -> None:
     directory = Directory()
     for company in ("vest", "nord"):
-        request = RegisterOffice(id="bergen", company=company, name="Bergen")
-        directory.apply(
-            OfficeRegistered(
-                company=company,
-                request_id="r-1",
-                request_type=request.type(),
-                requested_at=BEGINNING,
-                registered=request,
-            ),
-            BEGINNING,
-        )
-    office = directory.office("bergen", BEGINNING)
-    assert office is not None
-    assert office.company == "vest"
+        office = {"id": "bergen", "company": company, "name": "Bergen"}
+        directory.apply(directory_event(OfficeRegistered, company, "r-1", registered=office), BEGINNING)
+    known = directory.office("bergen", BEGINNING)
+    assert known is not None
+    assert known.company == "vest"
     assert directory.offices_of("nord", BEGINNING) == []
     answered = directory.settled("nord", "r-1")
     assert answered is not None
@@ -467,7 +432,7 @@ def test_a_company_is_known_by_the_token_that_it_was_registered_with_last() -> N
 
     def register(request_id: str, name: str, **token: str) -> None:
         vest = {"id": VEST, "name": name, "kind": "partner", **token}
-        directory.apply(message(CompanyRegistered, "operator", request_id, registered=vest), AT)
+        directory.apply(directory_event(CompanyRegistered, "operator", request_id, registered=vest), AT)
 
     register("1", "Vest", token_sha256="a" * 64)
     register("2", "Vest Skadeservice")

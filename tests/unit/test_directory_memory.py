@@ -17,8 +17,9 @@ from shared.contract.directory_events import (
     read_directory_event,
 )
 from shared.domain.directory import Directory
-from tests.unit.directories import BODIES, FJORD, Json, settings_of
-from tests.unit.test_directory import AT, MINUTE, message, settings_set
+from tests.builders.directory import directory_event, settings_of
+from tests.builders.requests import BODIES, FJORD, Json
+from tests.unit.test_directory import AT, MINUTE, settings_set
 
 DAY = timedelta(days=1)
 
@@ -67,7 +68,7 @@ def memory_of_one_version() -> int:
     ids=["the same", "two in turn", "the coming days"],
 )
 def test_settings_that_are_sent_each_night_cost_what_is_otherwise(special_hours: Callable[[int], Json]) -> None:
-    nights = 300
+    nights = 60
     directory, grown = nightly(special_hours, nights)
     assert grown < nights * memory_of_one_version() / 30
     for night in (0, 1, nights // 2, nights):
@@ -94,10 +95,10 @@ def test_hours_that_many_days_have_are_one_object() -> None:
 def test_whatever_is_sent_again_changes_nothing_but_is_answered() -> None:
     def sent(again: str) -> list[DirectoryEvent]:
         return [
-            message(CompanyRegistered, "operator", f"1{again}", registered={**BODIES["register-company"]}),
-            message(OfficeRegistered, "operator", f"2{again}", registered=BODIES["register-office"]),
-            message(UserRegistered, "operator", f"3{again}", registered=BODIES["register-user"]),
-            message(OfficePermissionSet, FJORD, f"4{again}", permission=BODIES["set-office-permission"]),
+            directory_event(CompanyRegistered, "operator", f"1{again}", registered={**BODIES["register-company"]}),
+            directory_event(OfficeRegistered, "operator", f"2{again}", registered=BODIES["register-office"]),
+            directory_event(UserRegistered, "operator", f"3{again}", registered=BODIES["register-user"]),
+            directory_event(OfficePermissionSet, FJORD, f"4{again}", permission=BODIES["set-office-permission"]),
             settings_set(f"5{again}", time_zone="Asia/Tokyo", closed_days=["2027-01-01"]),
         ]
 

@@ -24,7 +24,8 @@ from shared.contract.envelope import (
     sealed,
 )
 from shared.contract.requests import CancelClaim, CreateTemporaryClaim, ReportTask
-from tests.unit.directories import CLAIM, Json, creation, headers_of, unhurried
+from tests.builders.requests import CLAIM, Json, creation, headers_of
+from tests.properties import unhurried
 
 Headers = list[tuple[str, bytes]]
 

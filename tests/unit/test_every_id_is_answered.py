@@ -21,9 +21,12 @@ from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import OUTCOMES
 from shared.contract.requests import REQUESTS
 from shared.domain.directory import Directory
-from tests.unit.commands import KafkaRecord, record_of
-from tests.unit.directories import FJORD, VEST, Json, headers_of, oslo, permitted, unhurried
-from tests.unit.test_contract_fields import FULL, TRIED, paths, with_part
+from tests.builders.directory import permitted
+from tests.builders.moments import oslo
+from tests.builders.records import record, record_of
+from tests.builders.requests import FJORD, FULL, VEST, Json, headers_of
+from tests.properties import unhurried
+from tests.unit.test_contract_fields import TRIED, paths, with_part
 from tests.unit.test_envelope import BROKEN, STRUCTURED
 
 pytestmark = pytest.mark.promise(
@@ -52,7 +55,7 @@ def _attribute(name: str, raw: bytes) -> bytes:
 def answered(directory: Directory, company: str, headers: Headers, value: bytes) -> Json:
     """Decide a request as permissions does, and read what it sends as those who get it do; tell the answer's body."""
     at_ms = int(AT.timestamp() * 1000)
-    asked = read_request(KafkaRecord(topic=f"requests.{company}", timestamp=at_ms, value=value, headers=headers))
+    asked = read_request(record(topic=f"requests.{company}", timestamp=at_ms, value=value, headers=headers))
     assert asked.envelope.id == "r-1"
     sent, answer = _decided(directory, asked)
     for message in sent:

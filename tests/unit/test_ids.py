@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract import ids
-from tests.unit.directories import unhurried
+from tests.properties import unhurried
 
 NAMESPACE = UUID("6b7a4c0e-2f0f-5d0b-9a53-6f3f5d5f0c11")
 COMPANIES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)

@@ -35,8 +35,7 @@ from shared.contract.events import (
 from shared.contract.linking import ImportContent, LinkFailure, LinkRequested, LinkStep
 from shared.media_keys import MediaKeys, UploadedMedia
 from shared.media_types import MediaType
-from tests.unit.commands import (
-    FIRST_AID,
+from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
     INSURER,
@@ -44,7 +43,6 @@ from tests.unit.commands import (
     PLUMBER,
     SURVEYOR,
     SURVEYOR_OFFICE,
-    TUESDAY_EVENING,
     Desk,
     Json,
     accepted,
@@ -52,6 +50,8 @@ from tests.unit.commands import (
     empty_batch,
     facts,
 )
+from tests.builders.content import FIRST_AID
+from tests.builders.moments import TUESDAY_EVENING
 
 pytestmark = pytest.mark.promise(
     "A link is all or nothing, and no report is lost or doubled, whatever the order of steps and reports; "

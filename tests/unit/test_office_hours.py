@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from shared.domain.office_hours import local_moment
 from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, unknown_region
-from tests.unit.directories import Json, oslo, settings_of, unhurried, utc_moments
+from tests.builders.directory import settings_of
+from tests.builders.moments import oslo
+from tests.builders.requests import Json
+from tests.properties import unhurried, utc_moments
 
 pytestmark = [
     pytest.mark.promise(

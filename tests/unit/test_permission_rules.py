@@ -31,36 +31,36 @@ from shared.contract.outcomes import Decision
 from shared.domain.creation import decide_creation, rights_in_force
 from shared.domain.directory import Directory
 from shared.domain.refusal import Refused
-from tests.unit.directories import (
+from tests.builders.content import INCIDENT, POLICYHOLDER
+from tests.builders.directory import (
+    REGISTERED,
+    answer_of,
+    answers,
+    code_of,
+    fields_of,
+    permitted,
+    registered,
+    takes_effect,
+)
+from tests.builders.moments import oslo
+from tests.builders.requests import (
     BODIES,
     CLAIM,
     FJORD,
     FJORD_OSLO,
-    INCIDENT,
     NORD,
     NORD_TROMSO,
     NORDLYS,
-    POLICYHOLDER,
-    REGISTERED,
     TASK,
     VEST,
     VEST_BERGEN,
     VEST_VOSS,
     Json,
-    answer_of,
-    answers,
     asks,
     asks_with_bytes,
-    code_of,
     creation,
-    fields_of,
-    oslo,
-    permitted,
-    registered,
-    takes_effect,
-    unhurried,
-    utc_moments,
 )
+from tests.properties import unhurried, utc_moments
 
 pytestmark = pytest.mark.promise(
     "Who may ask for what: permissions, the enhanced function, companies' own offices and users.", about="requests"

@@ -1,6 +1,5 @@
 """What the banner of a temporary claim tells, by who looks (domain rules 11 and 13)."""
 
-from datetime import UTC, datetime
 from itertools import product
 from uuid import uuid4
 
@@ -9,9 +8,10 @@ from services.portal.pages.claim import action_points, may, reportable
 from services.portal.viewer import Viewer
 from shared.contract.fields import Actor, CompanyKind, LocalizedText, TaskKind
 from shared.domain.companies import Company, User
-from tests.unit.test_portal_read_model import created
+from tests.builders.events import created
+from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.requests import FJORD, NORD, VEST, VEST_BERGEN
 
-AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
 FAILED = LocalizedText(nb="Nei", en="No")
 
 
@@ -22,21 +22,23 @@ def viewer(company: str, kind: CompanyKind) -> Viewer:
 
 
 VIEWERS = [
-    viewer("fjord", CompanyKind.INSURER),
-    *(viewer(partner, CompanyKind.PARTNER) for partner in ("vest", "nord")),
+    viewer(FJORD, CompanyKind.INSURER),
+    *(viewer(partner, CompanyKind.PARTNER) for partner in (VEST, NORD)),
 ]
 
 
 def task(company: str, *, needs_budget: bool, approved: bool, finished: bool) -> TaskView:
     """A task of an office of the company."""
-    report = ReportView(report_id=uuid4(), text="x", finished=finished, at=AT, actor=Actor(company=company))
+    report = ReportView(
+        report_id=uuid4(), text="x", finished=finished, at=TUESDAY_EVENING, actor=Actor(company=company)
+    )
     return TaskView(
         task_id=uuid4(),
         kind=TaskKind.INSPECTION,
-        office="bergen",
+        office=VEST_BERGEN,
         company=company,
         needs_budget=needs_budget,
-        assigned_at=AT,
+        assigned_at=TUESDAY_EVENING,
         budget="1 NOK" if approved else None,
         reports=(report,) if finished else (),
     )
@@ -45,7 +47,7 @@ def task(company: str, *, needs_budget: bool, approved: bool, finished: bool) ->
 def test_every_open_task_is_a_point_for_whose_it_is_and_for_nobody_else() -> None:
     tasks = tuple(
         task(company, needs_budget=needs, approved=approved, finished=finished)
-        for company, needs, approved, finished in product(("vest", "nord"), (True, False), (True, False), (True, False))
+        for company, needs, approved, finished in product((VEST, NORD), (True, False), (True, False), (True, False))
     )
     links = (None, LinkView(target_claim_id=uuid4()), LinkView(target_claim_id=uuid4(), failed=FAILED))
     for looks, state, link in product(VIEWERS, State, links):
@@ -58,6 +60,6 @@ def test_every_open_task_is_a_point_for_whose_it_is_and_for_nobody_else() -> Non
         assert {each.company for each in points.tasks_without_budget} <= {looks.company.id}
         if looks.is_insurer and state is State.TEMPORARY:
             assert len(points.budgets_to_approve) == 2
-        if looks.company.id == "vest" and state is State.TEMPORARY:
+        if looks.company.id == VEST and state is State.TEMPORARY:
             assert (len(points.tasks_to_report), len(points.tasks_without_budget)) == (3, 1)
             assert not points.budgets_to_approve

@@ -5,12 +5,12 @@ from uuid import uuid4
 
 from services.portal.corrections import corrections
 from shared.contract.events import ClaimAmended, ClaimContent
-from shared.contract.fields import Address, Cause, Incident, Policyholder
-from tests.unit.test_portal_read_model import about
+from shared.contract.fields import Cause
+from tests.builders.content import address, incident, policyholder
+from tests.builders.events import about
 
-ADDRESS = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
-INCIDENT = Incident(date=date(2026, 11, 23), cause=Cause.WATER, address=ADDRESS, description="Våt kjeller")
-ANNE = Policyholder(name="Anne Berg", phone="+4791234567", email="anne@example.com")
+INCIDENT = incident(description="Våt kjeller")
+ANNE = policyholder(email="anne@example.com")
 
 
 def told(before: ClaimContent, after: ClaimContent) -> list[tuple[str, object, object]]:
@@ -21,12 +21,11 @@ def told(before: ClaimContent, after: ClaimContent) -> list[tuple[str, object, o
 
 
 def test_each_corrected_field_is_told_with_what_it_was_and_what_it_is() -> None:
-    moved = ADDRESS.model_copy(update={"city": "Voss"})
-    after = Incident(date=date(2026, 11, 22), cause=Cause.FLOOD, address=moved, description="Våt kjeller")
+    after = incident(day=date(2026, 11, 22), cause=Cause.FLOOD, description="Våt kjeller", city="Voss")
     assert told(ClaimContent(incident=INCIDENT), ClaimContent(incident=after)) == [
         ("Skadedato", date(2026, 11, 23), date(2026, 11, 22)),
         ("Årsak", Cause.WATER, Cause.FLOOD),
-        ("Skadested", ADDRESS, moved),
+        ("Skadested", address(), address(city="Voss")),
     ]
 
 

@@ -18,7 +18,7 @@ from shared.contract.fields import CompanyKind, CreationPermission, Hours, Weekd
 from shared.contract.requests import SetPortalSettings
 from shared.domain.companies import Company, Office, OfficePermission
 from shared.domain.portal_settings import PortalSettings
-from tests.unit.test_portal_read_model import created
+from tests.builders.events import created
 
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["", "1", "2", "3"]), max_size=6)
 CHRISTMAS_EVE, BRIDGE_DAY = date(2026, 12, 24), date(2027, 5, 7)

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -22,14 +21,11 @@ from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
 from services.portal.web import Portal, web_app
 from shared.contract.directory_events import CompanyRegistered, UserRegistered
-from shared.contract.fields import CompanyKind
-from shared.contract.requests import RegisterCompany, RegisterUser
 from shared.media import MediaStore
 from shared.messaging.publisher import Publisher
 from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.builders.directory import REGISTERED, directory_event
 
 
 def application(folder: Path, *, directory_was_read: bool = True, **settings: object) -> httpx2.ASGITransport:
@@ -41,11 +37,14 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     database = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"))
     engine = engine_for(database)
     followed, store, live = FollowedDirectory(lambda: service), Store(engine), Live(database)
-    asked = {"company": "operator", "request_type": "x", "requested_at": AT}
-    company = RegisterCompany(id="fjord", name="Fjord", kind=CompanyKind.INSURER)
-    user = RegisterUser(id="kari", company="fjord", name="Kari Holm", authorisation_level=6)
-    followed.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
-    followed.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
+    company = {"id": "fjord", "name": "Fjord", "kind": "insurer"}
+    user = {"id": "kari", "company": "fjord", "name": "Kari Holm", "authorisation_level": 6}
+    told = (
+        directory_event(CompanyRegistered, "operator", "1", registered=company),
+        directory_event(UserRegistered, "operator", "2", registered=user),
+    )
+    for event in told:
+        followed.directory.apply(event, REGISTERED)
     followed.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())

@@ -10,7 +10,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from services.portal.forms import WrongForm
 from services.portal.phones import WrongPhone, e164, findable, shown, sought
-from tests.unit.directories import unhurried
+from tests.properties import unhurried
 from tests.unit.test_portal_forms import creation
 
 NORDIC = ("NO", "SE", "DK", "FI", "IS", "FO", "GL", "AX", "SJ")

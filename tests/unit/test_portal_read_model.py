@@ -1,6 +1,6 @@
 """What the portal makes of events: in order, each once, for those who may see them."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +11,6 @@ from services.portal.listing import Day, Filter
 from services.portal.pages.claim import can_be_unlinked
 from services.portal.read_model import Changes, Happened
 from shared.contract.events import (
-    ClaimConverted,
     ClaimLinked,
     ClaimUnlinked,
     ContentImported,
@@ -20,50 +19,15 @@ from shared.contract.events import (
     ImportedTask,
     LinkFailed,
     LinkStarted,
-    Task,
-    TemporaryClaimCreated,
     UnlinkStarted,
 )
-from shared.contract.fields import Actor, Address, Cause, Incident, LocalizedText, Policyholder, TaskKind
+from shared.contract.fields import Actor, LocalizedText
 from shared.errors import Misconfigured
+from tests.builders.events import about, converted, created, task
+from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.requests import FJORD, VEST, VEST_BERGEN
 
-AT = datetime(2026, 11, 24, 16, tzinfo=UTC)
-TASK = Task(task_id=uuid4(), kind=TaskKind.FIRST_AID, office="bergen", company="vest", needs_budget=False)
-
-
-def about(id: UUID, version: int, *audience: str) -> dict[str, Any]:
-    """What every event says."""
-    return {
-        "claim_id": id,
-        "version": version,
-        "insurer": "fjord",
-        "at": AT,
-        "actor": Actor(company="vest"),
-        "audience": list(audience or ("fjord", "vest")),
-    }
-
-
-def created(id: UUID) -> TemporaryClaimCreated:
-    """A temporary claim."""
-    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
-    return TemporaryClaimCreated(
-        **about(id, 1),
-        claim_number="Midlertidig 1",
-        company="vest",
-        office="bergen",
-        incident=Incident(date=date(2026, 11, 23), cause=Cause.WATER, address=address),
-        policyholder=Policyholder(name="Anne Berg", phone="+4791234567"),
-        tasks=[TASK],
-        inside_office_hours=False,
-        time_zone="Europe/Oslo",
-    )
-
-
-def converted(id: UUID, version: int = 2) -> ClaimConverted:
-    """It becomes a normal one."""
-    return ClaimConverted(
-        **about(id, version), claim_number="F-1", previous_claim_number="Midlertidig 1", handler="kari"
-    )
+TASK = task()
 
 
 def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
@@ -76,17 +40,17 @@ def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
 
 def test_a_created_claim_waits_until_it_is_converted() -> None:
     id = uuid4()
-    changes = after(created(id))
-    assert changes.waiting() == {"fjord": 1}
+    changes = after(created(id, tasks=[TASK]))
+    assert changes.waiting() == {FJORD: 1}
     changes = after(converted(id), known=changes.views)
     assert changes.views[id].state is State.NORMAL
-    assert changes.waiting() == {"fjord": -1}
+    assert changes.waiting() == {FJORD: -1}
 
 
 def test_an_event_that_comes_again_changes_nothing() -> None:
     id = uuid4()
-    known = after(created(id), converted(id)).views
-    again = after(created(id), converted(id), known=known)
+    known = after(created(id, tasks=[TASK]), converted(id)).views
+    again = after(created(id, tasks=[TASK]), converted(id), known=known)
     assert again.changed == []
     assert again.happened == []
 
@@ -94,7 +58,7 @@ def test_an_event_that_comes_again_changes_nothing() -> None:
 def test_a_gap_stops_the_service_and_says_what_to_do() -> None:
     id = uuid4()
     with pytest.raises(Misconfigured, match="rebuild portal"):
-        after(created(id), converted(id, version=3))
+        after(created(id, tasks=[TASK]), converted(id, version=3))
 
 
 def test_a_claim_that_is_met_half_way_is_passed_over() -> None:
@@ -105,7 +69,7 @@ def test_a_link_comes_and_goes_with_its_tasks() -> None:
     source, target, link = uuid4(), uuid4(), uuid4()
     linked = about(source, 2) | {"link_id": link, "target_claim_id": target}
     events = [
-        created(source),
+        created(source, tasks=[TASK]),
         LinkStarted(**linked),
         ClaimLinked(**linked | {"version": 3}),
         UnlinkStarted(**linked | {"version": 4}),
@@ -117,7 +81,12 @@ def test_a_link_comes_and_goes_with_its_tasks() -> None:
     assert view.link is not None
     assert view.link.being_taken_back
     report = ImportedReport(
-        report_id=uuid4(), source_report_id=uuid4(), text="Tørt nå.", finished=True, at=AT, actor=Actor(company="vest")
+        report_id=uuid4(),
+        source_report_id=uuid4(),
+        text="Tørt nå.",
+        finished=True,
+        at=TUESDAY_EVENING,
+        actor=Actor(company=VEST),
     )
     back = ImportedTask(**dict(TASK), source_task_id=uuid4(), reports=[report])
     view = after(*events, ClaimUnlinked(**linked | {"version": 5}, tasks=[back])).views[source]
@@ -128,13 +97,13 @@ def test_a_link_comes_and_goes_with_its_tasks() -> None:
 def test_a_link_can_be_taken_back_for_as_many_days_as_the_insurer_has_set() -> None:
     id = uuid4()
     linked = about(id, 2) | {"link_id": uuid4(), "target_claim_id": uuid4()}
-    events = [created(id), LinkStarted(**linked), ClaimLinked(**linked | {"version": 3})]
+    events = [created(id, tasks=[TASK]), LinkStarted(**linked), ClaimLinked(**linked | {"version": 3})]
     view = after(*events).views[id]
-    assert can_be_unlinked(view, 30, AT + timedelta(days=30))
-    assert not can_be_unlinked(view, 30, AT + timedelta(days=30, milliseconds=1))
-    assert not can_be_unlinked(after(*events[:2]).views[id], 30, AT)
+    assert can_be_unlinked(view, 30, TUESDAY_EVENING + timedelta(days=30))
+    assert not can_be_unlinked(view, 30, TUESDAY_EVENING + timedelta(days=30, milliseconds=1))
+    assert not can_be_unlinked(after(*events[:2]).views[id], 30, TUESDAY_EVENING)
     being_taken_back = after(*events, UnlinkStarted(**linked | {"version": 4})).views[id]
-    assert not can_be_unlinked(being_taken_back, 30, AT)
+    assert not can_be_unlinked(being_taken_back, 30, TUESDAY_EVENING)
 
 
 def test_a_link_that_failed_leaves_the_claim_temporary_with_the_reason() -> None:
@@ -142,7 +111,7 @@ def test_a_link_that_failed_leaves_the_claim_temporary_with_the_reason() -> None
     linked = about(id, 2) | {"link_id": uuid4(), "target_claim_id": uuid4()}
     reason = LocalizedText(nb="Filen er borte.", en="The file is gone.")
     failed = LinkFailed(**linked | {"version": 3}, reason="media_missing", message=reason)
-    view = after(created(id), LinkStarted(**linked), failed).views[id]
+    view = after(created(id, tasks=[TASK]), LinkStarted(**linked), failed).views[id]
     assert view.state is State.TEMPORARY
     assert not view.is_being_linked
     assert view.link is not None
@@ -152,20 +121,22 @@ def test_a_link_that_failed_leaves_the_claim_temporary_with_the_reason() -> None
 def test_later_parts_of_a_link_add_reports_to_the_same_task_and_withdrawing_takes_it_away() -> None:
     id, source = uuid4(), uuid4()
     task = ImportedTask(**dict(TASK), source_task_id=uuid4())
-    report = ImportedReport(report_id=uuid4(), source_report_id=uuid4(), text="Mer", at=AT, actor=Actor(company="vest"))
+    report = ImportedReport(
+        report_id=uuid4(), source_report_id=uuid4(), text="Mer", at=TUESDAY_EVENING, actor=Actor(company=VEST)
+    )
     linked: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": source}
     first = ContentImported(**about(id, 2), **linked, part=1, tasks=[task])
     later = ContentImported(**about(id, 3), **linked, part=2, tasks=[task.model_copy(update={"reports": [report]})])
-    view = after(created(id), first, later).views[id]
+    view = after(created(id, tasks=[TASK]), first, later).views[id]
     assert [len(task.reports) for task in view.tasks] == [1]
-    withdrawn = ContentWithdrawn(**about(id, 4), **linked, seen_from_now_on_by=["fjord"], task_ids=[TASK.task_id])
-    assert after(created(id), first, later, withdrawn).views[id].tasks == ()
+    withdrawn = ContentWithdrawn(**about(id, 4), **linked, seen_from_now_on_by=[FJORD], task_ids=[TASK.task_id])
+    assert after(created(id, tasks=[TASK]), first, later, withdrawn).views[id].tasks == ()
 
 
 def test_each_company_sees_its_own_office_and_the_insurer_the_creating_one() -> None:
-    view = after(created(uuid4())).views.popitem()[1]
-    assert view.office_of("vest") == "bergen"
-    assert view.office_of("fjord") == "bergen"
+    view = after(created(uuid4(), tasks=[TASK])).views.popitem()[1]
+    assert view.office_of(VEST) == VEST_BERGEN
+    assert view.office_of(FJORD) == VEST_BERGEN
 
 
 @pytest.mark.parametrize(

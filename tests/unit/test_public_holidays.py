@@ -19,7 +19,9 @@ from shared.contract.directory_events import SettingsRequestRefused
 from shared.domain.office_hours import local_moment, office_day, region_of
 from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, known_categories, unknown_region
-from tests.unit.directories import FJORD, REGISTERED, Json, answers, code_of, registered, settings_of, unhurried
+from tests.builders.directory import REGISTERED, answers, code_of, registered, settings_of
+from tests.builders.requests import FJORD, Json
+from tests.properties import unhurried
 
 pytestmark = pytest.mark.promise(
     "Office hours, public holidays, daylight saving: right to the microsecond, in every time zone.", about="requests"

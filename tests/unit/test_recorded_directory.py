@@ -5,8 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -39,19 +37,11 @@ from shared.domain.directory import Directory
 from shared.domain.refusal import Refused
 from shared.domain.unknown_settings import unknown_settings, unknown_settings_by_company
 from shared.errors import Misconfigured
-from tests.unit.directories import (
-    BODIES,
-    FJORD,
-    NORDLYS,
-    REGISTERED,
-    VEST,
-    VEST_BERGEN,
-    Json,
-    asks,
-    registered,
-    takes_effect,
-    unhurried,
-)
+from shared.messaging.memory import MemoryRecord
+from tests.builders.directory import REGISTERED, registered, takes_effect
+from tests.builders.records import record
+from tests.builders.requests import BODIES, FJORD, NORDLYS, VEST, VEST_BERGEN, Json, asks
+from tests.properties import unhurried
 
 pytestmark = pytest.mark.promise(
     "What was accepted once can be read by older and newer machines; what one does not know holds up its own insurer.",
@@ -69,32 +59,19 @@ PARTS = {
 }
 
 
-@dataclass
-class Recorded:
+def written(type: str, body: Any) -> MemoryRecord:
     """A message of `directory`, as it comes from Kafka."""
-
-    type: str
-    body: Any
-    offset: int = 7
-    topic: str = "directory"
-    partition: int = 0
-    timestamp: int = int(REGISTERED.timestamp() * 1000)
-    timestamp_type: int = 1
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-    def __post_init__(self) -> None:
-        self.value = json.dumps(self.body).encode()
-        self.headers = [("ce_id", b"x"), ("ce_type", self.type.encode()), ("ce_source", b"/claimbus/permissions")]
+    headers = [("ce_id", b"x"), ("ce_type", type.encode()), ("ce_source", b"/claimbus/permissions")]
+    at_ms = int(REGISTERED.timestamp() * 1000)
+    return record(topic="directory", offset=7, timestamp=at_ms, value=json.dumps(body).encode(), headers=headers)
 
 
 def about(company: str = FJORD, id: str = "recorded") -> Json:
     return {"company": company, "request_id": id, "request_type": "x", "requested_at": "2026-01-01T00:00:00Z"}
 
 
-def settings_recorded(company: str = FJORD, **settings: object) -> Recorded:
-    return Recorded("claimbus.portal-settings-set.v1", {**about(company), "settings": settings})
+def settings_recorded(company: str = FJORD, **settings: object) -> MemoryRecord:
+    return written("claimbus.portal-settings-set.v1", {**about(company), "settings": settings})
 
 
 def with_permission(creation: str) -> Directory:
@@ -155,10 +132,10 @@ def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [settings_recorded(time_zone="America/Coyhaique2"), Recorded("claimbus.portal-closed.v1", about())],
+    [settings_recorded(time_zone="America/Coyhaique2"), written("claimbus.portal-closed.v1", about())],
     ids=["time zone", "newer message"],
 )
-def test_an_insurers_periods_are_told_up_to_what_is_not_known_here_and_the_others_go_on(message: Recorded) -> None:
+def test_an_insurers_periods_are_told_up_to_what_is_not_known_here_and_the_others_go_on(message: MemoryRecord) -> None:
     directory = registered()
     message.timestamp = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp() * 1000)
     apply_record(directory, message)
@@ -191,26 +168,26 @@ def test_an_unknown_subdivision_has_the_whole_countrys_holidays() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Recorded("claimbus.portal-closed.v1", {**about(), "until": "2027-01-01"}),
-        Recorded("claimbus.portal-settings-set.v2", {**about(), "settings": []}),
+        written("claimbus.portal-closed.v1", {**about(), "until": "2027-01-01"}),
+        written("claimbus.portal-settings-set.v2", {**about(), "settings": []}),
         settings_recorded(report_period="quarterly"),
         settings_recorded(office_hours={"holidays": None}),
         settings_recorded(office_hours={"mon": {"opens": "08:00:30", "closes": "16:00"}}),
         settings_recorded(special_hours={"2026-12-24": {"opens": "08:00", "closes": "noon"}}),
-        Recorded(
+        written(
             "claimbus.office-permission-set.v1",
             {**about(), "permission": {"office": VEST_BERGEN, "creation": "at_night"}},
         ),
     ],
     ids=["event", "version", "period", "weekday", "hours", "special hours", "permission"],
 )
-def test_what_a_newer_version_set_holds_up_its_insurer_alone(message: Recorded) -> None:
+def test_what_a_newer_version_set_holds_up_its_insurer_alone(message: MemoryRecord) -> None:
     directory = with_permission("always")
     apply_record(directory, message)
     answer = create(directory, FJORD)
     assert answer.refusal.code is Code.SETTINGS_NOT_UNDERSTOOD
     (detail,) = answer.refusal.details
-    assert message.type in detail.problem
+    assert dict(message.headers)["ce_type"].decode() in detail.problem
     assert create(directory, NORDLYS).refusal is None
     assert list(unknown_settings_by_company(directory, NIGHT)) == [FJORD]
     assert directory.settled(FJORD, "recorded") is not None
@@ -220,7 +197,7 @@ def test_a_company_of_an_unknown_kind_is_not_known_and_stops_nobody() -> None:
     directory = with_permission("always")
     registration = {"id": "ny", "name": "Ny", "kind": "reinsurer"}
     apply_record(
-        directory, Recorded("claimbus.company-registered.v1", {**about("operator"), "registered": registration})
+        directory, written("claimbus.company-registered.v1", {**about("operator"), "registered": registration})
     )
     assert directory.company("ny", NIGHT) is None
     assert create(directory, FJORD).refusal is None
@@ -230,7 +207,7 @@ def test_a_company_of_an_unknown_kind_is_not_known_and_stops_nobody() -> None:
 def test_a_user_whom_an_insurer_registered_elsewhere_and_is_not_understood_holds_up_nobody() -> None:
     directory = with_permission("always")
     user = {**BODIES["register-user"], "id": "ny", "company": FJORD, "authorisation_level": "chief"}
-    apply_record(directory, Recorded("claimbus.user-registered.v1", {**about(), "registered": user}))
+    apply_record(directory, written("claimbus.user-registered.v1", {**about(), "registered": user}))
     assert directory.user("ny", NIGHT) is None
     assert create(directory, FJORD).refusal is None
     assert list(unknown_settings_by_company(directory, NIGHT)) == ["operator"]
@@ -238,7 +215,7 @@ def test_a_user_whom_an_insurer_registered_elsewhere_and_is_not_understood_holds
 
 def test_a_refusal_with_an_unknown_code_is_a_refusal_and_holds_up_nobody() -> None:
     directory = with_permission("always")
-    apply_record(directory, Recorded("claimbus.settings-request-refused.v1", {**about(), "code": "too_warm"}))
+    apply_record(directory, written("claimbus.settings-request-refused.v1", {**about(), "code": "too_warm"}))
     answer = directory.settled(FJORD, "recorded")
     assert answer is not None
     assert answer.code is Code.INVALID_REQUEST
@@ -249,7 +226,7 @@ def test_a_message_of_nobody_stops_the_service() -> None:
     bodies: list[object] = [[], {"company": FJORD}, {**about(), "requested_at": "yesterday"}]
     for body in bodies:
         with pytest.raises(Misconfigured):
-            apply_record(Directory(), Recorded("claimbus.portal-settings-set.v1", body))
+            apply_record(Directory(), written("claimbus.portal-settings-set.v1", body))
 
 
 def recorded(name: str, body: Json) -> tuple[str, Json]:
@@ -352,7 +329,7 @@ def with_permission_by_hand(creation: str) -> Directory:
     """Take in what another machine accepted."""
     directory = registered()
     permission = {"office": VEST_BERGEN, "creation": CreationPermission(creation)}
-    apply_record(directory, Recorded("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))
+    apply_record(directory, written("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))
     apply_record(directory, settings_recorded(time_zone="Europe/Oslo"))
     return directory
 

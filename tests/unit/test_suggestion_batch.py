@@ -10,8 +10,10 @@ from services.suggestions.batch import READER, Batch, Gap, read_event
 from services.suggestions.claim import Claim, State
 from shared.contract.envelope import Undecodable
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
-from tests.unit.claim_events import AT, Told, content, record
-from tests.unit.commands import INSURER, NO_CLAIM
+from tests.builders.commands import INSURER, NO_CLAIM
+from tests.builders.content import content
+from tests.builders.events import Told, record
+from tests.builders.moments import TUESDAY_EVENING
 
 CHANGING = {
     f"claimbus.{name}.v1"
@@ -124,7 +126,7 @@ def test_an_event_tells_which_request_led_to_it_and_when() -> None:
     heard = read_event(record(Told().created()))
     assert heard is not None
     assert heard.request_id.startswith("request of ")
-    assert heard.event.at == AT
+    assert heard.event.at == TUESDAY_EVENING
 
 
 def test_an_event_without_its_parts_is_undecodable() -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from services.suggestions.particulars import Particulars, blocks_of, name_of, particulars_of, place_of, policy_number_of
 from services.suggestions.rules import MOST_SUGGESTIONS, Match, best, compare
 from shared.contract.events import ClaimContent
-from shared.contract.fields import Address, Cause, Incident, Policyholder
+from shared.contract.fields import Address, Cause
 from shared.contract.suggestions import Reason
-from tests.unit.claim_events import DAY, content
-from tests.unit.commands import INSURER, NO_CLAIM, NO_TASK
+from tests.builders.commands import INSURER, NO_CLAIM, NO_TASK
+from tests.builders.content import DAY, content, incident, policyholder
 
 pytestmark = pytest.mark.promise(
     "What a temporary claim may belong to is found through typing errors, kept current, and told to its insurer alone.",
@@ -224,8 +224,5 @@ def test_the_likeliest_come_first_and_not_more_than_a_handler_reads() -> None:
 
 
 def test_incident_and_policyholder_of_the_contract_are_taken_as_they_are() -> None:
-    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
-    known = particulars_of(
-        Incident(date=DAY, cause=Cause.FIRE, address=address), Policyholder(name="Åse Dahl", phone="+4791234567"), None
-    )
+    known = particulars_of(incident(cause=Cause.FIRE), policyholder(), None)
     assert (known.incident_date, known.cause, known.policy_number) == (DAY, Cause.FIRE, "")

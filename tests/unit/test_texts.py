@@ -13,7 +13,7 @@ from services.portal.read_model import words
 from services.suggestions.particulars import name_of, place_of, policy_number_of
 from shared.contract.fields import Address
 from shared.contract.texts import alphabetical, by_name, composed, folded
-from tests.unit.directories import unhurried
+from tests.properties import unhurried
 
 FORMS: list[Any] = ["NFC", "NFD"]
 letters = st.text(st.sampled_from("AaBÅåØøÆæÖöÉéÑñǾǿΣσςßİı 1-,.Ωж"), max_size=20)

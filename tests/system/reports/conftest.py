@@ -22,6 +22,7 @@ from shared.contract.envelope import Outgoing
 from shared.contract.topics import DIRECTORY, OPERATOR, Topic
 from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
+from tests.world import wait_until
 
 T = TypeVar("T")
 
@@ -94,14 +95,17 @@ class Reporting:
 
     def all_read(self) -> None:
         """Wait until reporting has read everything that there is now."""
-        asyncio.run(self._all_read())
-
-    async def _all_read(self) -> None:
-        progress = self.progress()
-        async with asyncio.timeout(120):
-            while isinstance(await progress.passed(None), Waiting):  # noqa: ASYNC110 - no event tells of another process
-                await asyncio.sleep(0.1)
-        await progress.stop()
+        with asyncio.Runner() as runner:
+            progress = self.progress()
+            try:
+                wait_until(
+                    lambda: not isinstance(runner.run(progress.passed(None)), Waiting),
+                    what="reporting to read all there is",
+                    timeout_s=120,
+                    look_every_s=0.1,
+                )
+            finally:
+                runner.run(progress.stop())
 
     def in_database(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do something in a transaction of the reporting database."""

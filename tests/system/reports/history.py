@@ -17,8 +17,11 @@ import pytest
 
 from shared.contract import events as e
 from shared.contract.codes import Code
-from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
+from shared.contract.fields import Cause, Incident
 from shared.contract.outcomes import RequestRefused
+from tests.builders import outcomes
+from tests.builders.content import incident, policyholder
+from tests.builders.events import about, converted, created, task
 
 OSLO, ST_JOHNS = "Europe/Oslo", "America/St_Johns"
 WEEKLY, MONTHLY, CHANGING = "ukentlig-forsikring", "maanedlig-forsikring", "skiftende-forsikring"
@@ -136,55 +139,44 @@ def _what(dice: random.Random, state: str, known: list[uuid.UUID]) -> str:
 
 
 def _incident(cause: Cause) -> Incident:
-    address = Address(street="Strandgata 1", postal_code="5004", city="Bergen")
-    return Incident(date=date(2025, 9, 1), cause=cause, address=address)
-
-
-HOLDER = Policyholder(name="Anne Berg", phone="+4791234567")
+    return incident(day=date(2025, 9, 1), cause=cause)
 
 
 def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
     """Tell the claim's events, as claims publishes them."""
     target = uuid.uuid5(uuid.NAMESPACE_URL, "target")
     partner = OFFICES[plan.office]
-    for version, (at, what, about) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
-        says: Json = {
-            "claim_id": plan.id,
-            "version": version,
-            "insurer": plan.insurer,
-            "at": at,
-            "actor": Actor(company=partner),
-            "audience": sorted({plan.insurer, partner}),
-        }
+    for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
+        who: Json = {"version": version, "insurer": plan.insurer, "company": partner, "at": at}
+        says = about(plan.id, **who)
         link: Json = {"link_id": plan.id, "target_claim_id": target}
         if what == "created":
-            yield e.TemporaryClaimCreated(
-                **says,
-                claim_number=f"Midlertidig {plan.id}",
-                company=partner,
+            yield created(
+                plan.id,
+                **who,
+                number=f"Midlertidig {plan.id}",
                 office=plan.office,
-                incident=_incident(plan.cause),
-                policyholder=HOLDER,
+                written=e.ClaimContent(incident=_incident(plan.cause), policyholder=policyholder()),
                 tasks=[_task(task, plan) for task in plan.tasks],
                 inside_office_hours=plan.inside,
                 time_zone=ZONES[plan.insurer],
             )
         elif what == "amended":
             before = e.ClaimContent(incident=_incident(Cause.OTHER), policy_number="1")
-            after = e.ClaimContent(policy_number="2", incident=None if about is None else _incident(about))
+            after = e.ClaimContent(policy_number="2", incident=None if subject is None else _incident(subject))
             yield e.ClaimAmended(**says, before=before, after=after)
         elif what == "assigned":
             yield e.TaskAssigned(
                 **says,
-                task=_task(about, plan),
+                task=_task(subject, plan),
                 claim_number="1",
                 incident=_incident(plan.cause),
-                policyholder=HOLDER,
+                policyholder=policyholder(),
             )
         elif what == "reported":
-            yield e.TaskReported(**says, task_id=about, report=e.Report(report_id=uuid.uuid4(), text="Tørket."))
+            yield e.TaskReported(**says, task_id=subject, report=e.Report(report_id=uuid.uuid4(), text="Tørket."))
         elif what == "converted":
-            yield e.ClaimConverted(**says, claim_number="1", previous_claim_number="Midlertidig", handler="kari")
+            yield converted(plan.id, **who)
         elif what == "linked":
             yield e.ClaimLinked(**says, **link)
         elif what == "unlinked":
@@ -198,22 +190,12 @@ def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
 
 
 def _task(id: uuid.UUID, plan: Plan) -> e.Task:
-    return e.Task(
-        task_id=id, kind=TaskKind.FIRST_AID, office=plan.office, company=OFFICES[plan.office], needs_budget=False
-    )
+    return task(id=id, office=plan.office, company=OFFICES[plan.office])
 
 
 def outcome_of(refused: Refused) -> RequestRefused:
     """Tell the outcome of a refused request, as claims publishes it."""
-    return RequestRefused(
-        request_id=refused.id,
-        company=refused.company,
-        request_type="claimbus.create-temporary-claim.v1",
-        requested_at=refused.at,
-        code=refused.code,
-        message=refused.code.message,
-        insurer=refused.insurer,
-    )
+    return outcomes.refused(refused.company, refused.id, refused.code, at=refused.at, insurer=refused.insurer)
 
 
 # The answer
@@ -260,18 +242,18 @@ def _answer(label: str, order: dict[str, int], plans: list[Plan], refused: list[
         if begun == now:
             created.append(plan)
             assigned += len(plan.tasks)
-        for at, what, about in plan.happened:
+        for at, what, subject in plan.happened:
             then = order[period_of(plan.insurer, at)]
             if then > now:
                 break
             if state == "temporary":
                 if what == "amended":
-                    cause = about or cause
+                    cause = subject or cause
                 if what == "assigned":
-                    unreported.add(about)
+                    unreported.add(subject)
                     assigned += then == now
-                if what == "reported" and about in unreported:
-                    unreported.remove(about)
+                if what == "reported" and subject in unreported:
+                    unreported.remove(subject)
                     reported += then == now
             if (state == "temporary" and what in ended) or (state == "linked" and what == "unlinked"):
                 state, state_at, state_in = ("temporary" if what == "unlinked" else what), at, then

@@ -12,8 +12,9 @@ from openpyxl import load_workbook
 
 from operations.bus import NewRequest
 from services.reporting.store import Transaction
+from tests.builders.content import POLICYHOLDER
 from tests.system.reports.conftest import Reporting
-from tests.world import World, as_json, claimbus
+from tests.world import World, as_json, claimbus, report
 
 KEYS = [
     *("insurer", "period", "from", "to", "preliminary", "closed_at", "created", "refused", "converted", "linked"),
@@ -36,18 +37,16 @@ def world(reporting: Reporting) -> Iterator[World]:
 
 def _do(world: World) -> None:
     """Create six claims, have three requests refused; convert one, link two and take one of those back, cancel one."""
-    claims = [world.create(tasks=[{"kind": "first_aid"}]).body for _ in range(6)]
+    claims = [world.create(tasks=[{"kind": "first_aid"}]) for _ in range(6)]
     refused = [
         world.creation(office=world.other_office),
-        world.creation(policyholder={"name": "Anne Berg", "phone": "12"}),
+        world.creation(policyholder=POLICYHOLDER | {"phone": "12"}),
         world.creation(insurer="nobody"),
     ]
     assert not any(outcome.accepted for outcome in world.partner.ask(*refused))
-    ids = [claim["claim_id"] for claim in claims]
-    (report,) = world.partner.ask(
-        NewRequest("report-task", {"claim_id": ids[0], "task_id": claims[0]["task_ids"][0], "text": "Tørket."})
-    )
-    assert report.accepted
+    ids = [claim.body["claim_id"] for claim in claims]
+    (reported,) = world.partner.ask(report(claims[0], "Tørket."))
+    assert reported.accepted
     _ask(world, "convert-to-normal", claim_id=ids[0], claim_number=f"SK-{world.insurer_id}", handler=world.handler)
     for claim_id in ids[1:3]:
         _ask(world, "link-claim", claim_id=claim_id, target_claim_id=ids[0])

@@ -119,6 +119,12 @@ def test_nothing_is_closed_while_claims_can_be_missing(reporting: Reporting, wor
     assert reporting.in_database(lambda transaction: transaction.end_rebuild("another")) is False
     assert reporting.in_database(lambda transaction: transaction.end_rebuild("a rebuild")) is True
 
+    def is_made() -> bool:
+        asyncio.run(close_what_can_be(reporting, directory, later))
+        return made(reporting, world, period) is not None
+
+    wait_until(is_made, what="the report, when nothing can be missing any more")
+
 
 def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_back(
     reporting: Reporting, world: World

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.bus import NewRequest
 from operations.directory_view import directory_from_bus
 from services.reporting.closing import periods_of
 from services.reporting.rules import Period
@@ -39,13 +38,7 @@ def test_each_claim_is_counted_once_while_instances_of_reporting_are_killed(repo
         wait_until(lambda v=victim: v.pid is None, what="its end")  # type: ignore[misc]
         stack.watch()
     outcomes = world.partner.ask(*creations)  # sent again: with the same outcomes
-    converted = [
-        NewRequest(
-            "convert-to-normal",
-            {"claim_id": outcome.body["claim_id"], "claim_number": f"N-{n}", "handler": world.handler},
-        )
-        for n, outcome in enumerate(outcomes[::3])
-    ]
+    converted = [world.conversion(outcome.body["claim_id"], f"N-{n}") for n, outcome in enumerate(outcomes[::3])]
     assert all(outcome.accepted for outcome in world.insurer.ask(*converted))
     wait_until(lambda: bool(stack.watch()) or all(i.pid for i in stack.of("reporting")), what="all instances")
     reporting.all_read()

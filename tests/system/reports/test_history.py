@@ -7,11 +7,11 @@ topic `directory` keep the times that it is written with. Reporting, permissions
 
 import asyncio
 import itertools
-import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 import pytest
 from pydantic import SecretStr
@@ -26,12 +26,12 @@ from services.reporting.store import Transaction, reports
 from shared.contract import ids
 from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, PortalSettingsSet
 from shared.contract.envelope import Outgoing, outgoing
-from shared.contract.fields import CompanyKind, ReportPeriod
 from shared.contract.outcomes import RequestAccepted
-from shared.contract.requests import RegisterCompany, SetPortalSettings
-from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, OPERATOR, REQUEST_OUTCOMES
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from tests.builders import directory_file, outcomes
+from tests.builders.directory import directory_event
 from tests.system.reports.conftest import Reporting, run_reporting
 from tests.system.reports.history import (
     CHANGED,
@@ -128,7 +128,7 @@ def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
         for plan in plans
         for event in events_of(plan)
     ]
-    events.sort(key=lambda message: (hash(message.key) % 7, message.key))
+    events.sort(key=lambda message: (crc32(message.key.encode()) % 7, message.key))
     outcomes = [
         outgoing(REQUEST_OUTCOMES.name, r.id, outcome_of(r), id=f"{r.company}/{r.id}", source="claims", cause=r.id)
         for r in refused
@@ -138,24 +138,14 @@ def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
 
 def register(reporting: Reporting) -> None:
     """Register the insurers, in the past; one of them changes from weeks to months."""
-
-    def about(company: str, id: str) -> Json:
-        return {"company": company, "request_id": id, "request_type": "x", "requested_at": REGISTERED}
-
-    registrations: list[DirectoryEvent] = [
-        CompanyRegistered(
-            **about("operator", f"r-{insurer}"),
-            registered=RegisterCompany(id=insurer, name=insurer, kind=CompanyKind.INSURER),
-        )
+    told = partial(directory_event, at=REGISTERED)
+    registrations = [
+        told(CompanyRegistered, OPERATOR, f"r-{insurer}", registered=directory_file.insurer(insurer, insurer))
         for insurer in ZONES
     ]
-    registrations.append(
-        PortalSettingsSet(
-            **about(MONTHLY, "s-1"),
-            settings=SetPortalSettings(report_period=ReportPeriod.MONTHLY, time_zone=ZONES[MONTHLY]),
-        )
-    )
-    change = PortalSettingsSet(**about(CHANGING, "s-2"), settings=SetPortalSettings(report_period=ReportPeriod.MONTHLY))
+    monthly = {"report_period": "monthly"}
+    registrations.append(told(PortalSettingsSet, MONTHLY, "s-1", settings=monthly | {"time_zone": ZONES[MONTHLY]}))
+    change = told(PortalSettingsSet, CHANGING, "s-2", settings=monthly)
     reporting.publish([_directory(event) for event in registrations], at=REGISTERED)
     reporting.publish([_directory(change)], at=CHANGED)
 
@@ -169,12 +159,11 @@ def all_made(reporting: Reporting) -> dict[str, dict[str, Json]]:
     made: dict[str, dict[str, Json]] = {}
 
     def all_are() -> bool:
-        time.sleep(0.5)  # looking takes what making needs
         for insurer in ZONES:
             made[insurer] = reporting.in_database(partial(_of, insurer))
         return all(made[insurer].keys() >= set(periods_of(insurer)) for insurer in ZONES)
 
-    wait_until(all_are, what="all reports", timeout_s=120)
+    wait_until(all_are, what="all reports", timeout_s=120, look_every_s=0.5)
     return made
 
 
@@ -283,13 +272,7 @@ def _rows(plans: list[Plan], refused: list[Refused]) -> Iterable[tuple[Any, list
         ],
     )
     accepted = [
-        RequestAccepted(
-            request_id=f"{events[0].claim_id}-1",
-            company=events[0].actor.company,
-            request_type="claimbus.create-temporary-claim.v1",
-            requested_at=events[0].at,
-            claim_id=events[0].claim_id,
-        )
+        outcomes.accepted(events[0].actor.company, f"{events[0].claim_id}-1", events[0].claim_id, at=events[0].at)
         for events in histories
     ]
     yield (

@@ -1,8 +1,8 @@
 """Requests as claims reads them, checked by permissions, and a desk that decides them one after the other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +12,18 @@ from services.claims.commands import Command, Step, read_command
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
-from shared.contract.envelope import Headers, Outgoing, outgoing
+from shared.contract.envelope import Headers, outgoing
 from shared.contract.fields import CreationPermission, LocalizedText
 from shared.contract.outcomes import Decision, DecisionRule, RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_COMMANDS, OPERATOR
+from shared.messaging.memory import MemoryRecord
+from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.records import record_of
+from tests.builders.requests import BODIES, FJORD
 
 Json = dict[str, Any]
 
-INSURER, OTHER_INSURER = "fjord-forsikring", "vidde-forsikring"
+INSURER, OTHER_INSURER = FJORD, "vidde-forsikring"
 PLUMBER, SURVEYOR, GLAZIER = "ror-og-varme", "takst-vest", "glass-nord"
 PLUMBER_OFFICE, PLUMBER_SECOND_OFFICE = "ror-bergen", "ror-voss"
 SURVEYOR_OFFICE, GLAZIER_OFFICE = "takst-bergen", "glass-bodo"
@@ -30,42 +34,8 @@ OFFICES = {
     GLAZIER_OFFICE: GLAZIER,
 }
 
-TUESDAY_EVENING = datetime(2026, 11, 24, 16, 12, tzinfo=UTC)
-"""Tuesday 24 November 2026 17:12 in Oslo."""
 NO_CLAIM = UUID("00000000-0000-5000-8000-000000000000")
 NO_TASK = UUID("00000000-0000-5000-8000-000000000001")
-
-INCIDENT: Json = {
-    "date": "2026-11-24",
-    "cause": "water",
-    "address": {"street": "Bryggen 1", "postal_code": "5003", "city": "Bergen", "country": "NO"},
-    "description": "Vann i kjelleren",
-}
-POLICYHOLDER: Json = {"name": "Åse Dahl", "phone": "+4791234567"}
-MEDIA: Json = {"name": "tak.jpg", "content_type": "image/jpeg", "size": 5, "sha256": "0" * 64, "key": "signed"}
-FIRST_AID: Json = {"kind": "first_aid"}
-INSPECTION: Json = {"kind": "inspection"}
-
-
-@dataclass
-class KafkaRecord:
-    """A record as Kafka hands it out."""
-
-    topic: str = CLAIM_COMMANDS.name
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = int(TUESDAY_EVENING.timestamp() * 1000)
-    timestamp_type: int = 1
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-def record_of(message: Outgoing) -> KafkaRecord:
-    """Read a message back as it was published."""
-    return KafkaRecord(
-        topic=message.topic, key=message.key.encode(), value=message.value, headers=list(message.headers)
-    )
 
 
 def facts(*, zone: str = "Europe/Oslo", needs_budget: bool = False, rights: Iterable[tuple[str, str]] = ()) -> Facts:
@@ -92,7 +62,7 @@ def decision(*, inside: bool = False) -> Decision:
     )
 
 
-def message(checked: CheckedRequest, *, trace: Headers = ()) -> KafkaRecord:
+def message(checked: CheckedRequest, *, trace: Headers = ()) -> MemoryRecord:
     """Make the record of `claim-commands` that permissions writes for a checked request."""
     return record_of(
         outgoing(
@@ -150,15 +120,9 @@ def creation(
     **body: Any,
 ) -> Command:
     """Make a command that creates a temporary claim; `body` adds to what is mandatory, or replaces it."""
-    mandatory: Json = {
-        "insurer": INSURER,
-        "office": PLUMBER_OFFICE,
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-    }
     return command(
         "create-temporary-claim",
-        mandatory | body,
+        BODIES["create-temporary-claim"] | {"insurer": INSURER, "office": PLUMBER_OFFICE} | body,
         company=company,
         request_id=request_id,
         claim_id=claim_id,
@@ -179,13 +143,8 @@ def registration(
     **body: Any,
 ) -> Command:
     """Make a command that registers a normal claim."""
-    mandatory: Json = {
-        "claim_number": claim_number,
-        "handler": "kari",
-        "incident": INCIDENT,
-        "policyholder": POLICYHOLDER,
-    }
-    return command("register-claim", mandatory | body, company=company, request_id=request_id, at=at, known=known)
+    body = BODIES["register-claim"] | {"claim_number": claim_number, "handler": "kari"} | body
+    return command("register-claim", body, company=company, request_id=request_id, at=at, known=known)
 
 
 def about(

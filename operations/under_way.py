@@ -1,0 +1,64 @@
+"""Whether anything is still under way between the services: what has not come when nothing is, will not come."""
+
+import time
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from operations.bus import NoAnswer
+from operations.connection import Connection
+from shared.contract.topics import SERVICES, TOPICS
+
+_LOOK_EVERY_S = 0.05
+_ANSWER_S = 15.0
+_LONGEST_WAY = 12
+"""So many messages follow on each other at most: a link's request, its steps, and what the companies hear of them."""
+
+Offsets = dict[tuple[str, int], int]
+
+
+def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> None:
+    """Wait until every service has finished all there is to read, and all that came of that. Raises NoAnswer.
+
+    A service commits only what it has published the outcome of. So what comes of what there is now has been appended
+    when all of it is committed, and so on, until nothing new came; or, where others go on sending, until all that can
+    come of what there was at first has been followed to its end.
+    """
+    admin = AdminClient(connection.client())
+    deadline = time.monotonic() + timeout_s
+    finished: dict[str, Offsets] | None = None
+    for _ in range(_LONGEST_WAY):
+        ends = _ends(admin)
+        if ends == finished:
+            return
+        while left := {service: n for service, wanted in ends.items() if (n := _unfinished(admin, service, wanted))}:
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"waited {timeout_s:g} s for what is under way; messages left: {left}")
+            time.sleep(_LOOK_EVERY_S)
+        finished = ends
+
+
+def _ends(admin: AdminClient) -> dict[str, Offsets]:
+    """Tell where the partitions end that each service reads in its group."""
+    topics = admin.list_topics(timeout=_ANSWER_S).topics
+    read_by = {
+        name: topic.read_by
+        for topic in TOPICS
+        if topic.name != "directory"
+        for name in topics
+        if (name.startswith(topic.prefix) if topic.per_company else name == topic.name)
+    }
+    wanted = {
+        TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for name in read_by
+        for number in topics[name].partitions
+    }
+    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(wanted).items()}
+    return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in SERVICES}
+
+
+def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:
+    """Count what a service has not finished; one that has never read anything is none that runs."""
+    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
+    committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
+    return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items()) if committed else 0
