@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import EmbeddedPostgres
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.pages.routes import routes

@@ -24,8 +24,9 @@ from operations.progress import progress_bar
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
 from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import OPERATOR
-from shared.directory import Company as KnownCompany
-from shared.directory import Directory, Office, User
+from shared.domain.companies import Company as KnownCompany
+from shared.domain.companies import Office, User
+from shared.domain.directory import Directory
 
 T = TypeVar("T")
 

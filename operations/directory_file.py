@@ -19,9 +19,9 @@ from shared.contract.requests import (
     SetOfficePermission,
     SetPortalSettings,
 )
-from shared.directory import PortalSettings
-from shared.office_hours import region_of
-from shared.public_holidays import unknown_region
+from shared.domain.office_hours import region_of
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.public_holidays import unknown_region
 
 
 class _Part(BaseModel):

@@ -5,39 +5,18 @@ from collections.abc import Iterator
 from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 from operations.records import read_all
-from shared.contract.directory_events import (
-    CompanyRegistered,
-    DirectoryEvent,
-    OfficePermissionSet,
-    OfficeRegistered,
-    PortalSettingsSet,
-    UserRegistered,
-)
-from shared.contract.requests import (
-    DirectoryRequest,
-    RegisterCompany,
-    RegisterOffice,
-    RegisterUser,
-    SetOfficePermission,
-    SetPortalSettings,
-)
+from shared.contract.directory_events import EVENT_OF
+from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import DIRECTORY, OPERATOR
-from shared.directory import BEGINNING, Directory, take_in
-
-_EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
-    RegisterCompany: (CompanyRegistered, "registered"),
-    RegisterOffice: (OfficeRegistered, "registered"),
-    RegisterUser: (UserRegistered, "registered"),
-    SetPortalSettings: (PortalSettingsSet, "settings"),
-    SetOfficePermission: (OfficePermissionSet, "permission"),
-}
+from shared.directory_reader import apply_record
+from shared.domain.directory import BEGINNING, Directory
 
 
 def directory_from_file(file: DirectoryFile) -> Directory:
-    """Tell the directory that a file describes, in force since ever."""
+    """Build the directory that a file describes, in force since ever."""
     directory = Directory()
     for number, (sender, request) in enumerate(_requests(file)):
-        event, part = _EVENTS[type(request)]
+        event, part = EVENT_OF[type(request)]
         about = {
             "company": sender,
             "request_id": str(number),
@@ -63,5 +42,5 @@ def directory_from_bus(connection: Connection) -> Directory:
     """Read the topic `directory` to its end. Raises Unreachable."""
     directory = Directory()
     for record in read_all(connection, DIRECTORY.name):
-        take_in(directory, record)
+        apply_record(directory, record)
     return directory

@@ -1,8 +1,7 @@
-"""`claimbus explain`: what would be answered to a creation request at a time, and by which rule (domain rules 1–7)."""
+"""`claimbus explain`: the outcome a creation request would have at a time, and by which rule (domain rules 1–7)."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,22 +12,15 @@ from operations.directory_file import read_directory_file
 from operations.directory_view import directory_from_bus, directory_from_file
 from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
-from shared.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
 from shared.contract.codes import Code
-from shared.contract.fields import CompanyKind
 from shared.contract.outcomes import Decision
-from shared.creation import NotPermitted, decide_creation, rights_in_force
-from shared.directory import Directory
+from shared.domain.clock import NoSuchTime, UnknownTimeZone, comes_twice, moments_of, time_zone
+from shared.domain.creation import REFUSAL_WITHOUT, Right, decide_creation, rights_in_force
+from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 """Appended at or after the first; in every time zone a year that Python knows."""
-
-
-class Right(StrEnum):
-    """A right of the enhanced function (domain rule 7)."""
-
-    MAY_ASSIGN_TO_OTHERS = "may_assign_to_others"
-    MAY_DEFINE_CLAIM_NUMBER = "may_define_claim_number"
 
 
 def explain(
@@ -57,7 +49,7 @@ def explain(
     except (WrongFile, Unreachable) as error:
         fail(error)
     moment, note = _moment(known, insurer, at)
-    code, decision = answer(known, insurer, office, moment, right)
+    code, decision = decided(known, insurer, office, moment, right)
     if as_json:
         print_json(
             {
@@ -77,37 +69,24 @@ def explain(
         out.print(f"{decision.explanation.en} (rule: {decision.rule})")
 
 
-def answer(
+def decided(
     directory: Directory, insurer: str, office: str, at: datetime, right: Right | None = None
 ) -> tuple[Code | None, Decision | None]:
-    """Tell the refusal's code, or None if allowed, and how it was decided."""
-    company = directory.company(insurer, at)
-    if company is None or company.kind is not CompanyKind.INSURER:
-        return Code.UNKNOWN_INSURER, None
-    found = directory.office(office, at)
-    owner = None if found is None else directory.company(found.company, at)
-    if owner is None or owner.kind is not CompanyKind.PARTNER:
-        return Code.UNKNOWN_OFFICE, None
+    """Return the code of the refusal, or None if allowed, and how it was decided; of a right, whether it is held."""
     code: Code | None = None
     decision: Decision | None
     try:
         decision = decide_creation(directory, insurer, office, at)
-    except NotPermitted as no:
-        code, decision = no.code, no.decision
-    if right is not None:
+    except Refused as refused:
+        code, decision = refused.code, refused.decision
+    if right is not None and decision is not None:
         held: Any = getattr(rights_in_force(directory, insurer, office, at), right)
-        code = None if held else _LACKING[right]
+        code = None if held else REFUSAL_WITHOUT[right]
     return code, decision
 
 
-_LACKING = {
-    Right.MAY_ASSIGN_TO_OTHERS: Code.MAY_NOT_ASSIGN_TO_OTHERS,
-    Right.MAY_DEFINE_CLAIM_NUMBER: Code.MAY_NOT_DEFINE_CLAIM_NUMBER,
-}
-
-
 def _moment(directory: Directory, insurer: str, given: str | None) -> tuple[datetime, str | None]:
-    """Tell the moment that is asked about, and what there is to say of how it was understood."""
+    """Return the moment that is meant, and a note on how it was understood where it could be understood otherwise."""
     if given is None:
         return datetime.now(UTC), None
     try:
@@ -128,7 +107,7 @@ def _moment(directory: Directory, insurer: str, given: str | None) -> tuple[date
 
 
 def _moments(directory: Directory, insurer: str, local: datetime) -> Sequence[datetime]:
-    """Tell the moments at which the insurer's clock showed a time, in the time zone that was its own then."""
+    """Return the moments at which the insurer's clock showed a time, in the time zone that was its own then."""
     zone = directory.settings(insurer, local.replace(tzinfo=UTC)).time_zone
     moments = moments_of(local, time_zone(zone))
     then = directory.settings(insurer, moments[0]).time_zone

@@ -18,9 +18,9 @@ from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from operations.printing import json_text
 from services.reporting.reports import Incomplete, UnknownPeriod, find_report
 from services.reporting.store import Store
-from shared.clock import NotKnownHere
 from shared.contract.reports import PeriodReport
-from shared.directory import Directory
+from shared.domain.clock import NotKnownHere
+from shared.domain.directory import Directory
 from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language
 from shared.reports.spreadsheet import spreadsheet

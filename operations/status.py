@@ -17,7 +17,7 @@ from rich.table import Table
 from operations.connection import RUN_HERE, Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
-from services.claims.store import count_temporary_claims
+from services.claims.inventory import count_temporary_claims
 from shared.contract.topics import OPERATOR, SERVICES, TOPICS, Topic
 from shared.runtime.database import DatabaseAway
 

@@ -19,7 +19,7 @@ from operations.directory_view import directory_from_bus
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from shared.contract import ids
 from shared.contract.fields import Cause, CompanyKind, CreationPermission
-from shared.directory import Directory
+from shared.domain.directory import Directory
 
 _QUIET_S = 60.0
 _CHUNK = 500

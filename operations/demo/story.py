@@ -22,7 +22,7 @@ from operations.under_way import wait_until_finished
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
 from shared.contract.topics import EVENTS, REQUESTS
-from shared.public_holidays import Region
+from shared.domain.public_holidays import Region
 
 INSURER = "fjord-forsikring"
 PARTNER = "vest-skadeservice"

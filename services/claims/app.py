@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.claims.answers import first_answer, same_answer, whole_history
-from services.claims.batch import Batch, Command, Needs, RequestKey, Step, read_command
+from services.claims.batch import Batch, declared_needs
+from services.claims.commands import Command, Step, read_command
+from services.claims.decisions import RequestKey
+from services.claims.messages import messages_again, messages_of, whole_history
 from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
 from shared.contract.codes import Code
@@ -36,17 +38,18 @@ def build(bus: Bus = KAFKA) -> Service:
     @service.subscriber(CLAIM_COMMANDS, decode=read_command)
     async def handle(commands: Sequence[Command | Step]) -> Iterable[Outgoing]:
         async with store.transaction() as record:
-            answered = await record.remembered({command.key for command in commands})
-            batch = await decided_now(record, [command for command in commands if command.key not in answered], keys)
+            remembered = await record.remembered({command.key for command in commands})
+            undecided = [command for command in commands if command.key not in remembered]
+            batch = await load_and_decide(record, undecided, keys)
             await record.save(batch)
-            accepted = [command for command in commands if is_accepted(command, answered, batch)]
+            accepted = [command for command in commands if is_accepted(command, remembered, batch)]
             again = await republished(record, accepted)
             messages: list[Outgoing] = []
             for command in commands:
-                if command.key in answered:
-                    messages += same_answer(command, answered[command.key])
+                if command.key in remembered:
+                    messages += messages_again(command, remembered[command.key])
                 else:
-                    messages += first_answer(batch.decided[command.key])
+                    messages += messages_of(batch.decided[command.key])
                 messages += again.get(command.key, ())
         for decided in batch.decided.values():
             if decided.outcome is not None:
@@ -56,41 +59,31 @@ def build(bus: Bus = KAFKA) -> Service:
     return service
 
 
-async def decided_now(record: Transaction, commands: Sequence[Command | Step], keys: MediaKeys) -> Batch:
-    """Load what the commands need to know, and decide them in order."""
-    needs = Needs.of(commands)
-    numbers = await record.numbers_in_use(needs.numbers)
-    needs.claims |= {numbers[target] for target in needs.targets if target in numbers}
-    batch = Batch(
-        claims=await record.claims(needs.claims),
-        numbers=numbers,
-        histories=await record.histories(needs.histories),
-        steps=await record.steps_decided(needs.steps),
-        refused=await record.refused_creations(needs.refused),
-        uploads=keys.verify,
-    )
+async def load_and_decide(record: Transaction, commands: Sequence[Command | Step], keys: MediaKeys) -> Batch:
+    """Load what the commands' deciders declare, and decide them in order."""
+    batch = await record.load(declared_needs(commands), keys.verify)
     batch.decide_in_order(commands)
     return batch
 
 
-def is_accepted(command: Command | Step, answered: Mapping[RequestKey, Remembered], batch: Batch) -> bool:
-    """Tell whether it took effect, now or when it was decided before."""
-    if command.key in answered:
-        return answered[command.key].outcome.type == RequestAccepted.type()
+def is_accepted(command: Command | Step, remembered: Mapping[RequestKey, Remembered], batch: Batch) -> bool:
+    """Return whether it took effect, now or when it was decided before."""
+    if command.key in remembered:
+        return remembered[command.key].outcome.type == RequestAccepted.type()
     return isinstance(batch.decided[command.key].outcome, RequestAccepted)
 
 
 async def republished(record: Transaction, commands: Iterable[Command | Step]) -> dict[RequestKey, list[Outgoing]]:
-    """All that accepted `republish-claim`s ask for, whether they are decided now or come again, by their keys."""
-    asked = [
+    """Return what accepted `republish-claim`s ask for, by their keys, whether they are decided now or come again."""
+    republications = [
         (command, command.request)
         for command in commands
         if isinstance(command, Command) and isinstance(command.request, RepublishClaim)
     ]
-    if not asked:
+    if not republications:
         return {}
-    histories = await record.stored_histories({request.claim_id for _, request in asked})
-    created_by = {request.claim_id: key for _, request in asked if (key := refused_creation(request))}
+    histories = await record.stored_histories({request.claim_id for _, request in republications})
+    created_by = {request.claim_id: key for _, request in republications if (key := refused_creation(request))}
     created_by |= {id: (events[0].company, events[0].request_id) for id, events in histories.items() if events}
     creations = await record.remembered(set(created_by.values()))
     return {
@@ -99,6 +92,6 @@ async def republished(record: Transaction, commands: Iterable[Command | Step]) -
                 command, creations[created_by[request.claim_id]].outcome, histories[request.claim_id], request.reader
             )
         )
-        for command, request in asked
+        for command, request in republications
         if request.claim_id in created_by
     }

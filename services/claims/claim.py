@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from shared.clock import latest_date
 from shared.contract.events import (
     BudgetApproved,
     ClaimAmended,
@@ -29,6 +28,7 @@ from shared.contract.events import (
     UnlinkStarted,
 )
 from shared.contract.fields import Incident, Message, Moment, Policyholder
+from shared.domain.clock import latest_date
 
 MAX_TASKS = 1000
 MAX_MEDIA = 5000
@@ -36,9 +36,9 @@ MAX_LINKED_BYTES = 4_000_000
 """What a link sends of a claim, estimated from above, stays under 4 MiB."""
 MAX_CONTENT_BYTES = 3_500_000
 """A claim with more takes no further report; the last one taken still leaves it under the above."""
-_BYTES_AROUND_A_TASK = 400
-_BYTES_AROUND_A_REPORT = 1600
-_BYTES_AROUND_A_FILE = 150
+_TASK_OVERHEAD_BYTES = 400
+_REPORT_OVERHEAD_BYTES = 1600
+_FILE_OVERHEAD_BYTES = 150
 
 
 class State(StrEnum):
@@ -114,7 +114,7 @@ class Claim(Message):
     @property
     def content_bytes(self) -> int:
         """Estimate what a link sends of it, or takes back from it."""
-        own = sum(_BYTES_AROUND_A_TASK + task.content_bytes for task in self.tasks if task.link_id is None)
+        own = sum(_TASK_OVERHEAD_BYTES + task.content_bytes for task in self.tasks if task.link_id is None)
         reported_on_imported = sum(task.content_bytes for task in self.tasks if task.link_id is not None)
         return max(own, reported_on_imported)
 
@@ -140,7 +140,7 @@ class Claim(Message):
         return [office for owner, office in offices if owner == company and office]
 
     def local_date(self, at: datetime) -> date:
-        """Tell the insurer's date at a moment, as `latest_date` does."""
+        """Return the insurer's date at a moment, as `latest_date` does."""
         return latest_date(at, self.time_zone)
 
 
@@ -242,7 +242,7 @@ def _reported(task: ClaimTask, report: Report) -> dict[str, Any]:
 
 def content_bytes(report: Report) -> int:
     """Estimate from above what a report adds to a link's messages."""
-    return len(report.json_bytes()) + _BYTES_AROUND_A_REPORT + _BYTES_AROUND_A_FILE * len(report.media)
+    return len(report.json_bytes()) + _REPORT_OVERHEAD_BYTES + _FILE_OVERHEAD_BYTES * len(report.media)
 
 
 def _imported(tasks: tuple[ClaimTask, ...], event: ContentImported) -> list[ClaimTask]:

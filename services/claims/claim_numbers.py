@@ -3,7 +3,8 @@
 from datetime import date
 from uuid import UUID
 
-from shared.contract.texts import folded, number_key
+from shared.contract.texts import folded
+from shared.domain.claim_numbers import number_key
 
 MARK = "Midlertidig"
 
@@ -14,7 +15,7 @@ _LENGTHS = (6, 8, 12)
 
 
 def temporary_numbers(claim_id: UUID, today: date, defined: str | None = None) -> list[str]:
-    """Tell the numbers that a temporary claim may get, the first free one to be taken.
+    """Return the numbers that a temporary claim may get, the first free one to be taken.
 
     That is the partner's own where it defined one; otherwise the insurer's date and a code from the claim's id.
     """
@@ -29,7 +30,7 @@ def is_temporary_number(claim_number: str) -> bool:
 
 
 def number_keys(insurer: str, claim_number: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Tell the keys under which a claim is recorded: its number as it was written, and as numbers are compared.
+    """Return the keys under which a claim is recorded: its number as it was written, and as numbers are compared.
 
     The first comes first: of two claims from before numbers were compared without case, spaces and Unicode form, each
     is found by its own spelling.

@@ -1,24 +1,58 @@
-"""What deciding is made of: what is known beside the claim, what comes of it, and the checks that requests share."""
+"""What deciding is made of: what a decider needs to know besides the claim, what comes of it, and checks they share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from services.claims.claim import Claim, ClaimTask, State
 from shared.contract.codes import Code
-from shared.contract.commands import CheckedRequest, Refusal
+from shared.contract.commands import CheckedRequest
 from shared.contract.events import ClaimEvent
 from shared.contract.fields import Actor
 from shared.contract.linking import LinkStep
-from shared.contract.outcomes import Detail
 from shared.contract.topics import Topic
+from shared.domain.refusal import Refused
 from shared.media_keys import UploadedMedia
+
+RequestKey = tuple[str, str]
+"""Company and request id; of a step of a link, `claimbus` and the step's id."""
+NumberKey = tuple[str, str]
+"""Insurer and claim number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a decider needs of the record besides the claim that it decides about: it is loaded before, and no more."""
+
+    claims: frozenset[UUID] = frozenset()
+    """Other claims."""
+    numbers: frozenset[NumberKey] = frozenset()
+    """Claim numbers of which it matters whether they are in use."""
+    claims_by_number: frozenset[NumberKey] = frozenset()
+    """Claim numbers whose claims are needed."""
+    histories: frozenset[UUID] = frozenset()
+    """Claims of which it matters what happened to them before."""
+    steps: frozenset[str] = frozenset()
+    """Steps of links of which it matters whether they were decided before."""
+    refused_creations: frozenset[RequestKey] = frozenset()
+    """Requests of which it matters whether they are creations that were refused."""
+
+    def union(self, *others: "Needs") -> "Needs":
+        """Return what any of them needs."""
+        return Needs(*(getattr(self, f.name).union(*(getattr(each, f.name) for each in others)) for f in fields(self)))
+
+
+NOTHING_MORE = Needs()
+
+
+class NotLoaded(Exception):
+    """A decider asks for something that it did not declare, a fault of ours: that it is not there is not known."""
 
 
 class Known(Protocol):
-    """What deciding may need to know beside the claim."""
+    """What a decider can ask besides the claim. All but an upload raise NotLoaded for what is not among its needs."""
 
     def is_taken(self, insurer: str, claim_number: str) -> bool:
         """Whether an insurer's claim has or had this number; one that was used once is not used again."""
@@ -30,7 +64,7 @@ class Known(Protocol):
         """Find an insurer's claim that has or had this number."""
 
     def history(self, claim_id: UUID) -> Sequence[ClaimEvent]:
-        """Tell all that happened to the claim that is decided about."""
+        """Return all that happened to the claim that is decided about."""
 
     def is_decided(self, step: str) -> bool:
         """Whether a step of a link, by its id, was decided before."""
@@ -39,7 +73,7 @@ class Known(Protocol):
         """Whether a company's request to create a temporary claim was refused, and is remembered."""
 
     def upload(self, key: str) -> UploadedMedia | None:
-        """Tell what an upload's key says, or None if we have not signed it."""
+        """Return what an upload's key says, or None if we have not signed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +95,6 @@ class Accepted:
     task_ids: tuple[UUID, ...] = ()
     redirected_to: UUID | None = None
     republish_for: str | None = None
-
-
-class Refused(Exception):
-    """A rule says no."""
-
-    def __init__(self, code: Code, field: str | None = None, problem: str = "") -> None:
-        super().__init__(code)
-        self.refusal = Refusal(code=code, details=[Detail(field=field, problem=problem)] if field else None)
 
 
 def visible(claim: Claim | None, checked: CheckedRequest) -> Claim:
@@ -96,12 +122,12 @@ def task_of(claim: Claim, id: UUID) -> ClaimTask:
 
 
 def actor_of(checked: CheckedRequest) -> Actor:
-    """Tell who asks."""
+    """Return who asks."""
     return Actor(company=checked.company, name=checked.actor)
 
 
-def about(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
-    """Tell what every event says, for a claim's next one."""
+def event_fields(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
+    """Return what every event says, for a claim's next one."""
     return {
         "claim_id": claim.id,
         "version": claim.version + 1,
@@ -112,6 +138,6 @@ def about(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
     }
 
 
-def asked_of(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
-    """Tell what every event says, for the one that a request leads to."""
-    return about(claim, checked.requested_at, actor_of(checked))
+def requested_event(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
+    """Return what every event says, for the one that a request leads to."""
+    return event_fields(claim, checked.requested_at, actor_of(checked))

@@ -7,12 +7,23 @@ again, leads to nothing.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from services.claims.claim import MAX_LINKED_BYTES, Claim, ClaimTask, State
-from services.claims.decisions import Accepted, FollowUp, Known, Refused, about, asked_of, unsettled, visible
+from services.claims.decisions import (
+    NOTHING_MORE,
+    Accepted,
+    FollowUp,
+    Known,
+    Needs,
+    event_fields,
+    requested_event,
+    unsettled,
+    visible,
+)
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
@@ -48,6 +59,7 @@ from shared.contract.linking import (
 )
 from shared.contract.requests import LinkClaim, UnlinkClaim
 from shared.contract.topics import CLAIM_COMMANDS, LINK_REQUESTS
+from shared.domain.refusal import Refused
 
 _NOTHING = Accepted()
 
@@ -65,7 +77,7 @@ def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim,
         raise Refused(Code.CLAIM_FULL)
     target = _target(claim, request, known)
     started = LinkStarted(
-        **asked_of(claim, checked),
+        **requested_event(claim, checked),
         see_other_claim=_both(claim, target.audience),
         link_id=ids.link_id(checked.company, checked.request_id),
         target_claim_id=target.id,
@@ -93,7 +105,7 @@ def unlink_claim(claim: Claim | None, checked: CheckedRequest, _: UnlinkClaim, _
     if checked.requested_at > link.linked_at + timedelta(days=checked.facts.unlink_days or 0):
         raise Refused(Code.TOO_LATE_TO_UNLINK)
     started = UnlinkStarted(
-        **asked_of(claim, checked),
+        **requested_event(claim, checked),
         see_other_claim=_with_tasks(claim),
         link_id=link.link_id,
         target_claim_id=link.target_claim_id,
@@ -122,7 +134,12 @@ def decide_step(claim: Claim | None, step: LinkStep, at: datetime, known: Known)
     """Decide what a step does to the claim whose key it has; `at` is the step's append time."""
     if claim is None:
         return _NOTHING
-    return _DECIDERS[type(step)](claim, step, at, known)
+    return _DECIDERS[type(step)].decide(claim, step, at, known)
+
+
+def needs_of_step(claim_id: UUID, step: LinkStep) -> Needs:
+    """Return what deciding a step needs to know besides the claim whose key it has."""
+    return _DECIDERS[type(step)].needs(claim_id, step)
 
 
 def import_content(target: Claim, step: ImportContent, at: datetime, known: Known) -> Accepted:
@@ -247,13 +264,39 @@ def finish_unlink(source: Claim, step: FinishUnlink, at: datetime, _: Known) -> 
     return Accepted((unlinked,))
 
 
-_DECIDERS: dict[type[LinkStep], Callable[[Claim, Any, datetime, Known], Accepted]] = {
-    ImportContent: import_content,
-    GiveUpImport: give_up_import,
-    FinishLink: finish_link,
-    AbandonLink: abandon_link,
-    WithdrawContent: withdraw_content,
-    FinishUnlink: finish_unlink,
+def _whether_given_up_or_withdrawn(_: UUID, step: ImportContent) -> Needs:
+    given_up = step_id(step.link_id, step.part, GiveUpImport)
+    withdrawn = step_id(step.link_id, 1, WithdrawContent)
+    return Needs(steps=frozenset({given_up, withdrawn}))
+
+
+def _whether_imported(_: UUID, step: GiveUpImport) -> Needs:
+    return Needs(steps=frozenset({step_id(step.link_id, step.part, ImportContent)}))
+
+
+def _what_happened(claim_id: UUID, _: LinkStep) -> Needs:
+    return Needs(histories=frozenset({claim_id}))
+
+
+def _nothing_more(_: UUID, __: LinkStep) -> Needs:
+    return NOTHING_MORE
+
+
+@dataclass(frozen=True, slots=True)
+class StepDecider:
+    """How steps of a type are decided, and what that needs to know besides the claim."""
+
+    decide: Callable[[Claim, Any, datetime, Known], Accepted]
+    needs: Callable[[UUID, Any], Needs]
+
+
+_DECIDERS: dict[type[LinkStep], StepDecider] = {
+    ImportContent: StepDecider(import_content, needs=_whether_given_up_or_withdrawn),
+    GiveUpImport: StepDecider(give_up_import, needs=_whether_imported),
+    FinishLink: StepDecider(finish_link, needs=_what_happened),
+    AbandonLink: StepDecider(abandon_link, needs=_what_happened),
+    WithdrawContent: StepDecider(withdraw_content, needs=_what_happened),
+    FinishUnlink: StepDecider(finish_unlink, needs=_nothing_more),
 }
 
 
@@ -331,7 +374,7 @@ def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent]) -> Iter
 
 
 def _as_it_is(task: ClaimTask) -> dict[str, Any]:
-    """Tell a task as another claim gets it: a budget that was approved is needed no more."""
+    """Return a task as another claim gets it: a budget that was approved is needed no more."""
     return {**{name: getattr(task, name) for name in Task.model_fields}, "needs_budget": task.waits_for_budget}
 
 
@@ -355,4 +398,4 @@ def _is_being_linked(source: Claim, step: LinkStep) -> bool:
 
 
 def _next(claim: Claim, step: LinkStep, at: datetime) -> dict[str, Any]:
-    return about(claim, at, step.actor or Actor(company=claim.insurer))
+    return event_fields(claim, at, step.actor or Actor(company=claim.insurer))

@@ -1,13 +1,23 @@
 """What may happen to a claim (domain rules 8–11, 14, 17). No I/O, no clock: the moment of a request comes with it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from services.claims.claim import MAX_MEDIA, MAX_TASKS, Claim, State
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
-from services.claims.decisions import Accepted, Known, Refused, actor_of, asked_of, task_of, unsettled, visible
+from services.claims.decisions import (
+    NOTHING_MORE,
+    Accepted,
+    Known,
+    Needs,
+    actor_of,
+    requested_event,
+    task_of,
+    unsettled,
+    visible,
+)
 from services.claims.link_rules import late_report, link_claim, unlink_claim
-from shared.clock import latest_date
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -40,6 +50,8 @@ from shared.contract.requests import (
     Request,
     UnlinkClaim,
 )
+from shared.domain.clock import latest_date
+from shared.domain.refusal import Refused
 from shared.media_types import declared
 
 
@@ -49,20 +61,15 @@ def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known
     if decider is None:
         return Refusal(code=Code.UNKNOWN_TYPE)
     try:
-        return decider(claim, checked, request, known)
+        return decider.decide(claim, checked, request, known)
     except Refused as refused:
         return refused.refusal
 
 
-def numbers_asked_for(checked: CheckedRequest, request: Request) -> list[tuple[str, str]]:
-    """Tell the claim numbers, with their insurer, that deciding a request needs to know of."""
-    if isinstance(request, LinkClaim) and request.target_claim_number is not None:
-        return [(checked.company, request.target_claim_number)]
-    if isinstance(request, CreateTemporaryClaim):
-        return [(request.insurer, number) for number in _temporary_numbers(checked, request)]
-    if isinstance(request, RegisterClaim | ConvertToNormal):
-        return [(checked.company, request.claim_number)]
-    return []
+def needs_of(checked: CheckedRequest, request: Request) -> Needs:
+    """Return what deciding a request needs to know besides its claim."""
+    decider = _DECIDERS.get(type(request))
+    return NOTHING_MORE if decider is None else decider.needs(checked, request)
 
 
 def create_temporary_claim(
@@ -157,9 +164,9 @@ def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTas
         company=company,
         needs_budget=_needs_budget(request.kind, claim.insurer, checked.facts),
     )
-    about = asked_of(claim, checked) | {"audience": sorted({*claim.audience, company})}
+    event = requested_event(claim, checked) | {"audience": sorted({*claim.audience, company})}
     assigned = TaskAssigned(
-        **about,
+        **event,
         task=task,
         claim_number=claim.claim_number,
         incident=claim.incident,
@@ -188,7 +195,7 @@ def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTas
         media=[_uploaded(n, media, checked, known) for n, media in enumerate(request.media)],
         finished=request.finished,
     )
-    return late_report(claim, TaskReported(**asked_of(claim, checked), task_id=task.task_id, report=report))
+    return late_report(claim, TaskReported(**requested_event(claim, checked), task_id=task.task_id, report=report))
 
 
 def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: Known) -> Accepted:
@@ -200,7 +207,10 @@ def approve_budget(claim: Claim | None, checked: CheckedRequest, request: Approv
     return Accepted(
         (
             BudgetApproved(
-                **asked_of(claim, checked), task_id=task.task_id, amount=request.amount, currency=request.currency
+                **requested_event(claim, checked),
+                task_id=task.task_id,
+                amount=request.amount,
+                currency=request.currency,
             ),
         )
     )
@@ -213,7 +223,7 @@ def convert_to_normal(claim: Claim | None, checked: CheckedRequest, request: Con
         raise Refused(Code.NOT_TEMPORARY)
     _is_free(request.claim_number, claim.insurer, known)
     converted = ClaimConverted(
-        **asked_of(claim, checked),
+        **requested_event(claim, checked),
         claim_number=request.claim_number,
         previous_claim_number=claim.claim_number,
         handler=request.handler,
@@ -232,7 +242,7 @@ def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClai
         _not_in_future(request.incident, checked, claim.time_zone)
     after = {name: getattr(request, name) for name in ClaimContent.model_fields if getattr(request, name) is not None}
     amended = ClaimAmended(
-        **asked_of(claim, checked),
+        **requested_event(claim, checked),
         before=ClaimContent(**{name: getattr(claim, name) for name in after}),
         after=ClaimContent(**after),
     )
@@ -242,7 +252,7 @@ def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClai
 def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: Known) -> Accepted:
     """Domain rule 14: the insurer takes a claim out."""
     claim = unsettled(visible(claim, checked))
-    return Accepted((ClaimCancelled(**asked_of(claim, checked), reason=request.reason),))
+    return Accepted((ClaimCancelled(**requested_event(claim, checked), reason=request.reason),))
 
 
 def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, known: Known) -> Accepted:
@@ -263,25 +273,58 @@ def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: Repu
 
 
 def refused_creation(request: Request) -> tuple[str, str] | None:
-    """Tell which refused creation a `republish-claim` for reporting is about, by company and request id."""
+    """Return which refused creation a `republish-claim` for reporting is about, by company and request id."""
     if not isinstance(request, RepublishClaim) or request.refused is None or request.reader != "reporting":
         return None
     company, request_id = request.refused.company, request.refused.request_id
     return (company, request_id) if ids.claim_id(company, request_id) == request.claim_id else None
 
 
-_DECIDERS: dict[type[Request], Callable[[Claim | None, CheckedRequest, Any, Known], Accepted]] = {
-    CreateTemporaryClaim: create_temporary_claim,
-    RegisterClaim: register_claim,
-    AssignTask: assign_task,
-    ReportTask: report_task,
-    ApproveBudget: approve_budget,
-    ConvertToNormal: convert_to_normal,
-    AmendClaim: amend_claim,
-    CancelClaim: cancel_claim,
-    LinkClaim: link_claim,
-    UnlinkClaim: unlink_claim,
-    RepublishClaim: republish_claim,
+def _the_numbers_that_it_may_get(checked: CheckedRequest, request: CreateTemporaryClaim) -> Needs:
+    return Needs(numbers=frozenset((request.insurer, number) for number in _temporary_numbers(checked, request)))
+
+
+def _the_number_given(checked: CheckedRequest, request: RegisterClaim | ConvertToNormal) -> Needs:
+    return Needs(numbers=frozenset({(checked.company, request.claim_number)}))
+
+
+def _the_target_and_what_was_reported(checked: CheckedRequest, request: LinkClaim) -> Needs:
+    history = frozenset({checked.claim_id})
+    if request.target_claim_id is not None:
+        return Needs(histories=history, claims=frozenset({request.target_claim_id}))
+    number = checked.company, request.target_claim_number or ""
+    return Needs(histories=history, claims_by_number=frozenset({number}))
+
+
+def _the_refused_creation(_: CheckedRequest, request: RepublishClaim) -> Needs:
+    refused = refused_creation(request)
+    return NOTHING_MORE if refused is None else Needs(refused_creations=frozenset({refused}))
+
+
+def _nothing_more(_: CheckedRequest, __: Request) -> Needs:
+    return NOTHING_MORE
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """How requests of a type are decided, and what that needs to know besides the claim."""
+
+    decide: Callable[[Claim | None, CheckedRequest, Any, Known], Accepted]
+    needs: Callable[[CheckedRequest, Any], Needs]
+
+
+_DECIDERS: dict[type[Request], Decider] = {
+    CreateTemporaryClaim: Decider(create_temporary_claim, needs=_the_numbers_that_it_may_get),
+    RegisterClaim: Decider(register_claim, needs=_the_number_given),
+    AssignTask: Decider(assign_task, needs=_nothing_more),
+    ReportTask: Decider(report_task, needs=_nothing_more),
+    ApproveBudget: Decider(approve_budget, needs=_nothing_more),
+    ConvertToNormal: Decider(convert_to_normal, needs=_the_number_given),
+    AmendClaim: Decider(amend_claim, needs=_nothing_more),
+    CancelClaim: Decider(cancel_claim, needs=_nothing_more),
+    LinkClaim: Decider(link_claim, needs=_the_target_and_what_was_reported),
+    UnlinkClaim: Decider(unlink_claim, needs=_nothing_more),
+    RepublishClaim: Decider(republish_claim, needs=_the_refused_creation),
 }
 
 
@@ -292,8 +335,8 @@ def _uploaded(n: int, media: Media, checked: CheckedRequest, known: Known) -> Re
         raise Refused(Code.MEDIA_MISSING, f"media.{n}.key", "names no upload that is kept")
     if upload.company != checked.company:
         raise Refused(Code.MEDIA_NOT_ALLOWED, f"media.{n}.key", "names another company's upload")
-    said = {"size": media.size, "sha256": media.sha256, "content_type": declared(media.content_type)}
-    for field, value in said.items():
+    declared_fields = {"size": media.size, "sha256": media.sha256, "content_type": declared(media.content_type)}
+    for field, value in declared_fields.items():
         if getattr(upload, field) != value:
             raise Refused(Code.MEDIA_MISMATCH, f"media.{n}.{field}", "is not that of the upload")
     return ReportedMedia(

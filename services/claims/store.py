@@ -1,116 +1,36 @@
 """The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from sqlalchemy import (
     ARRAY,
     Column,
-    DateTime,
-    Index,
-    Integer,
-    MetaData,
     Select,
     Table,
     Text,
     Uuid,
     bindparam,
-    cast,
     func,
     insert,
     select,
-    tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.claims.batch import Batch, Decided, NumberKey, RequestKey
-from services.claims.claim import Claim, State
+from services.claims.batch import Batch, Decided
+from services.claims.claim import Claim
 from services.claims.claim_numbers import number_keys
+from services.claims.decisions import NOTHING_MORE, Needs, NumberKey, RequestKey
+from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numbers, claims, follow_ups, requests
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
-from shared.contract.outcomes import RequestRefused
-from shared.runtime.database import engine_for, transaction
-from shared.runtime.settings import DatabaseSettings
-
-metadata = MetaData()
-
-requests = Table(
-    "requests",
-    metadata,
-    Column("company", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("claim_id", Uuid, nullable=False),
-    Column("requested_at", DateTime(timezone=True), nullable=False),
-    Column("outcome_type", Text),
-    Column("outcome", Text),
-)
-"""One row for each request of a company, with its one outcome (domain rule 21), and each step of a link, without."""
-
-claims = Table(
-    "claims",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("insurer", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("claim", Text, nullable=False),
-)
-"""Each claim as its events have made it."""
-
-claim_events = Table(
-    "claim_events",
-    metadata,
-    Column("claim_id", Uuid, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("company", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("cause", Text),
-    Index("claim_events_by_request", "company", "request_id"),
-)
-"""Every event, as it was published, with the request that caused it; the key keeps two writers apart.
-
-`cause` is the id of the request that led to the event of a step; for a request's own it is that request's.
-"""
-
-follow_ups = Table(
-    "follow_ups",
-    metadata,
-    Column("company", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("step_id", Text, primary_key=True),
-    Column("topic", Text, nullable=False),
-    Column("claim_id", Uuid, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("step", Text, nullable=False),
-)
-"""The steps of links that a request or a step led to, as they were published."""
-
-claim_numbers = Table(
-    "claim_numbers",
-    metadata,
-    Column("insurer", Text, primary_key=True),
-    Column("claim_number", Text, primary_key=True),
-    Column("claim_id", Uuid, nullable=False),
-)
-"""Every number that a claim of an insurer has or had, as it was written and as numbers are compared.
-
-A number is never used for another claim.
-"""
-
-
-_IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(
-    "insurer"
-)
-"""Only the refusal of a creation names an insurer."""
+from shared.media_keys import UploadedMedia
+from shared.runtime.database import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +96,28 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def load(self, needs: dict[RequestKey, Needs], uploads: Callable[[str], UploadedMedia | None]) -> Batch:
+        """Load what deciding commands needs to know; `uploads` reads the key of an upload."""
+        all_needs = NOTHING_MORE.union(*needs.values())
+        numbers = await self.numbers_in_use(
+            {key for number in all_needs.numbers | all_needs.claims_by_number for key in number_keys(*number)}
+        )
+        by_number = {key for number in all_needs.claims_by_number for key in number_keys(*number)}
+        holders = {claim for key, claim in numbers.items() if key in by_number}
+        return Batch(
+            needs=needs,
+            claims=await self.claims(all_needs.claims | holders),
+            numbers=numbers,
+            histories=await self.histories(all_needs.histories),
+            steps=await self.steps_decided(all_needs.steps),
+            refused_creations=await self.refused_creations(all_needs.refused_creations),
+            uploads=uploads,
+        )
+
     async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
         """Find what came of the requests and steps that were decided before; events are in order."""
         rows = await self._connection.execute(
-            _where_pairs(
+            _matching_pairs(
                 select(
                     requests.c.company,
                     requests.c.request_id,
@@ -194,11 +132,11 @@ class Transaction:
         )
         found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows}
         if found:
-            events = _where_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
+            events = _matching_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
             events = events.order_by(claim_events.c.claim_id, claim_events.c.version)
             for row in await self._connection.execute(events, _pairs(found)):
                 found[row.company, row.request_id].events.append(_event(row))
-            steps = _where_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
+            steps = _matching_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
             for row in await self._connection.execute(steps, _pairs(found)):
                 found[row.company, row.request_id].follow_ups.append(
                     StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
@@ -206,7 +144,7 @@ class Transaction:
         return found
 
     async def steps_decided(self, steps: Collection[str]) -> set[str]:
-        """Tell which of these steps of links were decided before."""
+        """Return which of these steps of links were decided before."""
         if not steps:
             return set()
         rows = await self._connection.execute(
@@ -227,13 +165,13 @@ class Transaction:
         return found
 
     async def refused_creations(self, keys: Collection[RequestKey]) -> set[RequestKey]:
-        """Tell which of these requests are creations that were refused and that a report counts."""
+        """Return which of these requests are creations that were refused and that a report counts."""
         if not keys:
             return set()
-        query = _where_pairs(
+        query = _matching_pairs(
             select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
         )
-        rows = await self._connection.execute(query.where(_IS_REFUSED_CREATION), _pairs(keys))
+        rows = await self._connection.execute(query.where(IS_REFUSED_CREATION), _pairs(keys))
         return {(row.company, row.request_id) for row in rows}
 
     async def stored_histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[StoredEvent]]:
@@ -258,10 +196,10 @@ class Transaction:
         return {row.id: Claim.model_validate_json(row.claim) for row in rows}
 
     async def numbers_in_use(self, keys: Collection[NumberKey]) -> dict[NumberKey, UUID]:
-        """Tell which of these claim numbers are or were in use, and which claims'."""
+        """Return the claims that have or had these numbers, without the numbers that are free."""
         if not keys:
             return {}
-        query = _where_pairs(
+        query = _matching_pairs(
             select(claim_numbers),
             claim_numbers.c.insurer,
             claim_numbers.c.claim_number,
@@ -332,7 +270,7 @@ class Transaction:
             await self._connection.execute(insert(table), rows)
 
 
-def _where_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
+def _matching_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
     firsts, seconds = bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))
     wanted = func.unnest(firsts, seconds).table_valued("first", "second").render_derived(name="wanted")
     return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
@@ -384,59 +322,3 @@ def _follow_up_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any
         for follow_up in request.follow_ups
     ]
     return sorted(rows, key=lambda row: (row["company"], row["request_id"]))
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A claim of the record, or the request for one that was refused."""
-
-    claim_id: UUID
-    refused: RequestKey | None = None
-
-
-async def recorded_claims(database_url: str, at_a_time: int = 1000) -> AsyncIterator[list[Recorded]]:
-    """Tell, for operators, all that `republish-claim` can send again: claims, then refused creations that count."""
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
-    try:
-        claim = UUID(int=0)
-        while True:
-            async with transaction(engine) as connection:
-                rows = await connection.execute(
-                    select(claims.c.id).where(claims.c.id > claim).order_by(claims.c.id).limit(at_a_time)
-                )
-                found = [Recorded(row.id) for row in rows]
-            if not found:
-                break
-            yield found
-            claim = found[-1].claim_id
-        request: RequestKey | None = ("", "")
-        while request is not None:
-            async with transaction(engine) as connection:
-                rows = await connection.execute(
-                    select(requests.c.company, requests.c.request_id, requests.c.claim_id)
-                    .where(tuple_(requests.c.company, requests.c.request_id) > request, _IS_REFUSED_CREATION)
-                    .order_by(requests.c.company, requests.c.request_id)
-                    .limit(at_a_time)
-                )
-                found = [Recorded(row.claim_id, (row.company, row.request_id)) for row in rows]
-            if found:
-                yield found
-            request = found[-1].refused if found else None
-    finally:
-        await engine.dispose()
-
-
-async def count_temporary_claims(database_url: str) -> dict[str, int]:
-    """Count the claims of each insurer that are temporary still, for operators."""
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
-    try:
-        async with transaction(engine) as connection:
-            rows = await connection.execute(
-                select(claims.c.insurer, func.count().label("waiting"))
-                .where(claims.c.state == State.TEMPORARY)
-                .group_by(claims.c.insurer)
-                .order_by(claims.c.insurer)
-            )
-            return {row.insurer: row.waiting for row in rows}
-    finally:
-        await engine.dispose()

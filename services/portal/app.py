@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError
 
 from services.portal.api import api
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.old_reports import take_in_old_reports
@@ -41,7 +41,7 @@ def build(bus: Bus = KAFKA) -> Service:
     store = Store(engine)
     live = Live(database)
     followed = FollowedDirectory(lambda: service.settings, bus.consumer)
-    service.notes.append(followed.lacking.notes)
+    service.notes.append(followed.unknown_settings.notes)
     asking = Asking(service.publisher, store, live, followed)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)

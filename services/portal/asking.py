@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.read_model import ASKED_HERE
 from services.portal.store import Store
@@ -18,7 +18,7 @@ from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import Outcome, RequestAccepted
 from shared.contract.requests import ClaimRequest, DirectoryRequest, Request
 from shared.contract.topics import REQUESTS
-from shared.directory import User
+from shared.domain.companies import User
 from shared.messaging.publisher import Publisher
 from shared.runtime.database import DatabaseAway
 

@@ -39,8 +39,8 @@ from services.portal.claim_view import State
 from services.portal.phones import sought
 from services.portal.read_model import facets, lexemes, words
 from services.portal.tables import listing, office_listing
-from shared.clock import start_of, zone_to_show
 from shared.contract.fields import Cause
+from shared.domain.clock import start_of, zone_to_show
 
 PAGE = 50
 MOST_COUNTED = 1000

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,13 +10,15 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 
 from services.portal.words import DEFAULT, LANGUAGES
-from shared.clock import is_known
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
-from shared.creation import NotPermitted, decide_creation
-from shared.directory import Company, Directory, User
-from shared.lacking import lacking
-from shared.reports.access import may_see_reports
+from shared.domain.clock import is_known
+from shared.domain.companies import Company, User
+from shared.domain.creation import SettingsNotUnderstood, decide_creation
+from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
+from shared.domain.report_access import may_see_reports
+from shared.domain.unknown_settings import unknown_settings
 
 _PARTNERS_ZONE = "Europe/Oslo"
 _CSRF = "csrf"
@@ -30,7 +33,7 @@ class Viewer:
     user: User
     company: Company
     zone: str
-    lacking: tuple[LocalizedText, ...] = ()
+    unknown_settings: tuple[LocalizedText, ...] = ()
     """What this installation does not know of what the company, an insurer, has set."""
 
     @property
@@ -50,7 +53,7 @@ class Viewer:
 
 
 def viewer_of(request: Request, directory: Directory) -> Viewer | None:
-    """Tell who looks, or None if nobody is logged in, or the user is no longer in the directory."""
+    """Return who looks, or None if nobody is logged in, or the user is no longer in the directory."""
     at = datetime.now(UTC)
     user = directory.user(request.session.get("user", ""), at)
     company = None if user is None else directory.company(user.company, at)
@@ -59,39 +62,34 @@ def viewer_of(request: Request, directory: Directory) -> Viewer | None:
     if company.kind is not CompanyKind.INSURER:
         return Viewer(user, company, _PARTNERS_ZONE)
     zone = directory.settings(company.id, at).time_zone
-    return Viewer(user, company, zone, lacking(directory, company.id, at))
+    return Viewer(user, company, zone, unknown_settings(directory, company.id, at))
 
 
 def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:
-    """Tell the insurers for which the user's office may create a temporary claim at a moment (domain rules 1–3)."""
-    office = viewer.user.office
-    if viewer.is_insurer or office is None:
-        return []
-    insurers = by_name(c for c in directory.companies(at) if c.kind is CompanyKind.INSURER)
-    return [insurer for insurer in insurers if _may_create(directory, insurer.id, office, at)]
+    """Return the insurers for which the user's office may create a temporary claim at a moment (domain rules 1–3)."""
+    return by_name(insurer for insurer, refused in _creations(viewer, directory, at) if refused is None)
 
 
 def insurers_not_understood(viewer: Viewer, directory: Directory, at: datetime) -> list[tuple[Company, LocalizedText]]:
-    """Tell the insurers for which it cannot be told here whether the user's office may create a claim, and why."""
-    office = viewer.user.office
-    if viewer.is_insurer or office is None:
-        return []
-    found = []
-    for insurer in (c for c in directory.companies(at) if c.kind is CompanyKind.INSURER):
+    """Return the insurers for which it cannot be decided here whether the user's office may create, and why."""
+    return [
+        (insurer, refused.problem)
+        for insurer, refused in _creations(viewer, directory, at)
+        if isinstance(refused, SettingsNotUnderstood)
+    ]
+
+
+def _creations(viewer: Viewer, directory: Directory, at: datetime) -> Iterator[tuple[Company, Refused | None]]:
+    """Yield every insurer, by id, with why the user's office may not create a temporary claim for it, if it may not."""
+    if viewer.user.office is None:
+        return
+    for insurer in directory.insurers(at):
         try:
-            decide_creation(directory, insurer.id, office, at)
-        except NotPermitted as no:
-            if no.problem is not None:
-                found.append((insurer, no.problem))
-    return found
-
-
-def _may_create(directory: Directory, insurer: str, office: str, at: datetime) -> bool:
-    try:
-        decide_creation(directory, insurer, office, at)
-    except NotPermitted:
-        return False
-    return True
+            decide_creation(directory, insurer.id, viewer.user.office, at, sender=viewer.company.id)
+        except Refused as refused:
+            yield insurer, refused
+        else:
+            yield insurer, None
 
 
 def log_in(request: Request, user: User) -> None:
@@ -104,7 +102,7 @@ def log_in(request: Request, user: User) -> None:
 
 
 def csrf_token(request: Request) -> str:
-    """Tell the token that forms carry: whose form it is, signed, so that it counts after a new log-in too.
+    """Return the token that forms carry: whose form it is, signed, so that it counts after a new log-in too.
 
     While nobody is logged in it is the session's.
     """
@@ -125,7 +123,7 @@ def has_token(request: Request, given: object) -> bool:
 
 
 def writer_of(request: Request, given: object) -> str | None:
-    """Tell for which user a page of ours was made whose form has this token; None where none of ours was."""
+    """Return the user for whom the page with this token was made; None where it was no page of ours."""
     try:
         user = _signer(request).loads(str(given), max_age=int(_OPEN_FOR.total_seconds()))
     except BadData:
@@ -139,7 +137,7 @@ def _signer(request: Request) -> URLSafeTimedSerializer:
 
 
 def language_of(request: Request) -> str:
-    """Tell the language of the session; Norwegian unless another one was chosen."""
+    """Return the language of the session; Norwegian unless another one was chosen."""
     language = request.session.get("language")
     return language if language in LANGUAGES else DEFAULT
 

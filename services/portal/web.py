@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.portal import phones, words
 from services.portal.asking import Asking
 from services.portal.fields import is_field, readable, reading
-from services.portal.following import DirectoryNotRead, FollowedDirectory
+from services.portal.followed_directory import DirectoryNotRead, FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.settings import WebSettings
@@ -47,7 +47,7 @@ from services.portal.viewer import (
     viewer_of,
     writer_of,
 )
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from shared.errors import Misconfigured, kind_and_place
 from shared.media import MediaStore, StoreAway
 from shared.media_names import kept_name

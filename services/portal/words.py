@@ -10,7 +10,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
-from shared.clock import zone_to_show
+from shared.domain.clock import zone_to_show
 
 LANGUAGES = {"nb": "Norsk bokmål", "en": "English"}
 DEFAULT = "nb"

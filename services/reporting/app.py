@@ -12,14 +12,12 @@ from shared.contract.envelope import Outgoing, Undecodable, details_of, read_int
 from shared.contract.events import CLAIM_EVENTS as EVENT_TYPES
 from shared.contract.events import ClaimEvent
 from shared.contract.outcomes import OUTCOMES, RequestRefused
-from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
-from shared.directory import Directory, take_in
+from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
+from shared.directory_reader import DirectoryReader
 from shared.errors import Misconfigured
-from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.database import answers, engine_for, migrate
-from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 
@@ -44,19 +42,17 @@ def build(bus: Bus = KAFKA) -> Service:
     service = Service(NAME, settings, bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
-    directory = Directory()
-    reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
-    lacking = Lacking(directory)
-    service.notes.append(lacking.notes)
+    reader = DirectoryReader(service.settings, bus.consumer)
+    service.notes.append(reader.unknown_settings.notes)
     progress = Progress(service.settings, bus)
 
     async def read_the_directory() -> None:
         await reader.catch_up()
-        lacking.look()
+        reader.unknown_settings.look()
 
     closing = Closing(
         store,
-        directory,
+        reader.directory,
         progress,
         service.publisher,
         catch_up=read_the_directory,

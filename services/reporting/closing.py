@@ -11,14 +11,15 @@ from aiokafka.errors import KafkaError
 from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period, periods_from
 from services.reporting.store import MadeReport, Store, Transaction
-from shared.clock import NotKnownHere
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
-from shared.directory import Directory, PortalSettings
+from shared.domain.clock import NotKnownHere
+from shared.domain.directory import Directory
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.unknown_settings import set_by_newer_version
 from shared.errors import Conflict, Misconfigured, kind_and_place
-from shared.lacking import newer_said
 from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
 from shared.runtime.database import DatabaseAway
@@ -154,7 +155,7 @@ class Due:
 
 
 async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:
-    """Tell an insurer's periods that are due: those before anything that this installation does not know."""
+    """Return an insurer's periods that are due: those before anything that this installation does not know."""
     last = await transaction.last_report(insurer)
     periods: list[Period] = []
     try:
@@ -168,7 +169,7 @@ async def due_periods(transaction: Transaction, directory: Directory, insurer: s
 
 
 def periods_of(directory: Directory, insurer: str, after: Period | None = None) -> Iterator[Period]:
-    """Tell an insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
+    """Yield an insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
     begins = after.ends if after else directory.registered_at(insurer)
     if begins is None:
         return iter(())
@@ -178,8 +179,8 @@ def periods_of(directory: Directory, insurer: str, after: Period | None = None) 
 def _settings(directory: Directory, insurer: str, at: datetime) -> PortalSettings:
     newer = directory.not_understood(insurer, at)
     if newer:
-        said = newer_said("; ".join(newer))
-        raise NotKnownHere(said.en, said.nb)
+        problem = set_by_newer_version("; ".join(newer))
+        raise NotKnownHere(problem.en, problem.nb)
     return directory.settings(insurer, at)
 
 
@@ -191,7 +192,7 @@ async def made(
     read_up_to: Places,
     now: datetime,
 ) -> ReportReady:
-    """Count a period beside the one before it, as that was made."""
+    """Count a period, and set it against the one before, as that was made."""
     closed_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
     figures = await transaction.figures(insurer, period, closed_at=closed_at)
     return ReportReady(
@@ -199,14 +200,14 @@ async def made(
         period=period.label,
         time_zone=period.time_zone,
         read_up_to=by_topic(read_up_to),
-        report=beside(figures, last.message.report if last else None),
+        report=with_previous(figures, last.message.report if last else None),
     )
 
 
-def beside(figures: Figures, before: Figures | None) -> PeriodReport:
-    """Put a period's figures beside those of the period before it."""
-    previous = None if before is None else Figures.model_validate(_fields(before))
-    return PeriodReport.model_validate({**_fields(figures), "previous": previous})
+def with_previous(figures: Figures, previous: Figures | None) -> PeriodReport:
+    """Return a period's figures with those of the period before it."""
+    compared = None if previous is None else Figures.model_validate(_fields(previous))
+    return PeriodReport.model_validate({**_fields(figures), "previous": compared})
 
 
 def by_topic(places: Places) -> dict[str, list[int]]:

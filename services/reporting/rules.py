@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from shared.clock import start_of, time_zone
 from shared.contract.fields import ReportPeriod
-from shared.directory import PortalSettings
+from shared.domain.clock import start_of, time_zone
+from shared.domain.portal_settings import PortalSettings
 
 _WEEK = timedelta(weeks=1)
 

@@ -36,7 +36,7 @@ from services.suggestions.lists import Published
 from services.suggestions.particulars import Particulars, blocks_of
 from services.suggestions.rules import Found, Match
 from shared.contract.suggestions import LinkSuggested, Reason
-from shared.contract.texts import number_key
+from shared.domain.claim_numbers import number_key
 from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
 

@@ -6,6 +6,7 @@ else (domain rule 21). Of two messages for the same request the first counts.
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -14,6 +15,7 @@ from shared.contract.fields import Hours, Message, Moment, NamedMessage, Slug
 from shared.contract.outcomes import Detail
 from shared.contract.recorded import read_recorded
 from shared.contract.requests import (
+    DirectoryRequest,
     RegisterCompany,
     RegisterOffice,
     RegisterUser,
@@ -99,6 +101,18 @@ DIRECTORY_EVENTS: dict[str, type[DirectoryEvent]] = {
 """Every directory message by its CloudEvents type."""
 
 
+EVENT_OF: Mapping[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = MappingProxyType(
+    {
+        RegisterCompany: (CompanyRegistered, "registered"),
+        RegisterOffice: (OfficeRegistered, "registered"),
+        RegisterUser: (UserRegistered, "registered"),
+        SetOfficePermission: (OfficePermissionSet, "permission"),
+        SetPortalSettings: (PortalSettingsSet, "settings"),
+    }
+)
+"""The message that puts a request in force, and the name of its part that is the request."""
+
+
 class NotUnderstood(DirectoryEvent):
     """A message that a newer version wrote, as far as this one can read it; never sent."""
 
@@ -116,7 +130,7 @@ class NotUnderstood(DirectoryEvent):
 
 
 def _not_understood(event: DirectoryEvent) -> Iterator[str]:
-    """Tell the fields with which this version cannot reckon, although they are texts as it expects them."""
+    """Yield the fields with which this version cannot reckon, although they are texts as it expects them."""
     if not isinstance(event, PortalSettingsSet):
         return
     for name in ("office_hours", "special_hours"):
@@ -129,7 +143,7 @@ def _not_understood(event: DirectoryEvent) -> Iterator[str]:
 _CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}")
 
 
-class _Asked(Message):
+class _About(Message):
     """What every message on `directory` says, of whatever version."""
 
     company: Slug
@@ -158,7 +172,7 @@ def read_directory_event(type: str, body: bytes) -> DirectoryEvent:
             if not fields:
                 return event
         reason = f"this version does not understand {fields} of {type}"
-    about = dict(read_recorded(_Asked, body))
+    about = dict(read_recorded(_About, body))
     if model is SettingsRequestRefused:  # it had no effect, and a code that is not known is a refusal too
         detail = Detail(field="code", problem=reason)
         return SettingsRequestRefused.model_construct(**about, code=Code.INVALID_REQUEST, details=[detail])

@@ -26,13 +26,8 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
 
 
-def number_key(claim_number: str) -> str:
-    """Write a claim number as it is compared: without case, and without surrounding or doubled spaces."""
-    return " ".join(folded(claim_number).split())
-
-
 def alphabetical(text: str) -> tuple[str, str]:
-    """Tell where a text stands in a Norwegian list: without case and accents, with æ, ø and å after z."""
+    """Return what a Norwegian list sorts a text by: without case and accents, with æ, ø and å after z."""
     letters = folded(text).translate(_LAST_LETTERS)
     return "".join(letter for letter in normalize("NFD", letters) if not combining(letter)), composed(text)
 

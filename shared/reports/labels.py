@@ -6,10 +6,10 @@ from enum import StrEnum
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
-from shared.clock import zone_to_show
 from shared.contract.codes import Code
 from shared.contract.fields import Cause
 from shared.contract.reports import Figures
+from shared.domain.clock import zone_to_show
 
 
 class Language(StrEnum):

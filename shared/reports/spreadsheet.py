@@ -6,8 +6,8 @@ from typing import Any
 
 import xlsxwriter
 
-from shared.clock import zone_to_show
 from shared.contract.reports import PeriodReport
+from shared.domain.clock import zone_to_show
 from shared.reports.labels import sheet_name
 from shared.reports.tables import Row, Table, Tables, Unit
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.clock import zone_to_show
 from shared.contract.fields import Cause
 from shared.contract.reports import Figures, PeriodReport
 from shared.contract.texts import alphabetical
+from shared.domain.clock import zone_to_show
 from shared.reports.labels import Language, cause_name, duration, moment, number, period_name, reason, word
 
 

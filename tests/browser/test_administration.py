@@ -12,7 +12,7 @@ from shared.contract.envelope import outgoing
 from shared.contract.fields import Cause, Hours
 from shared.contract.reports import Created, PeriodReport, ReportReady
 from shared.contract.topics import REPORTS
-from shared.directory import PortalSettings
+from shared.domain.portal_settings import PortalSettings
 from tests.browser.conftest import Browse
 from tests.browser.test_creating import NEW
 from tests.world import World, wait_until

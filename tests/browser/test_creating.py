@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared.public_holidays import Region
+from shared.domain.public_holidays import Region
 from tests.browser.conftest import Browse
 from tests.world import World, wait_until
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.claims.batch import Batch, Command, Decided, Step, read_command
+from services.claims.batch import Batch, Decided, declared_needs
 from services.claims.claim import Claim
+from services.claims.commands import Command, Step, read_command
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
@@ -171,16 +172,28 @@ def about(
     )
 
 
+def empty_batch(**found: Any) -> Batch:
+    """Make a batch whose record has nothing, or what is `found`; no command's needs are loaded yet."""
+    nothing: Json = {"claims": {}, "numbers": {}, "histories": {}, "steps": set(), "refused_creations": set()}
+    return Batch(needs={}, **(nothing | found))
+
+
+def decide_in_order(batch: Batch, *commands: Command | Step) -> None:
+    """Decide commands, for which there is nothing in the record but what the batch has already."""
+    batch.needs = declared_needs(commands) | batch.needs
+    batch.decide_in_order(commands)
+
+
 @dataclass
 class Desk:
     """Decides one request after the other, each on what the ones before it have left."""
 
-    batch: Batch = field(default_factory=Batch)
+    batch: Batch = field(default_factory=empty_batch)
 
     def decide(self, command: Command | Step) -> Decided:
         """Decide a command."""
         self.batch.histories.setdefault(command.claim_id, [])
-        self.batch.decide_in_order([command])
+        decide_in_order(self.batch, command)
         return self.batch.decided[command.key]
 
     def create(self, request_id: str = "creation", **how: Any) -> Claim:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 
-from services.permissions.rules import settle
+from services.permissions.directory_rules import settle
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import DirectoryEvent, SettingsRequestRefused
 from shared.contract.requests import SetPortalSettings
-from shared.directory import Answer, Directory, PortalSettings
+from shared.domain.directory import Directory, SettledRequest
+from shared.domain.portal_settings import PortalSettings
 from tests.builders.requests import (
     FJORD,
     FJORD_OSLO,
@@ -54,12 +55,12 @@ def directory_event(
     return event.model_validate_json(json.dumps(about | more))
 
 
-def answer_of(event: DirectoryEvent, at: datetime) -> Answer:
+def answer_of(event: DirectoryEvent, at: datetime) -> SettledRequest:
     """Tell what the directory remembers of a request that it answered with this message at this moment."""
     if not isinstance(event, SettingsRequestRefused):
-        return Answer(event.request_type, event.requested_at, at)
+        return SettledRequest(event.request_type, event.requested_at, at)
     details = None if event.details is None else tuple(event.details)
-    return Answer(event.request_type, event.requested_at, at, event.code, details)
+    return SettledRequest(event.request_type, event.requested_at, at, event.code, details)
 
 
 def answers(

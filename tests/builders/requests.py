@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from operations.bus import NewRequest
-from services.permissions.rules import Asked
+from services.permissions.received import ReceivedRequest
 from shared.contract.envelope import read_envelope
 from tests.builders.content import INCIDENT, MEDIA, POLICYHOLDER
 
@@ -134,10 +134,10 @@ def asks_with_bytes(
     at: datetime,
     id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
-) -> Asked:
+) -> ReceivedRequest:
     """Let a company send this value with this CloudEvents type, appended at a moment."""
     sent = [*headers_of(request_type, id or next(_ids)), *headers]
-    return Asked(company, at, read_envelope(sent, value))
+    return ReceivedRequest(company, at, read_envelope(sent, value))
 
 
 def asks(
@@ -148,7 +148,7 @@ def asks(
     at: datetime,
     id: str = "",
     headers: Iterable[tuple[str, bytes]] = (),
-) -> Asked:
+) -> ReceivedRequest:
     """Let a company send a request of the contract; without a body, a well-formed one."""
     value = json.dumps(BODIES[name] if body is None else body).encode()
     return asks_with_bytes(company, f"claimbus.{name}.v1", value, at=at, id=id, headers=headers)

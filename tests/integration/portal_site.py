@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message
 
 from services.portal.api import api
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.pages.routes import routes

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -9,16 +10,33 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
-from services.claims.app import decided_now
-from services.claims.batch import Command, Decided
+from services.claims.app import load_and_decide
+from services.claims.batch import Decided
 from services.claims.claim_numbers import number_keys
-from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
+from services.claims.commands import Command, Step
+from services.claims.decisions import NOTHING_MORE, Needs
+from services.claims.store import Store, Transaction
+from services.claims.tables import claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
+from shared.contract.commands import Refusal
 from shared.contract.events import LinkStarted
+from shared.contract.fields import Actor
+from shared.contract.linking import GiveUpImport
 from shared.errors import Conflict, Misconfigured
 from shared.media_keys import MediaKeys
 from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
-from tests.builders.commands import INSURER, about, accepted, code_of, creation, registration
+from tests.builders.commands import (
+    INSURER,
+    NO_CLAIM,
+    PLUMBER,
+    about,
+    accepted,
+    code_of,
+    command,
+    creation,
+    registration,
+)
+from tests.builders.moments import TUESDAY_EVENING
 from tests.integration.conftest import Databases, engine_of
 
 KEYS = MediaKeys(["a secret"])
@@ -41,7 +59,7 @@ async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writ
 
     async def instance() -> None:
         async with store.transaction() as record:
-            batch = await decided_now(record, commands, KEYS)
+            batch = await load_and_decide(record, commands, KEYS)
             await decided.wait()  # both have read, and neither has written
             await record.save(batch)
 
@@ -54,7 +72,7 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     command = creation("r-1")
     store = Store(engine)
     async with store.transaction() as record:
-        batch = await decided_now(record, [command], KEYS)
+        batch = await load_and_decide(record, [command], KEYS)
         await record.save(batch)
     async with store.transaction() as record:
         remembered = (await record.remembered([command.key]))[command.key]
@@ -64,6 +82,44 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     assert remembered.outcome.body == decided.outcome.json_bytes()
     assert [event.body for event in remembered.events] == [event.json_bytes() for event in decided.events]
     assert found == batch.changed
+
+
+async def test_what_deciders_declare_is_loaded_and_nothing_else(engine: AsyncEngine) -> None:
+    created, normal = creation("r-1"), registration("SK-1")
+    refusal = Refusal(code=Code.NEVER_PERMITTED)
+    refused = command("create-temporary-claim", None, company=PLUMBER, request_id="refused", refusal=refusal)
+    refused = replace(refused, checked=refused.checked.model_copy(update={"insurer": INSURER}))
+    given_up = GiveUpImport(
+        link_id=UUID(int=1), part=1, actor=Actor(company=INSURER), source_claim_id=NO_CLAIM, reason="media_gone"
+    )
+    step = Step(given_up, NO_CLAIM, TUESDAY_EVENING, "cause")
+    store = Store(engine)
+    async with store.transaction() as record:
+        saved = await load_and_decide(record, [created, normal, refused, step], KEYS)
+        await record.save(saved)
+    claim, number = created.claim_id, (INSURER, "sk-1")
+    needs = {
+        "claims": Needs(claims=frozenset({claim, NO_CLAIM})),
+        "numbers": Needs(numbers=frozenset({number, (INSURER, "SK-9")})),
+        "claims by number": Needs(claims_by_number=frozenset({number})),
+        "histories": Needs(histories=frozenset({claim, NO_CLAIM})),
+        "steps": Needs(steps=frozenset({given_up.id, "another"})),
+        "refused creations": Needs(refused_creations=frozenset({refused.key, created.key})),
+        "nothing": NOTHING_MORE,
+    }
+    async with store.transaction() as record:
+        loaded = {name: await record.load({("x", name): each}, KEYS.verify) for name, each in needs.items()}
+    found = {name: (b.claims, b.numbers, b.histories, b.steps, b.refused_creations) for name, b in loaded.items()}
+    both = {(INSURER, "sk-1"): normal.claim_id}
+    assert found == {
+        "claims": ({claim: saved.claims[claim]}, {}, {}, set(), set()),
+        "numbers": ({}, both, {}, set(), set()),
+        "claims by number": ({normal.claim_id: saved.claims[normal.claim_id]}, both, {}, set(), set()),
+        "histories": ({}, {}, {claim: list(saved.decided[created.key].events), NO_CLAIM: []}, set(), set()),
+        "steps": ({}, {}, {}, {given_up.id}, set()),
+        "refused creations": ({}, {}, {}, set(), {refused.key}),
+        "nothing": ({}, {}, {}, set(), set()),
+    }
 
 
 @pytest.mark.parametrize("between_statements", [True, False])
@@ -78,7 +134,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
     async def hangs() -> None:
         async with transaction(engine) as connection:
             record = Transaction(connection)
-            await record.save(await decided_now(record, commands, KEYS))
+            await record.save(await load_and_decide(record, commands, KEYS))
             saved.set()
             if between_statements:
                 await taken_over.wait()
@@ -87,7 +143,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
 
     async def takes_over() -> None:
         async with store.transaction() as record:
-            await record.save(await decided_now(record, commands, KEYS))
+            await record.save(await load_and_decide(record, commands, KEYS))
 
     hanging = asyncio.create_task(hangs())
     await saved.wait()
@@ -106,7 +162,7 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
 
     async def interrupted() -> None:
         async with store.transaction() as record:
-            await record.save(await decided_now(record, [creation("r-1")], KEYS))
+            await record.save(await load_and_decide(record, [creation("r-1")], KEYS))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -119,7 +175,7 @@ async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) ->
 
     async def decide(command: Command) -> Decided:
         async with store.transaction() as record:
-            batch = await decided_now(record, [command], KEYS)
+            batch = await load_and_decide(record, [command], KEYS)
             await record.save(batch)
         return batch.decided[command.key]
 

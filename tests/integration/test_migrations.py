@@ -5,7 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
-from services.claims.store import metadata as claims
+from services.claims.tables import metadata as claims
 from services.portal.media_store import metadata as media
 from services.portal.tables import metadata as portal
 from services.reporting.store import metadata as reporting

@@ -15,7 +15,7 @@ from services.reporting.rules import Period, periods_from
 from services.reporting.store import MadeReport, Store
 from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
-from shared.directory import PortalSettings
+from shared.domain.portal_settings import PortalSettings
 from shared.errors import Conflict
 from tests.builders import directory
 from tests.builders.requests import FJORD

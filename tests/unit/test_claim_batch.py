@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Batch, Command, read_command
+from services.claims.batch import Batch
 from services.claims.claim import State
+from services.claims.commands import Command, read_command
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.commands import Refusal
@@ -25,7 +26,9 @@ from tests.builders.commands import (
     code_of,
     command,
     creation,
+    decide_in_order,
     decision,
+    empty_batch,
     message,
     refused,
     registration,
@@ -39,8 +42,8 @@ CANCELLATION = about(CLAIM, "cancel-claim", INSURER, "cancellation")
 
 
 def decided(*commands: Command, taken: tuple[str, str] | None = None) -> Batch:
-    batch = Batch(numbers={taken: CLAIM} if taken else {})
-    batch.decide_in_order(commands)
+    batch = empty_batch(numbers={taken: CLAIM} if taken else {})
+    decide_in_order(batch, *commands)
     return batch
 
 
@@ -74,12 +77,11 @@ def test_decisions_are_told_in_the_order_of_their_requests() -> None:
 def test_only_the_claims_that_something_happened_to_are_changed() -> None:
     desk = Desk()
     claim, other = desk.create("first"), desk.create("second")
-    batch = Batch({claim.id: claim, other.id: other})
-    batch.decide_in_order(
-        [
-            about(claim, "cancel-claim", INSURER, "accepted"),
-            about(other, "cancel-claim", PLUMBER + "-2", "refused"),
-        ]
+    batch = empty_batch(claims={claim.id: claim, other.id: other})
+    decide_in_order(
+        batch,
+        about(claim, "cancel-claim", INSURER, "accepted"),
+        about(other, "cancel-claim", PLUMBER + "-2", "refused"),
     )
     assert batch.changed == {claim.id: batch.claims[claim.id]}
     assert batch.claims[other.id] == other
@@ -152,7 +154,7 @@ def test_a_refused_request_takes_no_number() -> None:
 def test_a_created_claim_takes_its_temporary_number() -> None:
     batch = decided(CREATION)
     assert batch.decided[CREATION.key].number_taken == (INSURER, batch.claims[CLAIM].claim_number)
-    assert batch.is_taken(INSURER, batch.claims[CLAIM].claim_number)
+    assert batch.holder_of(INSURER, batch.claims[CLAIM].claim_number) == CLAIM
 
 
 def test_a_request_that_gives_no_number_takes_none() -> None:

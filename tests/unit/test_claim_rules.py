@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.claims.batch import declared_needs
 from services.claims.claim import State, apply
-from services.claims.decisions import Accepted
-from services.claims.rules import decide, numbers_asked_for
+from services.claims.decisions import NOTHING_MORE, Accepted
+from services.claims.rules import decide, needs_of
 from shared.contract import ids
 from shared.contract.codes import Code
 from shared.contract.events import (
@@ -194,7 +195,7 @@ def test_a_claim_is_never_made_over_one_that_exists(desk: Desk) -> None:
     command = creation()
     assert command.request is not None
     with pytest.raises(ValueError, match="exists"):
-        decide(claim, command.checked, command.request, desk.batch)
+        decide(claim, command.checked, command.request, desk.batch.known_to(command))
 
 
 # First-aid and inspection tasks (rule 11)
@@ -638,7 +639,7 @@ def test_each_event_has_the_claims_next_version_and_the_moment_of_its_request(de
     assert desk.now(claim).version == 3
 
 
-def test_deciding_a_request_asks_for_every_number_that_it_may_give(desk: Desk) -> None:
+def test_every_number_that_a_request_may_give_is_among_its_needs(desk: Desk) -> None:
     claim = desk.create("first")
     commands = [
         creation("second"),
@@ -648,19 +649,19 @@ def test_deciding_a_request_asks_for_every_number_that_it_may_give(desk: Desk) -
     ]
     for command in commands:
         assert command.request is not None
-        asked_for = numbers_asked_for(command.checked, command.request)
-        known = desk.batch.claims.get(command.checked.claim_id)
-        while isinstance(answer := decide(known, command.checked, command.request, desk.batch), Accepted):
-            assert answer.claim_number is not None
-            assert (INSURER, answer.claim_number) in asked_for
-            desk.batch.numbers[INSURER, answer.claim_number] = claim.id
-        assert answer.code is Code.CLAIM_NUMBER_TAKEN
+        desk.batch.needs |= declared_needs([command])
+        known = desk.batch.known_to(command)
+        before = desk.batch.claims.get(command.checked.claim_id)
+        while isinstance(decision := decide(before, command.checked, command.request, known), Accepted):
+            assert decision.claim_number is not None
+            desk.batch.numbers[INSURER, decision.claim_number] = claim.id
+        assert decision.code is Code.CLAIM_NUMBER_TAKEN
 
 
-def test_other_requests_ask_for_no_number(desk: Desk) -> None:
+def test_other_requests_need_no_number(desk: Desk) -> None:
     command = about(desk.create(), "cancel-claim", INSURER, "cancellation")
     assert command.request is not None
-    assert numbers_asked_for(command.checked, command.request) == []
+    assert needs_of(command.checked, command.request) == NOTHING_MORE
 
 
 # A claim and its events

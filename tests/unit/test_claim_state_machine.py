@@ -10,8 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from services.claims.batch import Batch, Command, Decided
+from services.claims.batch import Decided
 from services.claims.claim import Claim, State, apply
+from services.claims.commands import Command
 from shared.contract.codes import Code
 from shared.contract.commands import Facts
 from shared.contract.events import (
@@ -26,8 +27,8 @@ from shared.contract.events import (
     TemporaryClaimCreated,
 )
 from shared.contract.outcomes import RequestAccepted, RequestRefused
-from shared.contract.texts import number_key
 from shared.contract.topics import OPERATOR
+from shared.domain.claim_numbers import number_key
 from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
@@ -44,6 +45,8 @@ from tests.builders.commands import (
     Json,
     about,
     creation,
+    decide_in_order,
+    empty_batch,
     facts,
     registration,
 )
@@ -83,7 +86,7 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.batch = Batch()
+        self.batch = empty_batch()
         self.requests = 0
         self.events: defaultdict[UUID, list[ClaimEvent]] = defaultdict(list)
 
@@ -199,7 +202,7 @@ class LifeOfClaims(RuleBasedStateMachine):
             return  # decided in an earlier batch: the record of claims answers it
         body = given(claim_number="SK-9", handler="kari") if name == "convert-to-normal" else {}
         again = about(sent.checked.claim_id, name, *sent.key, **body)
-        self.batch.decide_in_order([sent, again])
+        decide_in_order(self.batch, sent, again)
         assert (self.batch.claims, self.batch.decided, self.batch.numbers) == before
 
     @rule(target=sent)
@@ -207,7 +210,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         saved = [claim.json_bytes() for claim in self.batch.claims.values()]
         loaded = {claim.id: claim for claim in map(Claim.model_validate_json, saved)}
         assert loaded == self.batch.claims
-        self.batch = Batch(loaded, dict(self.batch.numbers))
+        self.batch = empty_batch(claims=loaded, numbers=dict(self.batch.numbers))
         return multiple()
 
     # What is true after each request
@@ -216,7 +219,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         checked = command.checked
         before = self.batch.claims.get(checked.claim_id)
         audience = () if before is None else (*before.audience, OPERATOR)
-        self.batch.decide_in_order([command])
+        decide_in_order(self.batch, command)
         decided = self.batch.decided[command.key]
         assert decided.outcome is not None
         assert (decided.outcome.company, decided.outcome.request_id) == command.key

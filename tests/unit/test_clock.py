@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import (
+from shared.domain.clock import (
     NoSuchTime,
     UnknownTimeZone,
     comes_twice,
@@ -18,7 +18,7 @@ from shared.clock import (
     start_of,
     time_zone,
 )
-from shared.office_hours import local_moment
+from shared.domain.office_hours import local_moment
 from tests.builders.directory import settings_of
 from tests.properties import unhurried
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, ValidationError
 
-from services.permissions.rules import check, settle
+from services.permissions.claim_rules import check
+from services.permissions.directory_rules import settle
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import SettingsRequestRefused

@@ -18,7 +18,10 @@ from shared.contract.directory_events import (
     UserRegistered,
 )
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, ReportPeriod, Weekday
-from shared.directory import BEGINNING, Company, Directory, History, Office, OfficePermission, PortalSettings, User
+from shared.domain.companies import Company, Office, OfficePermission, User
+from shared.domain.directory import BEGINNING, Directory
+from shared.domain.history import History
+from shared.domain.portal_settings import PortalSettings
 from tests.builders.directory import REGISTERED, answer_of, directory_event, registered, settings_of
 from tests.builders.requests import FJORD, FJORD_OSLO, NORD, NORD_TROMSO, NORDLYS, VEST, VEST_BERGEN, VEST_VOSS, Json
 from tests.properties import unhurried
@@ -149,7 +152,7 @@ def test_of_two_messages_for_the_same_request_the_first_counts() -> None:
     directory.apply(first, AT)
     directory.apply(settings_set("1", time_zone="Europe/London"), AT + MINUTE)
     assert directory.settings(FJORD, AT + 2 * MINUTE).time_zone == "Asia/Tokyo"
-    assert directory.answered(FJORD, "1") == answer_of(first, AT)
+    assert directory.settled(FJORD, "1") == answer_of(first, AT)
 
 
 def test_a_refusal_that_came_first_counts_too() -> None:
@@ -158,7 +161,7 @@ def test_a_refusal_that_came_first_counts_too() -> None:
     directory.apply(refused, AT)
     directory.apply(settings_set("1", time_zone="Asia/Tokyo"), AT + MINUTE)
     assert directory.settings(FJORD, AT + MINUTE) == PortalSettings()
-    answered = directory.answered(FJORD, "1")
+    answered = directory.settled(FJORD, "1")
     assert answered == answer_of(refused, AT)
     assert answered is not None
     assert answered.code is Code.ENHANCED_FUNCTION_OFF
@@ -170,7 +173,7 @@ def test_two_companies_may_use_the_same_request_id() -> None:
     directory.apply(settings_set("1", company=NORDLYS, time_zone="Europe/London"), AT)
     assert directory.settings(FJORD, AT).time_zone == "Asia/Tokyo"
     assert directory.settings(NORDLYS, AT).time_zone == "Europe/London"
-    assert directory.answered(VEST, "1") is None
+    assert directory.settled(VEST, "1") is None
 
 
 def test_a_request_id_used_once_is_used_for_every_kind_of_request() -> None:
@@ -185,8 +188,8 @@ def test_a_refused_request_has_no_effect_and_is_remembered() -> None:
     directory.apply(directory_event(SettingsRequestRefused, FJORD, "1", code="unknown_office"), AT)
     assert directory.companies(AT) == other.companies(AT)
     assert directory.permissions_of(FJORD, AT) == {}
-    assert directory.answered(FJORD, "1") is not None
-    assert directory.answered(FJORD, "2") is None
+    assert directory.settled(FJORD, "1") is not None
+    assert directory.settled(FJORD, "2") is None
 
 
 # What is left out stays
@@ -393,7 +396,7 @@ def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: l
         assert once.permissions_of(FJORD, at) == twice.permissions_of(FJORD, at)
         assert once.settings(FJORD, at) == twice.settings(FJORD, at)
     for event, _ in messages:
-        assert once.answered(FJORD, event.request_id) == twice.answered(FJORD, event.request_id)
+        assert once.settled(FJORD, event.request_id) == twice.settled(FJORD, event.request_id)
 
 
 @settings(unhurried, max_examples=100)
@@ -419,7 +422,7 @@ def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_
     assert known is not None
     assert known.company == "vest"
     assert directory.offices_of("nord", BEGINNING) == []
-    answered = directory.answered("nord", "r-1")
+    answered = directory.settled("nord", "r-1")
     assert answered is not None
     assert answered.code is Code.NOT_YOUR_OFFICE
 

@@ -16,7 +16,7 @@ from shared.contract.directory_events import (
     UserRegistered,
     read_directory_event,
 )
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from tests.builders.directory import directory_event, settings_of
 from tests.builders.requests import BODIES, FJORD, Json
 from tests.unit.test_directory import AT, MINUTE, settings_set
@@ -81,7 +81,7 @@ def test_settings_that_are_the_same_are_one_version_and_each_request_has_its_own
     assert directory.changes == 1
     assert directory.settings(FJORD, AT) is directory.settings(FJORD, AT + DAY)
     for night in (1, 100):
-        answer = directory.answered(FJORD, str(night))
+        answer = directory.settled(FJORD, str(night))
         assert answer is not None
         assert answer.effective_at == AT + night * MINUTE
 
@@ -108,7 +108,7 @@ def test_whatever_is_sent_again_changes_nothing_but_is_answered() -> None:
     assert directory.changes == 5
     for event in sent(" again"):
         directory.apply(event, AT + MINUTE)
-        answer = directory.answered(event.company, event.request_id)
+        answer = directory.settled(event.company, event.request_id)
         assert answer is not None
         assert answer.effective_at == AT + MINUTE
     assert directory.changes == 5

@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Command
-from services.claims.batch import read_command as read_by_claims
-from services.permissions.answers import command, directory_message, outcome_of
+from services.claims.commands import Command
+from services.claims.commands import read_command as read_by_claims
 from services.permissions.app import read_request
-from services.permissions.rules import Asked, check, is_about_directory, settle
+from services.permissions.claim_rules import check
+from services.permissions.directory_rules import settle
+from services.permissions.messages import command, directory_message, outcome_of
+from services.permissions.received import ReceivedRequest
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, DirectoryEvent
 from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import OUTCOMES
 from shared.contract.requests import REQUESTS
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from tests.builders.directory import permitted
 from tests.builders.moments import oslo
 from tests.builders.records import record, record_of
@@ -70,8 +72,8 @@ def texts_of(value: Any) -> Iterator[str]:
         yield from texts_of(part)
 
 
-def _decided(directory: Directory, asked: Asked) -> tuple[list[Outgoing], Json]:
-    if not is_about_directory(asked.envelope):
+def _decided(directory: Directory, asked: ReceivedRequest) -> tuple[list[Outgoing], Json]:
+    if not asked.is_about_directory:
         sent = command(check(directory, asked), asked)
         read = read_by_claims(record_of(sent))
         assert isinstance(read, Command)
@@ -81,7 +83,7 @@ def _decided(directory: Directory, asked: Asked) -> tuple[list[Outgoing], Json]:
     assert DIRECTORY_EVENTS[event.type()].model_validate_json(message.value) == event
     read_back = Directory()
     read_back.apply(event, AT)
-    answer = read_back.answered(asked.company, asked.envelope.id)
+    answer = read_back.settled(asked.company, asked.envelope.id)
     assert answer is not None
     outcome = outcome_of(answer, asked)
     headers = dict(outcome.headers)

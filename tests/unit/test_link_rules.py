@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.claims.batch import Batch, Decided, Step
+from services.claims.batch import Batch, Decided
 from services.claims.claim import MAX_TASKS, Claim, State, apply
+from services.claims.commands import Step
 from services.linking import rules as linking
 from services.portal import claim_view
 from services.portal.claim_view import ClaimView
@@ -46,6 +47,7 @@ from tests.builders.commands import (
     Json,
     accepted,
     code_of,
+    empty_batch,
     facts,
 )
 from tests.builders.content import FIRST_AID
@@ -82,7 +84,7 @@ def uploaded(n: int = 1, *, company: str = PLUMBER, **differs: Any) -> Json:
 class Bus(Desk):
     """Carries the steps of links between claims, one key at a time, as Kafka does; each may come more than once."""
 
-    batch: Batch = field(default_factory=lambda: Batch(uploads=KEYS.verify))
+    batch: Batch = field(default_factory=lambda: empty_batch(uploads=KEYS.verify))
     answer: Answer = linking.import_of
     """What linking answers to a part."""
     to_linking: deque[LinkRequested] = field(default_factory=deque)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.directory import PortalSettings
-from shared.office_hours import local_moment
-from shared.public_holidays import Region, unknown_region
+from shared.domain.office_hours import local_moment
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.public_holidays import Region, unknown_region
 from tests.builders.directory import settings_of
 from tests.builders.moments import oslo
 from tests.builders.requests import Json
@@ -90,7 +90,7 @@ def test_by_default_an_insurer_is_open_monday_to_friday(day: str, open_at_noon: 
 
 
 @pytest.mark.parametrize(
-    ("local", "said"),
+    ("local", "text"),
     [
         ("2026-11-24 07:00", "before_opening"),
         ("2026-11-24 12:00", "inside_office_hours"),
@@ -100,8 +100,8 @@ def test_by_default_an_insurer_is_open_monday_to_friday(day: str, open_at_noon: 
         ("2026-12-25 12:00", "public_holiday"),
     ],
 )
-def test_the_answer_says_which_rule_decided(local: str, said: str) -> None:
-    assert rule(DEFAULTS, oslo(local)) == said
+def test_the_answer_says_which_rule_decided(local: str, text: str) -> None:
+    assert rule(DEFAULTS, oslo(local)) == text
 
 
 def test_the_same_moment_in_another_zone_is_the_same_moment() -> None:
@@ -118,9 +118,9 @@ def test_the_local_time_is_written_as_rfc_9557() -> None:
 
 
 def test_a_person_is_told_the_local_time_and_the_hours_in_both_languages() -> None:
-    said = local_moment(DEFAULTS, oslo("2026-11-24 17:12")).said()
-    assert said.nb == "tirsdag 24. november 2026 17:12 Europe/Oslo, kontortid 08:00–16:00"
-    assert said.en == "Tuesday 24 November 2026 17:12 Europe/Oslo, office hours 08:00–16:00"
+    text = local_moment(DEFAULTS, oslo("2026-11-24 17:12")).text()
+    assert text.nb == "tirsdag 24. november 2026 17:12 Europe/Oslo, kontortid 08:00–16:00"
+    assert text.en == "Tuesday 24 November 2026 17:12 Europe/Oslo, office hours 08:00–16:00"
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_a_person_is_told_the_local_time_and_the_hours_in_both_languages() -> No
     ],
 )
 def test_a_person_is_told_why_a_day_is_closed(local: str, nb: str, en: str) -> None:
-    said = local_moment(DEFAULTS, oslo(local)).said()
-    assert said.nb.endswith(f", {nb}")
-    assert said.en.endswith(f", {en}")
+    text = local_moment(DEFAULTS, oslo(local)).text()
+    assert text.nb.endswith(f", {nb}")
+    assert text.en.endswith(f", {en}")
 
 
 def test_a_closed_day_is_not_said_to_have_the_weekdays_hours() -> None:
-    said = local_moment(settings_of({"closed_days": ["2026-11-24"]}), oslo("2026-11-24 12:00")).said()
-    assert (said.nb.split(", ")[1], said.en.split(", ")[1]) == ("stengt", "closed")
+    text = local_moment(settings_of({"closed_days": ["2026-11-24"]}), oslo("2026-11-24 12:00")).text()
+    assert (text.nb.split(", ")[1], text.en.split(", ")[1]) == ("stengt", "closed")
 
 
 @pytest.mark.parametrize("month", range(1, 13))
@@ -154,10 +154,10 @@ def test_months_and_weekdays_are_named_in_both_languages(month: int) -> None:
         "Saturday": "lørdag",
         "Sunday": "søndag",
     }
-    said = local_moment(DEFAULTS, oslo(f"2026-{month:02}-09 10:00")).said()
-    english_day = said.en.split()[0]
-    assert said.en.startswith(f"{english_day} 9 {en[month - 1]} 2026")
-    assert said.nb.startswith(f"{days[english_day]} 9. {nb[month - 1]} 2026")
+    text = local_moment(DEFAULTS, oslo(f"2026-{month:02}-09 10:00")).text()
+    english_day = text.en.split()[0]
+    assert text.en.startswith(f"{english_day} 9 {en[month - 1]} 2026")
+    assert text.nb.startswith(f"{days[english_day]} 9. {nb[month - 1]} 2026")
 
 
 # Closed days, special hours, weekends with hours

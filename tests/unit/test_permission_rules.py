@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.permissions.rules import (
-    Asked,
-    check,
-    is_about_directory,
-    settle,
-)
+from services.permissions.claim_rules import check
+from services.permissions.directory_rules import settle
+from services.permissions.received import ReceivedRequest
 from services.portal.words import CREATION
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
@@ -31,8 +28,9 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
-from shared.creation import NotPermitted, decide_creation, rights_in_force
-from shared.directory import Directory
+from shared.domain.creation import decide_creation, rights_in_force
+from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
 from tests.builders.content import INCIDENT, POLICYHOLDER
 from tests.builders.directory import (
     REGISTERED,
@@ -61,7 +59,6 @@ from tests.builders.requests import (
     asks,
     asks_with_bytes,
     creation,
-    headers_of,
 )
 from tests.properties import unhurried, utc_moments
 
@@ -111,7 +108,7 @@ def decided(directory: Directory, insurer: str, office: str, at: datetime) -> tu
     """Decide a creation; tell the refusal's code, or None, and the decision."""
     try:
         return None, decide_creation(directory, insurer, office, at)
-    except NotPermitted as refused:
+    except Refused as refused:
         refusal = refused
     assert refusal.decision is not None
     return refusal.code.value, refusal.decision
@@ -687,9 +684,9 @@ def test_each_request_is_taken_from_those_who_may_send_it_and_from_nobody_else(n
 
 
 def test_the_contracts_requests_are_all_of_them() -> None:
-    about_directory = {name for name in BODIES if is_about_directory(asks(VEST, name, at=TUESDAY_EVENING).envelope)}
+    about_directory = {name for name in BODIES if asks(VEST, name, at=TUESDAY_EVENING).is_about_directory}
     assert about_directory == DIRECTORY_REQUESTS
-    assert not is_about_directory(read_envelope(headers_of("claimbus.unheard-of.v1"), b"{}"))
+    assert not asks_with_bytes(VEST, "claimbus.unheard-of.v1", b"{}", at=TUESDAY_EVENING).is_about_directory
 
 
 # The directory and settings (rules 1, 2 and 7)
@@ -950,7 +947,7 @@ def test_problems_of_the_envelope_are_answered_with_their_fields(name: str) -> N
         ("ce_subject", b"\xff"),
         ("content-type", b"text/plain"),
     ]
-    asked = Asked("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
+    asked = ReceivedRequest("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
     answer = settle(registered(), asked) if name in DIRECTORY_REQUESTS else check(registered(), asked)
     assert code_of(answer) == "invalid_request"
     assert sorted(fields_of(answer)) == ["ce_source", "ce_specversion", "ce_subject", "content-type"]
@@ -973,7 +970,7 @@ def test_a_request_about_the_directory_sent_again_with_another_body_has_no_secon
         directory, FJORD, "set-portal-settings", {"time_zone": "Europe/London"}, at=TUESDAY_EVENING, id="settings-1"
     )
     assert directory.settings(FJORD, TUESDAY_EVENING).time_zone == "Asia/Tokyo"
-    assert directory.answered(FJORD, "settings-1") == answer_of(first, TUESDAY_NOON)
+    assert directory.settled(FJORD, "settings-1") == answer_of(first, TUESDAY_NOON)
 
 
 def test_a_refused_request_about_the_directory_is_remembered_although_it_would_be_accepted_now() -> None:
@@ -982,7 +979,7 @@ def test_a_refused_request_about_the_directory_is_remembered_although_it_would_b
     refused = answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_NOON, id="grant-1")
     takes_effect(directory, FJORD, "set-portal-settings", {"enhanced_function": True}, at=TUESDAY_NOON)
     answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_EVENING, id="grant-1")
-    assert directory.answered(FJORD, "grant-1") == answer_of(refused, TUESDAY_NOON)
+    assert directory.settled(FJORD, "grant-1") == answer_of(refused, TUESDAY_NOON)
     assert code_of(refused) == "enhanced_function_off"
     assert not directory.permission(FJORD, VEST_BERGEN, TUESDAY_EVENING).may_assign_to_others
 
@@ -1054,12 +1051,12 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
     for field in data.draw(st.lists(st.sampled_from(sorted(set(body) | optional)), max_size=2)):
         body[field] = data.draw(anything)
     asked = asks(sender, name, body, at=TUESDAY_EVENING)
-    if is_about_directory(asked.envelope):
+    if asked.is_about_directory:
         event = settle(directory, asked)
         read_again = type(event).model_validate_json(event.json_bytes())
         assert (read_again.company, read_again.request_id) == (sender, asked.envelope.id)
         directory.apply(event, TUESDAY_EVENING)
-        assert directory.answered(sender, asked.envelope.id) == answer_of(event, TUESDAY_EVENING)
+        assert directory.settled(sender, asked.envelope.id) == answer_of(event, TUESDAY_EVENING)
         assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
     else:
         answer = check(directory, asked)

@@ -7,7 +7,7 @@ from services.portal.claim_view import LinkView, ReportView, State, TaskView, ap
 from services.portal.pages.claim import action_points, may, reportable
 from services.portal.viewer import Viewer
 from shared.contract.fields import Actor, CompanyKind, LocalizedText, TaskKind
-from shared.directory import Company, User
+from shared.domain.companies import Company, User
 from tests.builders.events import created
 from tests.builders.moments import TUESDAY_EVENING
 from tests.builders.requests import FJORD, NORD, VEST, VEST_BERGEN

@@ -16,7 +16,8 @@ from services.portal.pages.administration import _values as values_of_company
 from services.portal.pages.handling import correction, written
 from shared.contract.fields import CompanyKind, CreationPermission, Hours, Weekday
 from shared.contract.requests import SetPortalSettings
-from shared.directory import Company, Office, OfficePermission, PortalSettings
+from shared.domain.companies import Company, Office, OfficePermission
+from shared.domain.portal_settings import PortalSettings
 from tests.builders.events import created
 
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["", "1", "2", "3"]), max_size=6)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.followed_directory import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.pages.routes import routes

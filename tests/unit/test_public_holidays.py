@@ -16,9 +16,9 @@ from services.portal.forms import WrongForm
 from services.portal.pages import holidays as page
 from shared.contract.codes import Code
 from shared.contract.directory_events import SettingsRequestRefused
-from shared.directory import PortalSettings
-from shared.office_hours import local_moment, office_day, region_of
-from shared.public_holidays import Region, known_categories, unknown_region
+from shared.domain.office_hours import local_moment, office_day, region_of
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.public_holidays import Region, known_categories, unknown_region
 from tests.builders.directory import REGISTERED, answers, code_of, registered, settings_of
 from tests.builders.requests import FJORD, Json
 from tests.properties import unhurried
@@ -80,7 +80,7 @@ def test_midsummer_eve_is_named_in_the_answer() -> None:
     sweden = settings_of({"country": "SE", "time_zone": "Europe/Stockholm"})
     moment = local_moment(sweden, datetime(2027, 6, 25, 10, tzinfo=UTC))
     assert (moment.rule, moment.holiday) == ("public_holiday", "Midsommarafton")
-    assert moment.said().en.endswith("public holiday (Midsommarafton)")
+    assert moment.text().en.endswith("public holiday (Midsommarafton)")
 
 
 def test_a_half_day_is_named_and_its_hours_are_those_that_are_left() -> None:
@@ -88,8 +88,8 @@ def test_a_half_day_is_named_and_its_hours_are_those_that_are_left() -> None:
     before, after = (local_moment(iceland, datetime(2027, 12, 24, hour, tzinfo=UTC)) for hour in (12, 13))
     assert (before.rule, after.rule) == ("inside_office_hours", "after_closing")
     assert after.holiday == "Aðfangadagur (frá kl. 13.00)"
-    assert after.said().en.endswith("office hours 08:00–13:00 (Aðfangadagur (frá kl. 13.00))")
-    assert after.said().nb.endswith("kontortid 08:00–13:00 (Aðfangadagur (frá kl. 13.00))")
+    assert after.text().en.endswith("office hours 08:00–13:00 (Aðfangadagur (frá kl. 13.00))")
+    assert after.text().nb.endswith("kontortid 08:00–13:00 (Aðfangadagur (frá kl. 13.00))")
 
 
 def test_a_half_day_that_begins_before_the_hours_do_is_closed() -> None:

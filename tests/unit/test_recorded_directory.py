@@ -24,17 +24,19 @@ from pydantic import (
     model_validator,
 )
 
-from services.permissions.rules import check
+from services.permissions.claim_rules import check
 from services.reporting.closing import periods_of
-from shared.clock import NotKnownHere
 from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
 from shared.contract.fields import CreationPermission
 from shared.contract.recorded import read_recorded
-from shared.creation import NotPermitted, decide_creation
-from shared.directory import Directory, take_in
+from shared.directory_reader import apply_record
+from shared.domain.clock import NotKnownHere
+from shared.domain.creation import decide_creation
+from shared.domain.directory import Directory
+from shared.domain.refusal import Refused
+from shared.domain.unknown_settings import unknown_settings, unknown_settings_by_company
 from shared.errors import Misconfigured
-from shared.lacking import all_lacking, lacking
 from shared.messaging.memory import MemoryRecord
 from tests.builders.directory import REGISTERED, registered, takes_effect
 from tests.builders.records import record
@@ -89,7 +91,7 @@ _INCIDENT = BODIES["create-temporary-claim"]["incident"]
 
 def test_a_time_zone_that_is_not_known_here_is_read_and_refuses_only_what_needs_its_clock() -> None:
     directory = with_permission("outside_office_hours")
-    take_in(directory, settings_recorded(time_zone="America/Coyhaique2"))
+    apply_record(directory, settings_recorded(time_zone="America/Coyhaique2"))
     answer = create(directory, FJORD)
     assert answer.refusal.code is Code.SETTINGS_NOT_UNDERSTOOD
     assert [(detail.field, detail.problem) for detail in answer.refusal.details] == [("insurer", COYHAIQUE)]
@@ -103,7 +105,7 @@ def test_a_time_zone_that_is_not_known_here_is_read_and_refuses_only_what_needs_
 @pytest.mark.parametrize(("creation", "code"), [("always", None), ("never", Code.NEVER_PERMITTED)])
 def test_what_needs_no_clock_is_decided_without_it_and_says_so(creation: str, code: Code | None) -> None:
     directory = with_permission(creation)
-    take_in(directory, settings_recorded(time_zone="America/Coyhaique2"))
+    apply_record(directory, settings_recorded(time_zone="America/Coyhaique2"))
     answer = create(directory, FJORD)
     assert (answer.refusal and answer.refusal.code) is code
     assert answer.decision.rule == f"{creation}_permitted"
@@ -113,9 +115,11 @@ def test_what_needs_no_clock_is_decided_without_it_and_says_so(creation: str, co
 
 def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
     directory = with_permission("always")
-    take_in(directory, settings_recorded(time_zone="America/Coyhaique2", country="NO", subdivision="99"))
-    take_in(directory, settings_recorded(NORDLYS, country="ZZ"))
-    told = {company: [text.en for text in texts] for company, texts in all_lacking(directory, NIGHT).items()}
+    apply_record(directory, settings_recorded(time_zone="America/Coyhaique2", country="NO", subdivision="99"))
+    apply_record(directory, settings_recorded(NORDLYS, country="ZZ"))
+    told = {
+        company: [text.en for text in texts] for company, texts in unknown_settings_by_company(directory, NIGHT).items()
+    }
     assert told == {
         FJORD: [
             COYHAIQUE,
@@ -134,7 +138,7 @@ def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
 def test_an_insurers_periods_are_told_up_to_what_is_not_known_here_and_the_others_go_on(message: MemoryRecord) -> None:
     directory = registered()
     message.timestamp = int(datetime(2026, 1, 20, tzinfo=UTC).timestamp() * 1000)
-    take_in(directory, message)
+    apply_record(directory, message)
     periods = periods_of(directory, FJORD)
     assert [period.label for period in islice(periods, 4)] == ["2026-W01", "2026-W02", "2026-W03", "2026-W04"]
     with pytest.raises(NotKnownHere):
@@ -145,18 +149,18 @@ def test_an_insurers_periods_are_told_up_to_what_is_not_known_here_and_the_other
 @pytest.mark.parametrize("region", [{"subdivision": "99"}, {"country": "ZZ"}, {"holiday_categories": ["new"]}])
 def test_holidays_that_are_not_known_here_are_warned_of_and_stop_nobody(region: Json) -> None:
     directory = with_permission("outside_office_hours")
-    take_in(directory, settings_recorded(**region))
+    apply_record(directory, settings_recorded(**region))
     answer = create(directory, FJORD)
     assert answer.refusal is None
     assert answer.decision.rule == "before_opening"
-    (warning,) = lacking(directory, FJORD, NIGHT)
+    (warning,) = unknown_settings(directory, FJORD, NIGHT)
     assert answer.decision.explanation.en.endswith(warning.en)
     assert answer.decision.explanation.nb.endswith(warning.nb)
 
 
 def test_an_unknown_subdivision_has_the_whole_countrys_holidays() -> None:
     directory = with_permission("outside_office_hours")
-    take_in(directory, settings_recorded(subdivision="99"))
+    apply_record(directory, settings_recorded(subdivision="99"))
     christmas = decide_creation(directory, FJORD, VEST_BERGEN, datetime(2026, 12, 25, 11, tzinfo=UTC))
     assert christmas.holiday == "Første juledag"
 
@@ -179,38 +183,40 @@ def test_an_unknown_subdivision_has_the_whole_countrys_holidays() -> None:
 )
 def test_what_a_newer_version_set_holds_up_its_insurer_alone(message: MemoryRecord) -> None:
     directory = with_permission("always")
-    take_in(directory, message)
+    apply_record(directory, message)
     answer = create(directory, FJORD)
     assert answer.refusal.code is Code.SETTINGS_NOT_UNDERSTOOD
     (detail,) = answer.refusal.details
     assert dict(message.headers)["ce_type"].decode() in detail.problem
     assert create(directory, NORDLYS).refusal is None
-    assert list(all_lacking(directory, NIGHT)) == [FJORD]
-    assert directory.answered(FJORD, "recorded") is not None
+    assert list(unknown_settings_by_company(directory, NIGHT)) == [FJORD]
+    assert directory.settled(FJORD, "recorded") is not None
 
 
 def test_a_company_of_an_unknown_kind_is_not_known_and_stops_nobody() -> None:
     directory = with_permission("always")
     registration = {"id": "ny", "name": "Ny", "kind": "reinsurer"}
-    take_in(directory, written("claimbus.company-registered.v1", {**about("operator"), "registered": registration}))
+    apply_record(
+        directory, written("claimbus.company-registered.v1", {**about("operator"), "registered": registration})
+    )
     assert directory.company("ny", NIGHT) is None
     assert create(directory, FJORD).refusal is None
-    assert list(all_lacking(directory, NIGHT)) == ["operator"]
+    assert list(unknown_settings_by_company(directory, NIGHT)) == ["operator"]
 
 
 def test_a_user_whom_an_insurer_registered_elsewhere_and_is_not_understood_holds_up_nobody() -> None:
     directory = with_permission("always")
     user = {**BODIES["register-user"], "id": "ny", "company": FJORD, "authorisation_level": "chief"}
-    take_in(directory, written("claimbus.user-registered.v1", {**about(), "registered": user}))
+    apply_record(directory, written("claimbus.user-registered.v1", {**about(), "registered": user}))
     assert directory.user("ny", NIGHT) is None
     assert create(directory, FJORD).refusal is None
-    assert list(all_lacking(directory, NIGHT)) == ["operator"]
+    assert list(unknown_settings_by_company(directory, NIGHT)) == ["operator"]
 
 
 def test_a_refusal_with_an_unknown_code_is_a_refusal_and_holds_up_nobody() -> None:
     directory = with_permission("always")
-    take_in(directory, written("claimbus.settings-request-refused.v1", {**about(), "code": "too_warm"}))
-    answer = directory.answered(FJORD, "recorded")
+    apply_record(directory, written("claimbus.settings-request-refused.v1", {**about(), "code": "too_warm"}))
+    answer = directory.settled(FJORD, "recorded")
     assert answer is not None
     assert answer.code is Code.INVALID_REQUEST
     assert create(directory, FJORD).refusal is None
@@ -220,7 +226,7 @@ def test_a_message_of_nobody_stops_the_service() -> None:
     bodies: list[object] = [[], {"company": FJORD}, {**about(), "requested_at": "yesterday"}]
     for body in bodies:
         with pytest.raises(Misconfigured):
-            take_in(Directory(), written("claimbus.portal-settings-set.v1", body))
+            apply_record(Directory(), written("claimbus.portal-settings-set.v1", body))
 
 
 def recorded(name: str, body: Json) -> tuple[str, Json]:
@@ -254,7 +260,7 @@ def test_a_value_that_no_request_may_have_any_longer_is_still_read(name: str, bo
     assert not isinstance(read, NotUnderstood)
     directory = registered()
     directory.apply(read, REGISTERED)
-    assert directory.answered(FJORD, "recorded") is not None
+    assert directory.settled(FJORD, "recorded") is not None
 
 
 def _refuse(value: object) -> Any:
@@ -298,10 +304,10 @@ def test_whatever_stands_in_a_field_no_message_of_a_company_stops_the_service(na
     read = read_directory_event(type, json.dumps(event).encode())
     directory = with_permission("outside_office_hours")
     directory.apply(read, REGISTERED)
-    with contextlib.suppress(NotPermitted):
+    with contextlib.suppress(Refused):
         decide_creation(directory, FJORD, VEST_BERGEN, NIGHT)
     assert decide_creation(directory, NORDLYS, VEST_BERGEN, NIGHT)
-    assert all_lacking(directory, NIGHT).keys() <= {FJORD, "operator"}
+    assert unknown_settings_by_company(directory, NIGHT).keys() <= {FJORD, "operator"}
 
 
 ON_AN_OLDER_MACHINE = """
@@ -323,8 +329,8 @@ def with_permission_by_hand(creation: str) -> Directory:
     """Take in what another machine accepted."""
     directory = registered()
     permission = {"office": VEST_BERGEN, "creation": CreationPermission(creation)}
-    take_in(directory, written("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))
-    take_in(directory, settings_recorded(time_zone="Europe/Oslo"))
+    apply_record(directory, written("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))
+    apply_record(directory, settings_recorded(time_zone="Europe/Oslo"))
     return directory
 
 

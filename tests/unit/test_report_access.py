@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.directory import User
-from shared.reports.access import may_see_reports
+from shared.domain.companies import User
+from shared.domain.report_access import may_see_reports
 
 INSURER, OTHER = "fjord-forsikring", "nordlys-forsikring"
 

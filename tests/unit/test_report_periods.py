@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.reporting.rules import Period, period_from, periods_from
 from shared.contract.fields import ReportPeriod
-from shared.directory import PortalSettings
+from shared.domain.portal_settings import PortalSettings
 
 OSLO = ZoneInfo("Europe/Oslo")
 ZONES = ("Europe/Oslo", "America/St_Johns", "America/Santiago", "Asia/Kathmandu", "Pacific/Apia", "Africa/Cairo", "UTC")

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from services.claims.store import metadata
+from services.claims.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
 context.run_migrations()

@@ -17,13 +17,14 @@ from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from services.portal.words import said
-from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind, Weekday
 from shared.contract.outcomes import DecisionRule
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
 from shared.contract.texts import by_name
-from shared.directory import Company, Office, OfficePermission, PortalSettings
-from shared.office_hours import office_day
+from shared.domain.clock import zone_to_show
+from shared.domain.companies import Company, Office, OfficePermission
+from shared.domain.office_hours import office_day
+from shared.domain.portal_settings import PortalSettings
 
 _WEEKS = 6
 _ONE_MORE = "en-til"

@@ -13,7 +13,8 @@ from services.portal.viewer import Viewer
 from services.portal.web import portal_of, render, viewer_from
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.texts import by_name
-from shared.directory import Directory, Office
+from shared.domain.companies import Office
+from shared.domain.directory import Directory
 
 _DAYS = {"registrert": Day.REGISTERED, "skadedato": Day.INCIDENT}
 _OLDEST_FIRST = "eldste"

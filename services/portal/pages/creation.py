@@ -13,12 +13,13 @@ from services.portal.pages.acting import send, show
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
 from services.portal.web import country_of, portal_of, render, translated, viewer_from
 from services.portal.words import said
-from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.contract.texts import alphabetical, by_name
-from shared.creation import rights_in_force
-from shared.directory import Company, Directory, Office
+from shared.domain.clock import zone_to_show
+from shared.domain.companies import Company, Office
+from shared.domain.creation import rights_in_force
+from shared.domain.directory import Directory
 
 _MOST_TASKS = 20
 _ONE_MORE, _ONE_LESS = "en-til", "fjern-"
@@ -43,8 +44,8 @@ async def form(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """Create the claim (*Legg til*), or give the form back with one line for a task more or less."""
     values = typed((await request.form()).multi_items())
-    insurer = portal_of(request).directory.company(values.get("insurer", ""), datetime.now(UTC))
-    if insurer is None or insurer.kind is not CompanyKind.INSURER:
+    insurer = portal_of(request).directory.insurer(values.get("insurer", ""), datetime.now(UTC))
+    if insurer is None:
         raise HTTPException(404)
     lines, button = _task_lines(values), values.get("handling", "")
     if button == _ONE_MORE:

@@ -22,8 +22,8 @@ from services.portal.words import said
 from shared.contract.events import ClaimAmended, ClaimEvent
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
-from shared.creation import rights_in_force
-from shared.directory import User
+from shared.domain.companies import User
+from shared.domain.creation import rights_in_force
 from shared.media import MAX_MEDIA_BYTES
 
 _STAYS = said("Feltet kan rettes, men ikke tømmes.")

@@ -8,9 +8,9 @@ from typing import Any
 from services.portal.forms import WrongForm
 from services.portal.words import said
 from shared.contract.requests import SetPortalSettings
-from shared.directory import PortalSettings
-from shared.office_hours import office_day, region_of
-from shared.public_holidays import PUBLIC, Holiday, Region, known_categories
+from shared.domain.office_hours import office_day, region_of
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.public_holidays import PUBLIC, Holiday, Region, known_categories
 
 _USUAL = "holidays.usual"
 _YEAR = timedelta(days=365)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from services.portal.following import DirectoryNotRead
+from services.portal.followed_directory import DirectoryNotRead
 from services.portal.settings import WebSettings
 from services.portal.viewer import log_in
 from services.portal.web import check_form, may_log_in, portal_of, render

@@ -14,7 +14,7 @@ from services.reporting.rules import Period
 from services.reporting.store import Store, Transaction
 from shared.contract.reports import Figures, ReportReady
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
-from shared.directory import Directory
+from shared.domain.directory import Directory
 from shared.messaging.publisher import Publisher
 from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings

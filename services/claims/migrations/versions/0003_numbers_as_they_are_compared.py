@@ -6,7 +6,7 @@ Of several claims of an insurer whose numbers are now the same, one is found by 
 import sqlalchemy as sa
 from alembic import op
 
-from shared.contract.texts import number_key
+from shared.domain.claim_numbers import number_key
 
 revision = "0003"
 down_revision = "0002"

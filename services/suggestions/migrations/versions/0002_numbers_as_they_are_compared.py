@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.contract.texts import number_key
+from shared.domain.claim_numbers import number_key
 
 revision = "0002"
 down_revision = "0001"

@@ -70,7 +70,7 @@ def zone_to_show(name: str) -> tuple[tzinfo, str]:
 
 
 def latest_date(at: datetime, zone: str) -> date:
-    """Tell the date at a moment in a zone; where that is not known, the latest date that any clock shows."""
+    """Return the date at a moment in a zone; where that is not known, the latest date that any clock shows."""
     try:
         return at.astimezone(time_zone(zone)).date()
     except UnknownTimeZone:
@@ -78,7 +78,7 @@ def latest_date(at: datetime, zone: str) -> date:
 
 
 def moments_of(local: datetime, zone: tzinfo) -> Sequence[datetime]:
-    """Tell the moments at which a zone's clocks show a local time: two, in order, where they are put back.
+    """Return the moments at which a zone's clocks show a local time: two, in order, where they are put back.
 
     Raises NoSuchTime where they are put forward and skip it.
     """
@@ -91,7 +91,7 @@ def moments_of(local: datetime, zone: tzinfo) -> Sequence[datetime]:
 
 
 def start_of(day: date, zone: tzinfo) -> datetime:
-    """Tell the first moment of a day (UTC): where the clocks skip midnight the one after it, of two the earlier."""
+    """Return the first moment of a day (UTC): where the clocks skip midnight the one after it, of two the earlier."""
     try:
         first = moments_of(datetime.combine(day, time.min), zone)[0]
     except NoSuchTime as gap:
@@ -100,7 +100,7 @@ def start_of(day: date, zone: tzinfo) -> datetime:
 
 
 def comes_twice(moments: Sequence[datetime]) -> str | None:
-    """Say which of two moments is meant by a local time that comes twice, the first, and how to say the other."""
+    """Return the sentence that of a local time that comes twice the first is meant, and how to write the second."""
     if len(moments) == 1:
         return None
     first, second = moments
@@ -111,7 +111,7 @@ def comes_twice(moments: Sequence[datetime]) -> str | None:
 
 
 def _put_forward(before: datetime, after: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Tell the moment of a change of clocks between two moments (UTC), as the clocks show it without and with it."""
+    """Return the moment of a change of clocks between two moments (UTC), as the clocks show it without and with it."""
     old = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
         between = before + (after - before) // 2

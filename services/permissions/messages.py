@@ -1,6 +1,6 @@
 """The messages that permissions sends: checked commands, directory messages, and the outcomes of the latter."""
 
-from services.permissions.rules import Asked
+from services.permissions.received import ReceivedRequest
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import (
     CompanyRegistered,
@@ -12,12 +12,12 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_COMMANDS, DIRECTORY, REQUEST_OUTCOMES
-from shared.directory import Answer
+from shared.domain.directory import SettledRequest
 
 _SOURCE = "permissions"
 
 
-def command(checked: CheckedRequest, asked: Asked) -> Outgoing:
+def command(checked: CheckedRequest, received: ReceivedRequest) -> Outgoing:
     """Pass a checked request on to claims."""
     return outgoing(
         CLAIM_COMMANDS.name,
@@ -26,11 +26,11 @@ def command(checked: CheckedRequest, asked: Asked) -> Outgoing:
         id=f"{checked.company}/{checked.request_id}",
         source=_SOURCE,
         cause=checked.request_id,
-        trace=asked.envelope.trace,
+        trace=received.envelope.trace,
     )
 
 
-def directory_message(event: DirectoryEvent, asked: Asked) -> Outgoing:
+def directory_message(event: DirectoryEvent, received: ReceivedRequest) -> Outgoing:
     """Put what a request changed, or that it was refused, into the directory."""
     return outgoing(
         DIRECTORY.name,
@@ -39,40 +39,40 @@ def directory_message(event: DirectoryEvent, asked: Asked) -> Outgoing:
         id=f"{event.company}/{event.request_id}",
         source=_SOURCE,
         cause=event.request_id,
-        trace=asked.envelope.trace,
+        trace=received.envelope.trace,
     )
 
 
-def outcome_of(answer: Answer, asked: Asked) -> Outgoing:
-    """Tell the outcome of a request that the directory answered; the same whenever it is asked for (domain rule 21)."""
-    request_id = asked.envelope.id
+def outcome_of(settled: SettledRequest, received: ReceivedRequest) -> Outgoing:
+    """Return the outcome of a request about the directory; the same whenever it is asked for (domain rule 21)."""
+    request_id = received.envelope.id
     outcome: RequestAccepted | RequestRefused
-    if answer.code is not None:
+    if settled.code is not None:
         outcome = RequestRefused(
             request_id=request_id,
-            company=asked.company,
-            request_type=answer.request_type,
-            requested_at=answer.requested_at,
-            code=answer.code,
-            message=answer.code.message,
-            details=None if answer.details is None else list(answer.details),
+            company=received.company,
+            request_type=settled.request_type,
+            requested_at=settled.requested_at,
+            code=settled.code,
+            message=settled.code.message,
+            details=None if settled.details is None else list(settled.details),
         )
     else:
         outcome = RequestAccepted(
             request_id=request_id,
-            company=asked.company,
-            request_type=answer.request_type,
-            requested_at=answer.requested_at,
-            effective_at=answer.effective_at,
+            company=received.company,
+            request_type=settled.request_type,
+            requested_at=settled.requested_at,
+            effective_at=settled.effective_at,
         )
     return outgoing(
         REQUEST_OUTCOMES.name,
         request_id,
         outcome,
-        id=f"{asked.company}/{request_id}",
+        id=f"{received.company}/{request_id}",
         source=_SOURCE,
         cause=request_id,
-        trace=asked.envelope.trace,
+        trace=received.envelope.trace,
     )
 
 

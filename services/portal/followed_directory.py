@@ -8,12 +8,12 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
-from shared.directory import Directory, take_in
+from shared.directory_reader import UnknownSettingsWatch, apply_record
+from shared.domain.directory import Directory
 from shared.errors import Misconfigured, kind_and_place
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
-from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -30,7 +30,7 @@ class FollowedDirectory:
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
-        self.lacking = Lacking(self.directory)
+        self.unknown_settings = UnknownSettingsWatch(self.directory)
         self.answering = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
@@ -38,7 +38,7 @@ class FollowedDirectory:
         self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def changes(self) -> int:
@@ -48,23 +48,23 @@ class FollowedDirectory:
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
         await self.catch_up()
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Stop following."""
-        if self._following is not None:
-            self._following.cancel()
+        """Stop keeping up."""
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+                await self._task
         if self._reader is not None:
             await self._reader.stop()
 
     async def catch_up(self) -> None:
-        """Take in all that was appended before this call. Raises KafkaError or TimeoutError."""
+        """Apply all that was appended before this call. Raises KafkaError or TimeoutError."""
         async with self._one_at_a_time:
             if self._reader is None:
-                self._reader = TopicReader(self._settings(), DIRECTORY.name, self._take_in, self._consumer)
+                self._reader = TopicReader(self._settings(), DIRECTORY.name, self._apply, self._consumer)
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._reader.catch_up()
@@ -72,7 +72,7 @@ class FollowedDirectory:
                 self.answering = False
                 raise
             self.answering = self.was_read = True
-            self.lacking.look()
+            self.unknown_settings.look()
 
     async def _follow(self) -> None:
         while True:
@@ -82,8 +82,8 @@ class FollowedDirectory:
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("the directory cannot be followed", reason=type(error).__name__)
 
-    def _take_in(self, record: Record) -> None:
+    def _apply(self, record: Record) -> None:
         try:
-            take_in(self.directory, record)
+            apply_record(self.directory, record)
         except Misconfigured as fault:
             log.error("directory message cannot be read", offset=record.offset, reason=kind_and_place(fault))

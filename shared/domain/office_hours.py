@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from shared.clock import time_zone
 from shared.contract.fields import Hours, LocalizedText, Weekday
 from shared.contract.outcomes import DecisionRule
-from shared.directory import PortalSettings
-from shared.public_holidays import PUBLIC, Holiday, Region
+from shared.domain.clock import time_zone
+from shared.domain.portal_settings import PortalSettings
+from shared.domain.public_holidays import PUBLIC, Holiday, Region
 
 _WEEKDAYS = {
     "nb": ("mandag", "tirsdag", "onsdag", "torsdag", "fredag", "lørdag", "søndag"),
@@ -49,26 +49,26 @@ class LocalMoment:
 
     @property
     def hours(self) -> Hours | None:
-        """Tell the day's hours."""
+        """The hours of the day."""
         return self.day.hours
 
     @property
     def holiday(self) -> str | None:
-        """Tell the name of the day's holiday, also of a half one."""
+        """The name of the day's holiday, also of a half one."""
         return self.day.holiday.name if self.day.holiday is not None else None
 
     @property
     def rfc9557(self) -> str:
-        """Write the local time with its offset and zone."""
+        """The local time with its offset and zone."""
         return f"{self.local.isoformat(timespec='milliseconds')}[{self.zone}]"
 
-    def said(self) -> LocalizedText:
-        """Tell a person the local time and the hours of the day."""
-        hours_nb, hours_en = self._hours_said()
-        time = clock_said(self.local, self.zone)
+    def text(self) -> LocalizedText:
+        """Return the local time and the hours of the day, for a person."""
+        hours_nb, hours_en = self._hours_text()
+        time = local_time_text(self.local, self.zone)
         return LocalizedText(nb=f"{time.nb}, {hours_nb}", en=f"{time.en}, {hours_en}")
 
-    def _hours_said(self) -> tuple[str, str]:
+    def _hours_text(self) -> tuple[str, str]:
         if self.rule is DecisionRule.PUBLIC_HOLIDAY:
             return f"helligdag ({self.holiday})", f"public holiday ({self.holiday})"
         if self.rule is DecisionRule.CLOSED_DAY or self.hours is None:
@@ -78,8 +78,8 @@ class LocalMoment:
         return f"kontortid {self.hours}", f"office hours {self.hours}"
 
 
-def clock_said(local: datetime, zone: str) -> LocalizedText:
-    """Tell a person a local time."""
+def local_time_text(local: datetime, zone: str) -> LocalizedText:
+    """Return a local time for a person."""
     nb = f"{local.day}. {_MONTHS['nb'][local.month - 1]} {local:%Y %H:%M} {zone}"
     en = f"{local.day} {_MONTHS['en'][local.month - 1]} {local:%Y %H:%M} {zone}"
     return LocalizedText(
@@ -89,7 +89,7 @@ def clock_said(local: datetime, zone: str) -> LocalizedText:
 
 
 def local_moment(settings: PortalSettings, at: datetime) -> LocalMoment:
-    """Tell whether `at` (any zone) is inside office hours: opening ≤ local time < closing on a day that is open.
+    """Return whether `at` (any zone) is inside office hours: opening ≤ local time < closing on a day that is open.
 
     The clock on the wall counts: hours that begin or end in an hour that is skipped begin or end with the change, and
     those of an hour that comes twice are kept both times. Raises UnknownTimeZone.
@@ -106,12 +106,12 @@ def local_moment(settings: PortalSettings, at: datetime) -> LocalMoment:
 
 
 def region_of(settings: PortalSettings) -> Region:
-    """Tell whose holidays count for an insurer."""
+    """Return whose holidays count for an insurer."""
     return Region(settings.country, settings.subdivision, settings.holiday_categories)
 
 
 def office_day(settings: PortalSettings, day: date) -> OfficeDay:
-    """Tell what a date is for an insurer.
+    """Return what a date is for an insurer.
 
     A day is open unless it is a holiday, a closed day, or has no hours: a weekend or closed weekday without hours of
     its own, or special hours of null. Special hours take the place of the weekday's hours, and open neither a public

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from services.claims.batch import Command, Decided, Step
+from services.claims.batch import Decided
+from services.claims.commands import Command, Step
 from services.claims.store import Remembered, StoredEvent, StoredFollowUp, StoredOutcome
 from shared.contract.envelope import Outgoing, outgoing, sealed
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
@@ -10,8 +11,8 @@ from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
 _SOURCE = "claims"
 
 
-def first_answer(decided: Decided) -> Iterator[Outgoing]:
-    """Send what was decided just now."""
+def messages_of(decided: Decided) -> Iterator[Outgoing]:
+    """Yield the messages of what was decided just now."""
     command = decided.command
     for event in decided.events:
         yield outgoing(
@@ -48,8 +49,8 @@ def first_answer(decided: Decided) -> Iterator[Outgoing]:
         )
 
 
-def same_answer(command: Command | Step, remembered: Remembered) -> Iterator[Outgoing]:
-    """Send again what was decided before, with the same ids (domain rule 21).
+def messages_again(command: Command | Step, remembered: Remembered) -> Iterator[Outgoing]:
+    """Yield again the messages of what was decided before, with the same ids (domain rule 21).
 
     Of the events and steps only those of the command's own claim: another claim's are published from that claim's
     partition, where alone their order is known.
@@ -65,7 +66,7 @@ def same_answer(command: Command | Step, remembered: Remembered) -> Iterator[Out
 def whole_history(
     command: Command, creation: StoredOutcome, history: Iterable[StoredEvent], reader: str
 ) -> Iterator[Outgoing]:
-    """Send the outcome of a claim's creation and all its events again, for one reader."""
+    """Yield the outcome of a claim's creation and all its events again, for one reader."""
     yield from _outcome_again(command, creation, reader)
     for event in history:
         yield _event_again(command, event, reader)

@@ -29,7 +29,7 @@ _USUAL: Mapping[str, Mapping[str, frozenset[tuple[int, int]] | None]] = MappingP
         "FO": {"half_day": _ALL_OF_IT},
     }
 )
-"""What is usual beside `public`, by country: a category, or some days (month, day) of one. See decision 56."""
+"""What is usual besides `public`, by country: a category, or some days (month, day) of one. See decision 56."""
 
 _NOON = "12:00"
 _FROM = re.compile(r"\(\D*(\d{1,2})(?:[.:](\d{2})|h)\D*\)")
@@ -56,28 +56,28 @@ class Region:
     categories: frozenset[str] | None = None
 
     def holiday(self, day: date) -> Holiday | None:
-        """Tell the holiday of a date, or None."""
+        """Return the holiday of a date, or None."""
         return self.holidays(day.year).get(day)
 
     def holidays(self, year: int) -> Mapping[date, Holiday]:
-        """Tell the holidays of a year: of several on a day a whole one, then one of the law."""
+        """Return the holidays of a year: of several on a day a whole one, then one of the law."""
         return _holidays(self.country, self.subdivision, self.categories, year)
 
     @property
     def warnings(self) -> tuple[LocalizedText, ...]:
-        """Say what of it this installation does not know, and what it counts instead."""
+        """What of it this installation does not know, and what it counts instead, in sentences."""
         return _warnings(self.country, self.subdivision, self.categories)
 
 
 def known_categories(country: str) -> tuple[str, ...]:
-    """Tell a country's categories: `public` first."""
+    """Return a country's categories: `public` first."""
     calendar = _calendar(country)
     found = () if calendar is None else calendar.supported_categories
     return tuple(sorted(found, key=lambda category: (category != PUBLIC, category)))
 
 
 def unknown_region(region: Region) -> tuple[str, str] | None:
-    """Tell which of country, subdivision and categories `holidays` does not know and what is wrong, or None."""
+    """Return which of country, subdivision and categories `holidays` does not know and what is wrong, or None."""
     calendar = _calendar(region.country)
     if calendar is None:
         return "country", f"the public holidays of {region.country} are not known"
@@ -129,7 +129,7 @@ def _holidays(
 
 
 def _begins(category: str, name: str) -> str | None:
-    """Tell when a half day begins: of the category `half_day` at noon, unless its name says when."""
+    """Return when a half day begins: of the category `half_day` at noon, unless its name says when."""
     if category == PUBLIC:
         return None
     time = _FROM.search(name)
@@ -147,9 +147,9 @@ def _warnings(country: str, subdivision: str | None, categories: frozenset[str] 
                 en=f"this installation does not know the public holidays of {country}, so none are counted",
             ),
         )
-    said = []
+    warnings = []
     if subdivision is not None and _calendar(country, subdivision) is None:
-        said.append(
+        warnings.append(
             LocalizedText(
                 nb=f"denne installasjonen kjenner ikke delen {subdivision} av {country}, "
                 "så helligdagene i hele landet er regnet med",
@@ -159,10 +159,10 @@ def _warnings(country: str, subdivision: str | None, categories: frozenset[str] 
         )
     unknown = ", ".join(sorted((categories or frozenset()) - set(known_categories(country))))
     if unknown:
-        said.append(
+        warnings.append(
             LocalizedText(
                 nb=f"denne installasjonen kjenner ikke kategoriene {unknown} av helligdager i {country}",
                 en=f"this installation does not know the categories {unknown} of holidays of {country}",
             )
         )
-    return tuple(said)
+    return tuple(warnings)

@@ -1,0 +1,122 @@
+"""Who may change what in the directory and in settings (domain rules 1, 2, 7 and 21). No I/O, no clock.
+
+Requests are decided against the directory as it is now, and not as it was when the request was appended: a company's
+own requests, sent one after the other without waiting, would be refused or not depending on how fast this service is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from services.permissions.received import ReceivedRequest, partner_office, sender_of
+from shared.contract.codes import Code
+from shared.contract.directory_events import EVENT_OF, DirectoryEvent, SettingsRequestRefused
+from shared.contract.fields import CompanyKind
+from shared.contract.requests import (
+    RESERVED_COMPANY_IDS,
+    DirectoryRequest,
+    RegisterCompany,
+    RegisterOffice,
+    RegisterUser,
+    SetOfficePermission,
+    SetPortalSettings,
+)
+from shared.contract.topics import OPERATOR
+from shared.domain.companies import Company
+from shared.domain.directory import LATEST, Directory
+from shared.domain.office_hours import region_of
+from shared.domain.public_holidays import unknown_region
+from shared.domain.refusal import Refused
+
+_HIGHEST_LEVEL = {CompanyKind.INSURER: 6, CompanyKind.PARTNER: 4}
+
+
+def settle(directory: Directory, received: ReceivedRequest) -> DirectoryEvent:
+    """Decide a request about the directory or settings. What is returned goes on `directory`, also a refusal."""
+    about = {
+        "company": received.company,
+        "request_id": received.envelope.id,
+        "request_type": received.envelope.type,
+        "requested_at": received.at,
+        "actor": received.envelope.actor,
+    }
+    try:
+        request = received.parse()
+        if not isinstance(request, DirectoryRequest):
+            raise TypeError(f"{received.envelope.type} is not about the directory")
+        sender = sender_of(directory, received.company, request, LATEST)
+        _CHECKS[type(request)](directory, sender, request)
+    except Refused as refused:
+        refusal = refused.refusal
+        return SettingsRequestRefused.model_validate({**about, "code": refusal.code, "details": refusal.details})
+    event, part = EVENT_OF[type(request)]
+    return event.model_validate({**about, part: request})
+
+
+def check_company(directory: Directory, _: Company, request: RegisterCompany) -> None:
+    """An id that is not reserved, and a company stays what it is."""
+    if request.id in RESERVED_COMPANY_IDS:
+        raise Refused(Code.INVALID_REQUEST, "id", "is reserved")
+    known = directory.company(request.id, LATEST)
+    if known is not None and known.kind is not request.kind:
+        raise Refused(Code.INVALID_REQUEST, "kind", f"the company is registered as {known.kind}")
+
+
+def check_office(directory: Directory, sender: Company, request: RegisterOffice) -> None:
+    """An office stays its company's."""
+    _registered_by(directory, sender, request.company)
+    known = directory.office(request.id, LATEST)
+    if known is not None and known.company != request.company:
+        raise Refused(Code.NOT_YOUR_OFFICE, "id", "belongs to another company")
+
+
+def check_user(directory: Directory, sender: Company, request: RegisterUser) -> None:
+    """A user stays their company's, with a level that such a company has, at an office of it."""
+    company = _registered_by(directory, sender, request.company)
+    highest = _HIGHEST_LEVEL[company.kind]
+    if request.authorisation_level > highest:
+        raise Refused(Code.INVALID_REQUEST, "authorisation_level", f"must be 1–{highest} for a {company.kind}'s user")
+    if request.office is not None:
+        office = directory.office(request.office, LATEST)
+        if office is None:
+            raise Refused(Code.UNKNOWN_OFFICE, "office", "is not registered")
+        if office.company != request.company:
+            raise Refused(Code.NOT_YOUR_OFFICE, "office", "belongs to another company")
+    known = directory.user(request.id, LATEST)
+    if known is not None and known.company != request.company:
+        raise Refused(Code.INVALID_REQUEST, "id", "is taken")
+
+
+def check_permission(directory: Directory, sender: Company, request: SetOfficePermission) -> None:
+    """Of a partner's office; a right can be given only while the enhanced function is on (domain rule 7)."""
+    partner_office(directory, request.office, LATEST, "office")
+    grants = request.may_assign_to_others or request.may_define_claim_number
+    if grants and not directory.settings(sender.id, LATEST).enhanced_function:
+        raise Refused(Code.ENHANCED_FUNCTION_OFF)
+
+
+def check_settings(directory: Directory, sender: Company, request: SetPortalSettings) -> None:
+    """Holidays of a region that is known here (domain rule 2)."""
+    settings = directory.settings(sender.id, LATEST).changed_by(request)
+    if request.country is not None or request.subdivision is not None or request.holiday_categories:
+        wrong = unknown_region(region_of(settings))
+        if wrong is not None:
+            raise Refused(Code.INVALID_REQUEST, *wrong)
+
+
+_CHECKS: dict[type[DirectoryRequest], Callable[[Directory, Company, Any], None]] = {
+    RegisterCompany: check_company,
+    RegisterOffice: check_office,
+    RegisterUser: check_user,
+    SetOfficePermission: check_permission,
+    SetPortalSettings: check_settings,
+}
+
+
+def _registered_by(directory: Directory, sender: Company, id: str) -> Company:
+    """Find the company that something is registered of: the sender's own, or for the operator any."""
+    if sender.id not in (OPERATOR, id):
+        raise Refused(Code.SENDER_NOT_ALLOWED, "company", "is not the sender")
+    company = directory.company(id, LATEST)
+    if company is None or company.kind is CompanyKind.OPERATOR:
+        raise Refused(Code.INVALID_REQUEST, "company", "is not registered")
+    return company

@@ -1,0 +1,204 @@
+"""The directory as it was at any moment: companies, offices, users, permissions and settings, built from its topic.
+
+Pure: each message of the topic is applied in order, and every question names its moment. Of two messages for the same
+request the first counts, so every reader comes to the same directory.
+"""
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.contract.codes import Code
+from shared.contract.directory_events import (
+    CompanyRegistered,
+    DirectoryEvent,
+    NotUnderstood,
+    OfficePermissionSet,
+    OfficeRegistered,
+    PortalSettingsSet,
+    SettingsRequestRefused,
+    UserRegistered,
+)
+from shared.contract.fields import CompanyKind
+from shared.contract.outcomes import Detail
+from shared.contract.topics import OPERATOR
+from shared.domain.companies import Company, Office, OfficePermission, User
+from shared.domain.history import History, SettingsHistory
+from shared.domain.portal_settings import DEFAULT_SETTINGS, PortalSettings
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+"""Before everything that was appended."""
+LATEST = datetime.max.replace(tzinfo=UTC)
+"""After everything that was appended: asks for the directory as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRequest:
+    """What became of a request about the directory (domain rule 21)."""
+
+    request_type: str
+    requested_at: datetime
+    effective_at: datetime
+    code: Code | None = None
+    """Of a refusal."""
+    details: tuple[Detail, ...] | None = None
+
+
+class Directory:
+    """Everything on the topic `directory`, by moment."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        """How many messages changed anything that is in force."""
+        self._companies: defaultdict[str, History[Company]] = defaultdict(History)
+        self._offices: defaultdict[str, History[Office]] = defaultdict(History)
+        self._users: defaultdict[str, History[User]] = defaultdict(History)
+        self._permissions: defaultdict[tuple[str, str], History[OfficePermission]] = defaultdict(History)
+        self._settings: defaultdict[str, SettingsHistory] = defaultdict(SettingsHistory)
+        self._not_understood: defaultdict[str, History[tuple[str, ...]]] = defaultdict(History)
+        self._offices_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._settled: defaultdict[str, dict[str, SettledRequest]] = defaultdict(dict)
+        self._latest = BEGINNING
+        self._companies[OPERATOR].add(Company(OPERATOR, "Operator", CompanyKind.OPERATOR), BEGINNING)
+
+    def apply(self, event: DirectoryEvent, effective_at: datetime) -> None:
+        """Apply the topic's next message; `effective_at` is its append time."""
+        settled = self._settled[event.company]
+        if event.request_id in settled:
+            return
+        # A broker's clock that was set back does not put anything in force before what was appended earlier.
+        effective_at = self._latest = max(effective_at, self._latest)
+        code, details = self._refusal(event)
+        settled[event.request_id] = SettledRequest(
+            sys.intern(event.request_type), event.requested_at, effective_at, code, details
+        )
+        if code is None and self._put_in_force(event, effective_at):
+            self.changes += 1
+
+    def _put_in_force(self, event: DirectoryEvent, effective_at: datetime) -> bool:
+        """Return whether anything is otherwise than before."""
+        if isinstance(event, CompanyRegistered):
+            company = event.registered
+            companies = self._companies[company.id]
+            known = companies.latest
+            token_sha256 = company.token_sha256 or (known.token_sha256 if known else None)
+            return companies.add(Company(company.id, company.name, company.kind, token_sha256), effective_at)
+        if isinstance(event, OfficeRegistered):
+            office = event.registered
+            self._offices_of[office.company].add(office.id)
+            return self._offices[office.id].add(Office(office.id, office.company, office.name), effective_at)
+        if isinstance(event, UserRegistered):
+            user = event.registered
+            return self._users[user.id].add(
+                User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level), effective_at
+            )
+        if isinstance(event, OfficePermissionSet):
+            permissions = self._permissions[event.company, event.permission.office]
+            before = permissions.latest or OfficePermission()
+            return permissions.add(before.changed_by(event.permission), effective_at)
+        if isinstance(event, PortalSettingsSet):
+            settings = self._settings[event.company]
+            return settings.add(settings.latest.changed_by(event.settings), effective_at)
+        if isinstance(event, NotUnderstood):
+            reasons = self._not_understood[OPERATOR if event.is_registration else event.company]
+            return reasons.add(tuple(dict.fromkeys((*(reasons.latest or ()), event.reason))), effective_at)
+        return False
+
+    def _refusal(self, event: DirectoryEvent) -> tuple[Code | None, tuple[Detail, ...] | None]:
+        """Return why a request was refused; a registration of an id that another company has is a refusal too.
+
+        Two instances of permissions that settle such requests at once accept both. The topic's order decides, so every
+        reader comes to the same, also of the request's outcome.
+        """
+        if isinstance(event, SettingsRequestRefused):
+            return event.code, None if event.details is None else tuple(event.details)
+        code = None
+        if isinstance(event, CompanyRegistered):
+            company = self._companies[event.registered.id].latest
+            code = Code.INVALID_REQUEST if company and company.kind is not event.registered.kind else None
+        elif isinstance(event, OfficeRegistered):
+            office = self._offices[event.registered.id].latest
+            code = Code.NOT_YOUR_OFFICE if office and office.company != event.registered.company else None
+        elif isinstance(event, UserRegistered):
+            user = self._users[event.registered.id].latest
+            code = Code.INVALID_REQUEST if user and user.company != event.registered.company else None
+        return code, None if code is None else (Detail(field="id", problem="is taken"),)
+
+    def settled(self, company: str, request_id: str) -> SettledRequest | None:
+        """Return what became of a request about the directory (domain rule 21); None where it is not known."""
+        return self._settled[company].get(request_id) if company in self._settled else None
+
+    def not_understood(self, company: str, at: datetime) -> tuple[str, ...]:
+        """Return what this version does not understand of what a company had in force at a moment.
+
+        A registration that is not understood is not known, and counts as the operator's.
+        """
+        history = self._not_understood.get(company)
+        return (history and history.at(at)) or ()
+
+    def company(self, id: str, at: datetime) -> Company | None:
+        """Return a company that was registered at a moment."""
+        return self._companies[id].at(at) if id in self._companies else None
+
+    def insurer(self, id: str, at: datetime) -> Company | None:
+        """Return a company that was registered as an insurer at a moment."""
+        company = self.company(id, at)
+        return company if company is not None and company.kind is CompanyKind.INSURER else None
+
+    def company_with_token(self, token_sha256: str) -> Company | None:
+        """Return the company whose bearer token has this SHA-256 now: a token that was replaced is nobody's."""
+        latest = (history.latest for history in self._companies.values())
+        return next((company for company in latest if company and company.token_sha256 == token_sha256), None)
+
+    def registered_at(self, company: str) -> datetime | None:
+        """Return when a company was registered first."""
+        return self._companies[company].begins if company in self._companies else None
+
+    def office(self, id: str, at: datetime) -> Office | None:
+        """Return an office that was registered at a moment."""
+        return self._offices[id].at(at) if id in self._offices else None
+
+    def partner_office(self, id: str, at: datetime) -> Office | None:
+        """Return an office that was registered at a moment and is a partner's."""
+        office = self.office(id, at)
+        company = None if office is None else self.company(office.company, at)
+        return office if company is not None and company.kind is CompanyKind.PARTNER else None
+
+    def user(self, id: str, at: datetime) -> User | None:
+        """Return a user that was registered at a moment."""
+        return self._users[id].at(at) if id in self._users else None
+
+    def permission(self, insurer: str, office: str, at: datetime) -> OfficePermission:
+        """Return what an office may do for an insurer at a moment; by default nothing (domain rule 1)."""
+        history = self._permissions.get((insurer, office))
+        return (history and history.at(at)) or OfficePermission()
+
+    def settings(self, insurer: str, at: datetime) -> PortalSettings:
+        """Return an insurer's settings in force at a moment (domain rule 4)."""
+        history = self._settings.get(insurer)
+        return DEFAULT_SETTINGS if history is None else history.at(at)
+
+    def offices_of(self, company: str, at: datetime) -> list[Office]:
+        """Return a company's offices at a moment, by id."""
+        found = (self.office(office, at) for office in sorted(self._offices_of.get(company, ())))
+        return [office for office in found if office is not None]
+
+    def companies(self, at: datetime) -> list[Company]:
+        """Return the companies that were registered at a moment, by id."""
+        found = (history.at(at) for _, history in sorted(self._companies.items()))
+        return [company for company in found if company is not None]
+
+    def insurers(self, at: datetime) -> list[Company]:
+        """Return the insurers that were registered at a moment, by id."""
+        return [company for company in self.companies(at) if company.kind is CompanyKind.INSURER]
+
+    def users(self, at: datetime) -> list[User]:
+        """Return the users that were registered at a moment, by id."""
+        found = (history.at(at) for _, history in sorted(self._users.items()))
+        return [user for user in found if user is not None]
+
+    def permissions_of(self, insurer: str, at: datetime) -> dict[str, OfficePermission]:
+        """Return the permissions that an insurer had given at a moment, by office."""
+        found = {o: history.at(at) for (i, o), history in sorted(self._permissions.items()) if i == insurer}
+        return {office: permission for office, permission in found.items() if permission is not None}
