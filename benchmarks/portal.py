@@ -43,10 +43,10 @@ from services.portal.web import Portal, web_app
 from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, OfficeRegistered, UserRegistered
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterOffice, RegisterUser
-from shared.media import MediaStore
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for, migrate
+from shared.storage.media_store import MediaStore
 
 INSURER, HANDLER = "fjord-forsikring", "kari-holm"
 OFFICES = 400

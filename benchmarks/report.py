@@ -35,8 +35,8 @@ from shared.contract.events import ClaimConverted, ClaimEvent, Task, TaskReporte
 from shared.contract.events import Report as TaskReport
 from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
 from shared.contract.topics import CLAIM_EVENTS
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, migrate
 
 INSURER = "fjord-forsikring"
 BEGINS = datetime(2024, 12, 29, 23, tzinfo=UTC)

@@ -24,8 +24,8 @@ from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store
 from services.suggestions import store as suggestions_store
 from shared.contract.topics import CLAIM_EVENTS, OPERATOR
-from shared.runtime.database import DatabaseAway, engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
+from shared.storage.database import DatabaseAway, engine_for
 
 _LOOK_EVERY_S = 0.2
 _OUTCOMES_S = 120.0

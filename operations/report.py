@@ -25,8 +25,8 @@ from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language
 from shared.reports.spreadsheet import spreadsheet
 from shared.reports.tables import Tables, tables_of
-from shared.runtime.database import DatabaseAway, engine_for
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import DatabaseAway, engine_for
 
 
 class Format(StrEnum):

@@ -19,7 +19,7 @@ from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.claims.store import count_temporary_claims
 from shared.contract.topics import OPERATOR, SERVICES, TOPICS, Topic
-from shared.runtime.database import DatabaseAway
+from shared.storage.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
 _DATABASE_S = 5.0

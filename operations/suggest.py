@@ -10,7 +10,7 @@ from operations.connection import Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.suggestions.claim import State
 from services.suggestions.store import Answer, suggestions_for
-from shared.runtime.database import DatabaseAway
+from shared.storage.database import DatabaseAway
 
 _DATABASE_S = 10.0
 

@@ -11,11 +11,11 @@ from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
 from shared.contract.topics import CLAIM_COMMANDS
-from shared.media_keys import MediaKeys
+from shared.media.keys import MediaKeys
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
+from shared.storage.database import answers, engine_for, migrate
 
 NAME = "claims"
 

@@ -29,7 +29,7 @@ from shared.contract.linking import (
 )
 from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
 from shared.contract.requests import REQUESTS, LinkClaim, Request
-from shared.media_keys import UploadedMedia
+from shared.media.keys import UploadedMedia
 from shared.messaging.record import Record
 
 RequestKey = tuple[str, str]

@@ -14,7 +14,7 @@ from shared.contract.fields import Actor
 from shared.contract.linking import LinkStep
 from shared.contract.outcomes import Detail
 from shared.contract.topics import Topic
-from shared.media_keys import UploadedMedia
+from shared.media.keys import UploadedMedia
 
 
 class Known(Protocol):

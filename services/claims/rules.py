@@ -40,7 +40,7 @@ from shared.contract.requests import (
     Request,
     UnlinkClaim,
 )
-from shared.media_types import declared
+from shared.media.types import declared
 
 
 def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known: Known) -> Accepted | Refusal:

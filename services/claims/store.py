@@ -36,8 +36,8 @@ from services.claims.claim_numbers import number_keys
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.contract.outcomes import RequestRefused
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 
 metadata = MetaData()
 

@@ -11,12 +11,12 @@ from shared.contract.envelope import Outgoing, Undecodable, details_of, outgoing
 from shared.contract.events import ContentWithdrawn, LinkFailed
 from shared.contract.linking import GiveUpImport, ImportContent, LinkFailure, LinkRequested
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, LINK_REQUESTS
-from shared.media import MediaStore
-from shared.media_keys import stored
+from shared.media.keys import stored
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
 from shared.runtime.settings import MediaSettings, ServiceSettings
+from shared.storage.media_store import MediaStore
 
 NAME = "linking"
 

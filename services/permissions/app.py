@@ -8,11 +8,11 @@ from services.permissions.rules import Asked, check, is_about_directory, settle
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
 from shared.directory import Directory, take_in
+from shared.directory_health import DirectoryHealth
 from shared.errors import Misconfigured
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.lacking import Lacking
 from shared.runtime.settings import ServiceSettings
 
 NAME = "permissions"
@@ -24,7 +24,7 @@ def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
     service = Service(NAME, ServiceSettings(), bus)
     directory = Directory()
-    lacking = Lacking(directory)
+    lacking = DirectoryHealth(directory)
     service.notes.append(lacking.notes)
     reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
 

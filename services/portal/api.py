@@ -19,12 +19,12 @@ from shared.contract.envelope import details_of
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
 from shared.errors import kind_and_place
-from shared.media import MediaGone, MediaStore, StoreAway
-from shared.media_keys import stored
-from shared.media_names import disposition
-from shared.media_types import MediaType
-from shared.runtime.database import DatabaseAway, reason_of
+from shared.media.keys import stored
+from shared.media.names import disposition
+from shared.media.types import MediaType
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway, reason_of
+from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 CompanyOfToken = Callable[[str], Awaitable[str | None]]
 """Tells whose token a SHA-256 is of."""

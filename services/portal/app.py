@@ -22,10 +22,10 @@ from services.portal.uploads import Uploads, UploadSettings
 from services.portal.web import Portal, web_app
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
-from shared.media import MediaStore
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
+from shared.storage.database import answers, engine_for, migrate
+from shared.storage.media_store import MediaStore
 
 NAME = "portal"
 

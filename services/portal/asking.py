@@ -20,7 +20,7 @@ from shared.contract.requests import ClaimRequest, DirectoryRequest, Request
 from shared.contract.topics import REQUESTS
 from shared.directory import User
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import DatabaseAway
+from shared.storage.database import DatabaseAway
 
 _PUBLISH_S = 8.0
 _ANSWER_S = 4.0

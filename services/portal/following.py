@@ -9,11 +9,11 @@ from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
 from shared.directory import Directory, take_in
+from shared.directory_health import DirectoryHealth
 from shared.errors import Misconfigured, kind_and_place
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
-from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -30,7 +30,7 @@ class FollowedDirectory:
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
-        self.lacking = Lacking(self.directory)
+        self.lacking = DirectoryHealth(self.directory)
         self.answering = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""

@@ -37,7 +37,7 @@ from shared.contract.events import (
     TaskReported,
 )
 from shared.contract.uploads import NewUpload
-from shared.runtime.database import transaction
+from shared.storage.database import transaction
 
 metadata = MetaData()
 

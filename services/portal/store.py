@@ -30,8 +30,8 @@ from shared.contract.fields import TaskKind
 from shared.contract.outcomes import OUTCOMES, Outcome
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested, Suggestion
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 
 MOST_TASKS = 20
 """So many tasks the dashboard shows; the others are counted."""

@@ -49,10 +49,10 @@ from services.portal.viewer import (
 )
 from shared.directory import Directory
 from shared.errors import kind_and_place
-from shared.media import MediaStore, StoreAway
-from shared.media_names import kept_name
-from shared.runtime.database import DatabaseAway, cannot_be_kept, reason_of
+from shared.media.names import kept_name
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway, cannot_be_kept, reason_of
+from shared.storage.media_store import MediaStore, StoreAway
 
 _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"

@@ -14,14 +14,14 @@ from shared.contract.events import ClaimEvent
 from shared.contract.outcomes import OUTCOMES, RequestRefused
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
 from shared.directory import Directory, take_in
+from shared.directory_health import DirectoryHealth
 from shared.errors import Misconfigured
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
-from shared.runtime.lacking import Lacking
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import answers, engine_for, migrate
 
 NAME = "reporting"
 
@@ -46,7 +46,7 @@ def build(bus: Bus = KAFKA) -> Service:
     store = Store(engine)
     directory = Directory()
     reader = TopicReader(service.settings, DIRECTORY.name, lambda record: take_in(directory, record), bus.consumer)
-    lacking = Lacking(directory)
+    lacking = DirectoryHealth(directory)
     service.notes.append(lacking.notes)
     progress = Progress(service.settings, bus)
 

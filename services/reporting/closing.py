@@ -21,8 +21,8 @@ from shared.errors import Conflict, Misconfigured, kind_and_place
 from shared.lacking import newer_said
 from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
-from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway
 
 _SOURCE = "reporting"
 

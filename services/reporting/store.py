@@ -37,7 +37,7 @@ from services.reporting.projection import Changes, Claim, Ending, Refusal
 from services.reporting.rules import Period
 from shared.contract.fields import Cause
 from shared.contract.reports import Created, Durations, Figures, RefusedRequests, ReportReady, Tasks
-from shared.runtime.database import transaction
+from shared.storage.database import transaction
 
 metadata = MetaData()
 _Moment = DateTime(timezone=True)

@@ -11,9 +11,9 @@ from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS
 from shared.errors import Misconfigured
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import answers, engine_for, migrate
 
 NAME = "suggestions"
 MOST_AT_ONCE = 250

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.connection import RUN_HERE
 from operations.stack import Stack
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, migrate
 from tests.conftest import run_stack
 
 EMPTY = text(

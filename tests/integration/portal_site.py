@@ -35,11 +35,11 @@ from shared.contract.events import ClaimRegistered, Report, ReportedMedia, Task,
 from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
 from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.uploads import NewUpload
-from shared.media import MediaStore
-from shared.media_keys import stored
-from shared.media_types import MediaType
+from shared.media.keys import stored
+from shared.media.types import MediaType
 from shared.messaging.publisher import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.media_store import MediaStore
 from tests.integration.conftest import engine_of
 from tests.unit.directories import FJORD, VEST, VEST_BERGEN, permitted, takes_effect
 

@@ -16,8 +16,8 @@ from services.claims.store import Store, Transaction, claim_events, claim_number
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
 from shared.errors import Conflict
-from shared.media_keys import MediaKeys
-from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
+from shared.media.keys import MediaKeys
+from shared.storage.database import DatabaseAway, answers, migrate, reason_of, transaction
 from tests.integration.conftest import Databases, engine_of
 from tests.unit.commands import INSURER, about, accepted, code_of, creation, registration
 

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shared.media import MediaDiffers, MediaGone, MediaStore, StoreAway
-from shared.media_keys import INCOMING, incoming, stored
-from shared.media_types import FIRST_BYTES
+from shared.media.keys import INCOMING, incoming, stored
+from shared.media.types import FIRST_BYTES
+from shared.storage.media_store import MediaDiffers, MediaGone, MediaStore, StoreAway
 from tests.s3 import BUCKET, s3_server
 
 BYTES = os.urandom(3_000_000)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 
 import services.portal
-from shared.runtime.database import cannot_be_kept, migrate
+from shared.storage.database import cannot_be_kept, migrate
 from tests.integration.conftest import Databases, engine_of
 from tests.integration.portal_site import (
     HOST,

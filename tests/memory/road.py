@@ -20,8 +20,8 @@ from services.suggestions import app as suggestions
 from shared.contract.topics import EVENTS, OPERATOR, REQUESTS
 from shared.messaging.memory import MemoryBus
 from shared.messaging.service import Bus, Service
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
 from tests.unit.directories import BODIES, FJORD, NORD, VEST, VEST_BERGEN, headers_of
 
 SERVICES = {

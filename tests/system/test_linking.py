@@ -11,7 +11,7 @@ from operations.bus import Company, Delivered, NewRequest
 from operations.demo.files import document, photo
 from operations.stack import Stack
 from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
-from shared.media_keys import stored
+from shared.media.keys import stored
 from tests.world import World, wait_until
 
 FIRST_AID = {"kind": "first_aid"}

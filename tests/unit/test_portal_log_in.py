@@ -24,10 +24,10 @@ from services.portal.web import Portal, web_app
 from shared.contract.directory_events import CompanyRegistered, UserRegistered
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterUser
-from shared.media import MediaStore
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for
+from shared.storage.media_store import MediaStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, Canc
 from shared.contract.texts import by_name
 from shared.creation import rights_in_force
 from shared.directory import User
-from shared.media import MAX_MEDIA_BYTES
+from shared.storage.media_store import MAX_MEDIA_BYTES
 
 _STAYS = said("Feltet kan rettes, men ikke tømmes.")
 """The contract takes an empty field for one that was left out."""

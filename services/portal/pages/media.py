@@ -15,11 +15,11 @@ from services.portal.uploads import Refused
 from services.portal.web import portal_of, viewer_from
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode
-from shared.media import MediaGone, StoreAway
-from shared.media_keys import stored
-from shared.media_names import disposition, kept_name
-from shared.media_types import FIRST_BYTES, MediaType, recognised
-from shared.runtime.database import DatabaseAway
+from shared.media.keys import stored
+from shared.media.names import disposition, kept_name
+from shared.media.types import FIRST_BYTES, MediaType, recognised
+from shared.storage.database import DatabaseAway
+from shared.storage.media_store import MediaGone, StoreAway
 
 _FOR_A_DAY = {"cache-control": "private, max-age=86400, immutable", "x-content-type-options": "nosniff"}
 _SHOWN = frozenset({MediaType.JPEG, MediaType.PNG, MediaType.WEBP, MediaType.MP4, MediaType.PDF})

@@ -16,8 +16,8 @@ from shared.contract.reports import Figures, ReportReady
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.directory import Directory
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for
 from tests.system.reports.conftest import Reporting
 from tests.world import World, claimbus, wait_until
 

@@ -30,8 +30,8 @@ from shared.contract.fields import CompanyKind, ReportPeriod
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RegisterCompany, SetPortalSettings
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, REQUEST_OUTCOMES
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 from tests.system.reports.conftest import Reporting, run_reporting
 from tests.system.reports.history import (
     CHANGED,

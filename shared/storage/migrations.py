@@ -1,4 +1,4 @@
-"""Bring a service's database to its newest version: `python -m shared.runtime.migrations PACKAGE`.
+"""Bring a service's database to its newest version: `python -m shared.storage.migrations PACKAGE`.
 
 A process of its own, so that Alembic is not kept in the memory of each service for the one time that it is needed.
 """
@@ -10,8 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from shared.runtime.database import AWAY, SESSION, DatabaseAway, engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import AWAY, SESSION, DatabaseAway, engine_for, transaction
 
 _MIGRATING = 0x636C_6169_6D62_7573
 """The advisory lock of whoever migrates: instances start together."""

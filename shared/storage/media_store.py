@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from shared.errors import TryAgain
-from shared.media_types import FIRST_BYTES
+from shared.media.types import FIRST_BYTES
 
 MAX_MEDIA_BYTES = 100 * 1024 * 1024
 """100 MiB, the largest file that is taken."""

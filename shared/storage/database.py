@@ -120,7 +120,7 @@ async def migrate(engine: AsyncEngine, package: str) -> None:
         return
     url = engine.url.render_as_string(hide_password=False)
     migration = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shared.runtime.migrations", package),
+        *(sys.executable, "-m", "shared.storage.migrations", package),
         env=os.environ | {"CLAIMBUS_DATABASE_URL": url},
         stderr=PIPE,
     )

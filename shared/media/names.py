@@ -8,7 +8,7 @@ import unicodedata
 from typing import Literal
 from urllib.parse import quote
 
-from shared.media_types import MediaType
+from shared.media.types import MediaType
 
 LONGEST_NAME = 200
 """Characters, as the contract has it."""

@@ -8,7 +8,7 @@ from shared.lacking import all_lacking
 from shared.runtime.logs import log
 
 
-class Lacking:
+class DirectoryHealth:
     """Looks again after the directory has changed."""
 
     def __init__(self, directory: Directory) -> None:

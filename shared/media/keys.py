@@ -13,7 +13,7 @@ from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from shared.media_types import MediaType
+from shared.media.types import MediaType
 
 INCOMING = "incoming/"
 MEDIA = "media/"
