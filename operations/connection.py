@@ -21,10 +21,6 @@ from shared.contract.topics import OPERATOR
 DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection.json"
 
 
-RUN_HERE = ("permissions", "claims", "linking", "delivery", "reporting", "suggestions", "portal")
-"""The services that there are today, of those in the contract."""
-
-
 def _database(address: str) -> str:
     try:
         parts = urlsplit(address)
@@ -109,6 +105,13 @@ class Connection(BaseModel):
         if self.ssl_ca_file:
             client["ssl.ca.location"] = self.ssl_ca_file
         return client
+
+    def database(self, service: str) -> str:
+        """Tell where the database of a service is. Raises Unreachable."""
+        address = self.databases.get(service)
+        if address is None:
+            raise Unreachable(f"the connection does not say where the database of {service} is (databases.{service})")
+        return address
 
     def access_for(self, company: str) -> CompanyAccess:
         """Find a company's password and token, or make them up; `save` keeps them."""

@@ -79,20 +79,12 @@ async def look_up(
 
     Raises Unreachable, UnknownPeriod, Incomplete, NotKnownHere or DatabaseAway.
     """
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(connection.database("reporting"))))
     try:
         async with Store(engine).transaction(unlimited=True) as transaction:
             return await find_report(transaction, directory, insurer, period, datetime.now(UTC))
     finally:
         await engine.dispose()
-
-
-def reporting_database(connection: Connection) -> str:
-    """Tell where the reporting database is. Raises Unreachable."""
-    url = connection.databases.get("reporting")
-    if url is None:
-        raise Unreachable("the connection does not say where the reporting database is (databases.reporting)")
-    return url
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
-from operations.connection import RUN_HERE, Connection, Unreachable, load_connection
+from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.services import REGISTRY
 from services.claims.store import count_temporary_claims
-from shared.contract.topics import OPERATOR, SERVICES, TOPICS, Topic
+from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
 from shared.storage.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
@@ -91,7 +92,7 @@ def look(connection: Connection) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
     ends = _ends(connection)
     admin = AdminClient(connection.client())
-    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or RUN_HERE)}
+    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or REGISTRY)}
     appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
     services = [
         ServiceStatus(
@@ -142,7 +143,7 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
 
 def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]]) -> dict[Place, int] | None:
     """Count what a service has not read of the topics that it reads in a group, by where each partition goes on."""
-    read = [topic for topic in TOPICS if service in topic.read_by and topic.name != "directory"]
+    read = [topic for topic in REGISTRY[service].reads if topic != DIRECTORY]
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
     committed: dict[tuple[str, int], int] = {
         (p.topic, p.partition): p.offset for p in answer.result(timeout=_TIMEOUT_S).topic_partitions

@@ -23,9 +23,7 @@ def suggest(
 ) -> None:
     """Tell which normal claims a temporary claim may belong to, best first, with the reasons."""
     try:
-        database = load_connection(connection_file).databases.get("suggestions")
-        if database is None:
-            fail("the connection has no database of suggestions")
+        database = load_connection(connection_file).database("suggestions")
         found = asyncio.run(_ask(database, claim, insurer))
     except Unreachable as error:
         fail(error)

@@ -16,12 +16,13 @@ from confluent_kafka import KafkaException
 
 from operations.apply import Applied, NotApplied, Onlooker, apply_directory
 from operations.bus import NoAnswer
-from operations.connection import RUN_HERE, Unreachable, local_connection_file, read_connection
+from operations.connection import Unreachable, local_connection_file, read_connection
 from operations.directory_file import DirectoryFile, read_directory_file
 from operations.embedded import NotStarted, Waiting
 from operations.files import WrongFile
 from operations.options import ConnectionFile, err, fail, said
 from operations.provisioning import BrokersLate, NotProvisioned
+from operations.services import REGISTRY
 from operations.stack import NotUp, Stack, running
 
 DEFAULT_DATA = platformdirs.user_data_path("claimbus")
@@ -147,6 +148,6 @@ def until_told() -> Iterator[None]:
 
 def _scale(wish: str) -> tuple[str, int]:
     service, _, count = wish.partition("=")
-    if service not in RUN_HERE or not count.isdecimal() or not 0 < int(count) <= 12:
-        raise typer.BadParameter(f"{wish!r} is not one of {', '.join(RUN_HERE)} with =1 to =12", param_hint="--scale")
+    if service not in REGISTRY or not count.isdecimal() or not 0 < int(count) <= 12:
+        raise typer.BadParameter(f"{wish!r} is not one of {', '.join(REGISTRY)} with =1 to =12", param_hint="--scale")
     return service, int(count)

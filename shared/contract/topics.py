@@ -14,6 +14,14 @@ COMPANY = "<company>"
 """Stands in a topic's name and among its readers and writers for each company."""
 
 
+class ReadModel(StrEnum):
+    """The services whose view of claims is made of events alone: all can be sent to them again (`republish-claim`)."""
+
+    REPORTING = "reporting"
+    SUGGESTIONS = "suggestions"
+    PORTAL = "portal"
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic, or with `<company>` in its name one for each company."""

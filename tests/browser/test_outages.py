@@ -186,7 +186,7 @@ def _is_served(page: Page, path: str) -> bool:
 
 
 def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:
-    mine = {"sasl.username": "portal", "sasl.password": stack._passwords["portal"]}
+    mine = {"sasl.username": "portal", "sasl.password": stack.passwords["portal"]}
     producer = Producer(world.connection.client() | mine)
     problems: dict[str | None, KafkaError | None] = {}
     for company in (world.partner_id, OPERATOR):

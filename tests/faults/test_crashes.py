@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from operations.bus import Delivered, NewRequest
-from operations.connection import RUN_HERE
+from operations.services import REGISTRY
 from operations.stack import Stack
 from shared.contract import ids
 from tests.world import World, wait_until
@@ -23,8 +23,8 @@ def test_a_thousand_requests_survive_the_killing_of_each_service(stack: Stack, w
         for c in creations[:200]
     ]
     requests = creations + amendments
-    victims = iter(RUN_HERE)
-    for part in _parts(requests, len(RUN_HERE) + 1):
+    victims = iter(REGISTRY)
+    for part in _parts(requests, len(REGISTRY) + 1):
         world.partner.send(part)
         victim = next(victims, None)
         if victim is not None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operations.connection import RUN_HERE
+from operations.services import REGISTRY
 from operations.stack import Stack
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, migrate
@@ -60,7 +60,7 @@ async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture(scope="package")
 def stack(folder: Path) -> Iterator[Stack]:
     """Kafka and PostgreSQL alone."""
-    yield from run_stack(folder / "servers", dict.fromkeys(RUN_HERE, 0))
+    yield from run_stack(folder / "servers", dict.fromkeys(REGISTRY, 0))
 
 
 @pytest.fixture(scope="package")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from operations.embedded import EmbeddedPostgres
-from operations.stack import WITH_DATABASE
+from operations.services import WITH_DATABASE
 from shared.messaging.memory import MemoryBus
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, migrate

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from operations.bus import Company, NewRequest
-from operations.connection import RUN_HERE, CompanyAccess, Connection, Unreachable
+from operations.connection import CompanyAccess, Connection, Unreachable
 from operations.embedded import free_port
 from operations.records import read_all
+from operations.services import REGISTRY
 from operations.stack import Stack
 from shared.contract.topics import DEAD_LETTERS, OPERATOR, TOPICS
 from tests.world import World, as_json, claimbus, wait_until
@@ -181,7 +182,7 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
     world.create()
     status = as_json(claimbus("status", "--json", "--connection-file", file))
     assert status["healthy"] is True
-    assert {s["service"]: s["health"] for s in status["services"]} == {service: ["ready"] for service in RUN_HERE}
+    assert {s["service"]: s["health"] for s in status["services"]} == {service: ["ready"] for service in REGISTRY}
     assert all(s["lag"] is not None for s in status["services"])
     assert status["temporary_claims"][world.insurer_id] == 1
 
