@@ -45,8 +45,9 @@ from shared.contract.fields import Cause, CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterOffice, RegisterUser
 from shared.messaging.publisher import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
-from shared.storage.database import engine_for, migrate
+from shared.storage.database import engine_for
 from shared.storage.media_store import MediaStore
+from shared.storage.migrations import migrate
 
 INSURER, HANDLER = "fjord-forsikring", "kari-holm"
 OFFICES = 400

@@ -23,6 +23,7 @@ _COMMANDS = (
     "status",
     "report",
     "rebuild",
+    "migrate",
     "storm",
     "topics",
     "contract",

@@ -119,6 +119,10 @@ class ChildProcess:
     def run(self, waiting: Waiting, what: str) -> None:
         """Start it and wait until it has ended well, however long that takes. Raises NotStarted if it didn't."""
         self.start()
+        self.finish(waiting, what)
+
+    def finish(self, waiting: Waiting, what: str) -> None:
+        """Wait until it has ended well, as `run` does, of one that was started before."""
         try:
             while self._wait(_LOOK_EVERY_S) is None:
                 waiting.still(what)

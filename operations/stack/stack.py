@@ -2,14 +2,15 @@
 
 import contextlib
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from operations.connection import Connection, read_connection
-from operations.embedded import EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
+from operations.connection import Connection, read_connection, write_privately
+from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
 from operations.files import WrongFile
 from operations.provisioning import provision_services
 from operations.services import REGISTRY, WITH_DATABASE
@@ -81,13 +82,11 @@ class Stack:
             media=(self.folder / "media").absolute().as_uri(),
             companies_file=self._kept.companies_file,
         )
-        self.kafka.start()
         self.postgres.start()
-        provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
-        self._waiting.over()
-        for service in WITH_DATABASE:
-            self.postgres.create_database(service, owner=service, password=self.passwords[service])
-            self.connection.databases[service] = self.postgres.url(service, service, self.passwords[service])
+        with self._migrating():
+            self.kafka.start()
+            provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
+            self._waiting.over()
         self._start_services()
         self.wait_until_ready(at_start=True)
 
@@ -170,6 +169,26 @@ class Stack:
             server: Server | None = getattr(self, name, None)
             if server is not None and not server.is_running():
                 raise NotUp(f"{name} has ended; its log is in {self.folder / name}")
+
+    @contextlib.contextmanager
+    def _migrating(self) -> Iterator[None]:
+        """Bring all databases to the versions that services need, while something else is done."""
+        for service in WITH_DATABASE:
+            self.postgres.create_database(service, owner=service, password=self.passwords[service])
+            self.connection.databases[service] = self.postgres.url(service, service, self.passwords[service])
+        databases = self.folder / "databases.json"
+        write_privately(databases, self.connection.model_dump_json(include={"bootstrap_servers", "databases"}))
+        migration = ChildProcess(
+            [sys.executable, "-m", "operations", "migrate", "--connection-file", databases],
+            log=self._kept.logs / "migrate.log",
+        )
+        migration.start()
+        try:
+            yield
+            migration.finish(self._waiting, "migrating the databases")
+        finally:
+            migration.kill()
+            databases.unlink()
 
     def _start_services(self) -> None:
         for service, count in self._wanted.items():

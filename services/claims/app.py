@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.claims.answers import first_answer, same_answer, whole_history
 from services.claims.batch import Batch, Command, Needs, RequestKey, Step, read_command
+from services.claims.migrations import VERSION
 from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
 from shared.contract.codes import Code
@@ -15,7 +16,7 @@ from shared.media.keys import MediaKeys
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
-from shared.storage.database import answers, engine_for, migrate
+from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "claims"
 
@@ -26,9 +27,11 @@ def build(bus: Bus = KAFKA) -> Service:
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())
-    service.on_start.append(lambda: migrate(engine, "services.claims"))
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.on_start.append(needed.check)
+    service.notes.append(needed.notes)
     service.on_stop.append(engine.dispose)
-    service.checks["database"] = lambda: answers(engine)
+    service.checks["database"] = lambda: ping(engine)
 
     for code in ("accepted", *Code):
         metrics.OUTCOMES.labels(code)

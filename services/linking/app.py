@@ -57,7 +57,7 @@ def build(bus: Bus = KAFKA) -> Service:
     settings = LinkingSettings()
     store = MediaStore.at(MediaSettings().media)
     copying = Copying(store, settings)
-    service.checks["media"] = store.answers
+    service.checks["media"] = store.ping
     for reason in LinkFailure:
         metrics.LINKS_GIVEN_UP.labels(reason)
 

@@ -91,7 +91,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             return RedirectResponse(url, 302, {"cache-control": "no-store"})
         path = files.path(stored(file.stored_as))
         if path is None or not path.exists():
-            await files.answers()
+            await files.ping()
             raise MediaGone(stored(file.stored_as))
         saved_as = {"content-disposition": disposition(file.name, MediaType(file.content_type))}
         return FileResponse(path, media_type=file.content_type, headers=AS_IT_IS | saved_as)

@@ -10,6 +10,7 @@ from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
+from services.portal.migrations import VERSION
 from services.portal.old_reports import take_in_old_reports
 from services.portal.pages.routes import routes
 from services.portal.read_model import Read, read, save
@@ -24,7 +25,7 @@ from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
-from shared.storage.database import answers, engine_for, migrate
+from shared.storage.database import NeededVersion, engine_for, ping
 from shared.storage.media_store import MediaStore
 
 NAME = "portal"
@@ -51,10 +52,12 @@ def build(bus: Bus = KAFKA) -> Service:
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
     sweeper = Sweeper(tables, files, uploading, store)
 
-    service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.notes.append(needed.notes)
+    service.on_start += [server.start, followed.start, needed.check, live.start]
     service.on_start += [lambda: take_in_old_reports(service.settings, store, bus.consumer), sweeper.start]
     service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
-    service.checks["database"] = lambda: answers(engine)
+    service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:

@@ -146,7 +146,7 @@ class MediaStore:
         on_s3 = isinstance(self._store, S3Store)
         described = {"Content-Type": content_type, "Content-Disposition": disposition} if on_s3 else {}
         if self._folder is not None:
-            await self.answers()  # a folder that is not mounted would take it
+            await self.ping()  # a folder that is not mounted would take it
         async with self._reached():
             await obstore.put_async(
                 self._store,
@@ -206,7 +206,7 @@ class MediaStore:
             await self.delete(key)
         return len(old) + (await asyncio.to_thread(_remove_remains, self._folder, before) if self._folder else 0)
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise StoreAway unless the store answers, and is the one that was made here."""
         if self._folder is not None and not (self._folder / _MARK).exists():
             raise StoreAway("the folder is not the store's; is it mounted?")
@@ -223,7 +223,7 @@ class MediaStore:
             with _away_if_it_fails():
                 yield
         except MediaGone:
-            await self.answers()
+            await self.ping()
             raise
 
     async def _sha256(self, key: str) -> str | None:

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operations.services import REGISTRY
 from operations.stack import Stack
 from shared.runtime.settings import DatabaseSettings
-from shared.storage.database import engine_for, migrate
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.conftest import run_stack
 
 EMPTY = text(

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 
 import services.portal
-from shared.storage.database import cannot_be_kept, migrate
+from shared.storage.database import cannot_be_kept
+from shared.storage.migrations import migrate
 from tests.integration.conftest import Databases, engine_of
 from tests.integration.portal_site import (
     HOST,

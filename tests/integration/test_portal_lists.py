@@ -23,7 +23,7 @@ from shared.contract.events import (
     TaskAssigned,
 )
 from shared.contract.fields import Policyholder, TaskKind
-from shared.storage.database import migrate
+from shared.storage.migrations import migrate
 from tests.integration.conftest import Databases, engine_of
 from tests.unit.test_portal_read_model import about, converted, created
 

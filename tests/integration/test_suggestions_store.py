@@ -21,7 +21,8 @@ from shared.contract.suggestions import LinkSuggested, Reason
 from shared.contract.topics import LINK_SUGGESTIONS
 from shared.errors import Misconfigured
 from shared.runtime.settings import DatabaseSettings
-from shared.storage.database import engine_for, migrate
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.integration.conftest import Databases
 from tests.unit.claim_events import DAY, Told, content, record
 from tests.unit.commands import OTHER_INSURER

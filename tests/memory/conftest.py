@@ -11,7 +11,8 @@ from operations.embedded import EmbeddedPostgres
 from operations.services import WITH_DATABASE
 from shared.messaging.memory import MemoryBus
 from shared.runtime.settings import DatabaseSettings
-from shared.storage.database import engine_for, migrate
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.integration.conftest import EMPTY
 from tests.memory.road import Road
 

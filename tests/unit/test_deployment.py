@@ -40,6 +40,7 @@ def variables(settings: set[type[BaseSettings]]) -> set[str]:
 
 READ = {service: variables(settings_of(f"services.{service}.app")) for service in REGISTRY}
 READ["claimbus"] = variables(settings_of(connection.__name__))
+READ["migrate"] = READ["claimbus"]
 READ["provision"] = READ["claimbus"] | {f"CLAIMBUS_{service.upper()}_PASSWORD" for service in SERVICES}
 
 
@@ -105,6 +106,8 @@ def test_the_compose_file_gives_a_service_what_the_registry_says_that_it_needs(s
     assert composed["command"][-1] == entry.package
     assert ("media:/var/lib/claimbus" in composed.get("volumes", [])) == entry.opens_media_store
     assert ("cpu_shares" in composed) == entry.is_read_model
+    done_before = {name for name, one in composed["depends_on"].items() if one["condition"].endswith("successfully")}
+    assert done_before == {"provision"} | ({"migrate"} if entry.has_database else set())
 
 
 def test_import_linter_keeps_every_service_from_the_others_and_every_rules_from_io() -> None:
@@ -144,6 +147,7 @@ def test_the_command_in_compose_knows_every_database_and_every_service() -> None
     }
     databases = json.loads(environment["CLAIMBUS_DATABASES"])
     assert databases == {s: compose_environment(s)["CLAIMBUS_DATABASE_URL"] for s in WITH_DATABASE}
+    assert compose_environment("migrate")["CLAIMBUS_DATABASES"] == environment["CLAIMBUS_DATABASES"]
     health = {service: [f"http://{service}:{HEALTH_PORT}"] for service in REGISTRY}
     assert json.loads(environment["CLAIMBUS_HEALTH"]) == health
     assert IMAGE["CLAIMBUS_HEALTH_PORT"] == str(HEALTH_PORT)
@@ -186,6 +190,16 @@ def kubernetes_environment(service: str) -> dict[str, Any]:
     assert container["command"][-1] == REGISTRY[service].package
     assert {"name": "health", "containerPort": HEALTH_PORT} in container["ports"]
     return environment
+
+
+@pytest.mark.parametrize("service", REGISTRY)
+def test_a_pod_whose_service_has_a_database_migrates_it_first(service: str) -> None:
+    migrations = [one for one in kubernetes_pod(service).get("initContainers", []) if one["command"][1] == "migrate"]
+    assert [one["command"] for one in migrations] == [["claimbus", "migrate", service]] * REGISTRY[service].has_database
+    for one in migrations:
+        address, databases = one["env"]
+        assert address["valueFrom"] == kubernetes_environment(service)["CLAIMBUS_DATABASE_URL"]["valueFrom"]
+        assert json.loads(databases["value"]) == {service: f"$({address['name']})"}
 
 
 @pytest.mark.parametrize("service", REGISTRY)
