@@ -6,17 +6,9 @@ import time
 import traceback
 from collections.abc import Callable
 
+import structlog
 from aiokafka.errors import KafkaError
-
-_rich = sys.modules.get("rich")
-# structlog loads it where it is installed, for colours that a service has no use for: 4 MiB.
-sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
-from structlog.typing import ExcInfo, Processor  # noqa: E402
-
-del sys.modules["rich"]
-if _rich is not None:
-    sys.modules["rich"] = _rich
+from structlog.typing import ExcInfo, Processor
 
 
 class SaidLately(logging.Filter):
