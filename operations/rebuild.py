@@ -85,11 +85,11 @@ async def rebuild_reporting(connection: Connection) -> Sent:
     try:
         with Company(connection, OPERATOR) as operator:
             async with store.transaction(unlimited=True) as transaction:
-                await transaction.begin_rebuild(rebuild)
+                await transaction.completeness.begin_rebuild(rebuild)
             sent = await _send_all_again(operator, recorded_claims(claims_database), rebuild, ReadModel.REPORTING)
         await _until_read(connection)
         async with store.transaction() as transaction:
-            if not await transaction.end_rebuild(rebuild):
+            if not await transaction.completeness.end_rebuild(rebuild):
                 raise NotRebuilt("another rebuild was begun meanwhile")
     finally:
         await engine.dispose()
