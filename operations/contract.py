@@ -11,7 +11,8 @@ import typer
 import shared.contract
 from operations.options import AsJson, err, out, print_json
 from shared.contract.compatibility import incompatible_changes
-from shared.contract.published import ASYNCAPI, Json, as_text, published
+from shared.contract.json_schemas import Json
+from shared.contract.published import ASYNCAPI, as_text, published
 
 RELEASED = Path(shared.contract.__path__[0]) / "schemas"
 """The released contract, a part of the source and of the installed package."""

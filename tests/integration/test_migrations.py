@@ -60,7 +60,9 @@ async def test_a_service_waits_until_its_database_was_migrated_and_says_what_to_
     try:
         status, said = await _health_when(service, lambda said: "database_not_migrated" in said)
         assert status == 503
-        assert said.endswith("; database_not_migrated: it has no tables and 0003 is needed: run `claimbus migrate claims`")
+        assert said.endswith(
+            "; database_not_migrated: it has no tables and 0003 is needed: run `claimbus migrate claims`"
+        )
         async with engine_of(url) as engine:
             await migrate(engine, "services.claims")
         assert await _health_when(service, lambda said: "migrate" not in said and "starting" not in said) == (

@@ -20,7 +20,7 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import SettingsRequestRefused
 from shared.contract.envelope import details_of
 from shared.contract.fields import Hours, Incident, Policyholder
-from shared.contract.published import schema
+from shared.contract.json_schemas import schema
 from shared.contract.requests import REQUESTS, NewTask, Request, SetPortalSettings
 from tests.unit.directories import CLAIM, FJORD, TASK, Json, asks, oslo, registered, unhurried
 

@@ -11,7 +11,6 @@ import pytest
 from openpyxl import load_workbook
 
 from operations.bus import NewRequest
-from services.reporting.store import Transaction
 from tests.system.reports.conftest import Reporting
 from tests.world import World, as_json, claimbus
 
@@ -153,7 +152,9 @@ def test_a_rebuild_while_claims_go_on_comes_to_the_same(reporting: Reporting, wo
             claim_id = old[rounds].body["claim_id"]
             _ask(busy, "convert-to-normal", claim_id=claim_id, claim_number=f"SK-{rounds}", handler=busy.handler)
             rounds += 1
-            rounds_inside += bool(was_under_way and reporting.in_database(lambda transaction: transaction.completeness.is_incomplete()))
+            rounds_inside += bool(
+                was_under_way and reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())
+            )
     done = rebuilding.result()
     assert done.returncode == 0, done.stderr
     assert rounds_inside > 0

@@ -127,7 +127,10 @@ def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_b
     reporting.delete_messages(CLAIM_EVENTS)
     service.start()
     reporting.stack.wait_until_ready()
-    wait_until(lambda: bool(reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())), what="it to be noticed")
+    wait_until(
+        lambda: bool(reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())),
+        what="it to be noticed",
+    )
     world.create()  # goes on meanwhile
     reporting.all_read()
     assert counted(reporting, world, period).created.total == 1
@@ -137,7 +140,9 @@ def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_b
     service.stop()
     service.start()
     reporting.stack.wait_until_ready()
-    assert reporting.in_database(lambda transaction: transaction.completeness.is_incomplete()) is False  # also after the next start
+    assert (
+        reporting.in_database(lambda transaction: transaction.completeness.is_incomplete()) is False
+    )  # also after the next start
 
 
 def counted(reporting: Reporting, world: World, period: Period) -> Figures:
