@@ -39,7 +39,8 @@ from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, OfficeRegistered, UserRegistered
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterOffice, RegisterUser
@@ -158,7 +159,8 @@ async def filled(database: DatabaseSettings, claims: int) -> None:
 async def asked(database: DatabaseSettings, folder: Path, requests: int) -> list[tuple[float, str, str]]:
     """Ask for so many pages; tell how long each took in seconds, what kind of filter it had, and its address."""
     engine = engine_for(database, connections=10)
-    app = web_app(_portal(engine, database, folder), routes(_settings()))
+    portal = _portal(engine, database, folder)
+    app = web_app(portal, routes(portal))
     chance = random.Random(20261124)
     times: list[tuple[float, str, str]] = []
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as browser:

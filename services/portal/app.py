@@ -20,7 +20,8 @@ from services.portal.store import Store
 from services.portal.sweeping import Sweeper
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
 from shared.messaging.service import KAFKA, Bus, Service
@@ -49,7 +50,7 @@ def build(bus: Bus = KAFKA) -> Service:
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
     calls = api(uploads, tables, files, lambda token: company_of(followed, token), settings.address)
     portal = Portal(settings, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
-    server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
+    server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
     sweeper = Sweeper(tables, files, uploading, store)
 
     needed = NeededVersion(engine, NAME, VERSION)

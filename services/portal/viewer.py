@@ -1,14 +1,10 @@
 """Who looks at a page: the user of the session, as the directory has it at this moment."""
 
-import hmac
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 
-from services.portal.words import DEFAULT, LANGUAGES
 from shared.clock import is_known
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
@@ -18,9 +14,6 @@ from shared.lacking import lacking
 from shared.reports.access import may_see_reports
 
 _PARTNERS_ZONE = "Europe/Oslo"
-_CSRF = "csrf"
-_OPEN_FOR = timedelta(days=7)
-"""A form that was open for longer is not taken."""
 
 
 @dataclass(frozen=True)
@@ -92,58 +85,3 @@ def _may_create(directory: Directory, insurer: str, office: str, at: datetime) -
     except NotPermitted:
         return False
     return True
-
-
-def log_in(request: Request, user: User) -> None:
-    """Begin a session of a user; whatever was in the cookie before is gone, but for the language."""
-    language = request.session.get("language")
-    request.session.clear()
-    request.session["user"] = user.id
-    if language:
-        request.session["language"] = language
-
-
-def csrf_token(request: Request) -> str:
-    """Tell the token that forms carry: whose form it is, signed, so that it counts after a new log-in too.
-
-    While nobody is logged in it is the session's.
-    """
-    user: str | None = request.session.get("user")
-    if user is not None:
-        return _signer(request).dumps(user)
-    token: str = request.session.setdefault(_CSRF, secrets.token_urlsafe(24))
-    return token
-
-
-def has_token(request: Request, given: object) -> bool:
-    """Whether a form came from a page of ours that was made for whoever sends it now."""
-    user = request.session.get("user")
-    if user is not None and writer_of(request, given) == user:
-        return True
-    expected = request.session.get(_CSRF)
-    return isinstance(given, str) and bool(expected) and hmac.compare_digest(given.encode(), str(expected).encode())
-
-
-def writer_of(request: Request, given: object) -> str | None:
-    """Tell for which user a page of ours was made whose form has this token; None where none of ours was."""
-    try:
-        user = _signer(request).loads(str(given), max_age=int(_OPEN_FOR.total_seconds()))
-    except BadData:
-        return None
-    return str(user)
-
-
-def _signer(request: Request) -> URLSafeTimedSerializer:
-    secret: str = request.app.state.portal.settings.secret.get_secret_value()
-    return URLSafeTimedSerializer(secret, salt="claimbus form")
-
-
-def language_of(request: Request) -> str:
-    """Tell the language of the session; Norwegian unless another one was chosen."""
-    language = request.session.get("language")
-    return language if language in LANGUAGES else DEFAULT
-
-
-def tell_next_page(request: Request, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
-    """Have the next page say something, once; `link` is an address to go to and what it is called."""
-    request.session["said"] = [*request.session.get("said", []), [kind, text, link]][-3:]

@@ -30,7 +30,8 @@ from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.events import ClaimRegistered, Report, ReportedMedia, Task, TaskReported, TemporaryClaimCreated
 from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
 from shared.contract.reports import PeriodReport, ReportReady
@@ -242,7 +243,7 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
             return company.id if company else None
 
         calls = api(uploads, tables, files, company_of, web.address)
-        pages = routes(web)
+        pages = routes(portal)
         known = await _filled(portal)
         assert isinstance(calls, Starlette)
         all_routes = [route for route in (*pages, *calls.routes) if isinstance(route, Route)]

@@ -9,18 +9,18 @@ from pathlib import Path
 import httpx2
 import pytest
 from pydantic import SecretStr
-from starlette.routing import Route
 
 from services.portal.asking import Asking
 from services.portal.following import FollowedDirectory
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
-from services.portal.pages.routes import routes
+from services.portal.pages.routes import addresses, routes
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.directory_events import CompanyRegistered, UserRegistered
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterUser
@@ -51,7 +51,7 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     uploads = Uploads(tables, files, ["test"], UploadSettings())
     asking = Asking(Publisher(service), store, live, followed)
     portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
-    return httpx2.ASGITransport(web_app(portal, routes(web)))
+    return httpx2.ASGITransport(web_app(portal, routes(portal)))
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: P
 
 async def test_every_address_is_answered_by_one_page() -> None:
     web = WebSettings(log_in_from_directory=True)
-    answered = [(r.path, m) for r in routes(web) if isinstance(r, Route) for m in r.methods or () if m != "HEAD"]
+    answered = [(address.path, method) for address in addresses(web) for method in address.methods]
     assert [each for each, times in Counter(answered).items() if times > 1] == []
 
 

@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.claim_view import State
 from services.portal.listing import Day, Filter
+from services.portal.rendering import render
 from services.portal.viewer import Viewer
-from services.portal.web import portal_of, render, viewer_from
+from services.portal.visit import Visit
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.texts import by_name
 from shared.directory import Directory, Office
@@ -20,13 +20,13 @@ _OLDEST_FIRST = "eldste"
 _LONGEST_TEXT = 100
 
 
-async def claims(request: Request) -> Response:
+async def claims(visit: Visit) -> Response:
     """Show a page of the list."""
-    viewer, portal = viewer_from(request), portal_of(request)
-    asked = {name: value for name, value in request.query_params.items() if value}
+    viewer, portal = visit.viewer, visit.portal
+    asked = {name: value for name, value in visit.request.query_params.items() if value}
     if "midlertidig" in asked:  # it is a status: no other one can be in force too
         asked.pop("status", None)
-    if len(asked) < len(request.query_params):  # what a form leaves empty makes no part of an address to keep
+    if len(asked) < len(visit.request.query_params):  # what a form leaves empty makes no part of an address to keep
         return RedirectResponse(f"/saker?{urlencode(asked)}".rstrip("?"), 303)
     wanted = read_filter(asked)
     try:
@@ -35,7 +35,7 @@ async def claims(request: Request) -> Response:
         raise HTTPException(404) from None
     chosen = {name: value for name, value in asked.items() if name != "etter"}
     return render(
-        request,
+        visit,
         "claims.html",
         page=page,
         filter=wanted,
