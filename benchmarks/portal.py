@@ -30,11 +30,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import EmbeddedPostgres
-from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.pages.routes import routes
+from services.portal.request_sender import RequestSender
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
@@ -239,15 +239,15 @@ def _settings() -> WebSettings:
 
 def _portal(engine: AsyncEngine, database: DatabaseSettings, folder: Path) -> Portal:
     settings = ServiceSettings()
-    followed = FollowedDirectory(lambda: settings)
+    follower = DirectoryFollower(lambda: settings)
     for event in directory():
-        followed.directory.apply(event, NEWEST - timedelta(days=1))
-    followed.answering = followed.was_read = True
+        follower.directory.apply(event, NEWEST - timedelta(days=1))
+    follower.answering = follower.was_read = True
     store, live = Store(engine), Live(database)
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["benchmark"], UploadSettings())
-    asking = Asking(Publisher(settings), store, live, followed)
-    return Portal(_settings(), store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+    sender = RequestSender(Publisher(settings), store, live, follower)
+    return Portal(_settings(), store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
 
 async def _log_in(browser: httpx2.AsyncClient) -> None:

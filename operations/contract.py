@@ -42,7 +42,7 @@ def contract(
         problem = f"{folder}: {error}"
         _say(as_json, {"folder": str(folder), "error": problem}, [problem], failed=True)
     else:
-        told = {
+        document = {
             "folder": str(folder),
             "compatible": not broken,
             "incompatible": [{"file": c.file, "path": c.path, "problem": c.problem} for c in broken],
@@ -57,7 +57,7 @@ def contract(
             sentences = [*(f"{name} is missing or out of date." for name in stale), "Run claimbus contract."]
         else:
             sentences = [f"The {len(ours)} files in {folder} are up to date."]
-        _say(as_json, told, sentences, failed=bool(broken or told["stale"]))
+        _say(as_json, document, sentences, failed=bool(broken or document["stale"]))
 
 
 def _read(folder: Path) -> dict[str, Json]:

@@ -34,7 +34,7 @@ _EVENTS: dict[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = {
 
 
 def directory_from_file(file: DirectoryFile) -> Directory:
-    """Tell the directory that a file describes, in force since ever."""
+    """The directory that a file describes, in force since ever."""
     directory = Directory()
     for number, (sender, request) in enumerate(_requests(file)):
         event, part = _EVENTS[type(request)]

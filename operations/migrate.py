@@ -21,7 +21,7 @@ class NotMigrated(Exception):
 
 def migrate(
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Whose databases; by default all services'.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Whose databases; by default all services'.")
     ] = None,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,

@@ -103,7 +103,7 @@ def _write(found: PeriodReport, time_zone: str, directory: Directory, form: _For
     names = {id: office.name for id, office in known.items() if office is not None}
     tables = tables_of(found, time_zone=time_zone, language=form.language, offices=names)
     if form.format is Format.TEXT and output is None:
-        _tell(tables)
+        _print(tables)
         return
     content = _content(found, tables, time_zone, form)
     if output is None:
@@ -123,7 +123,7 @@ def _content(found: PeriodReport, tables: Tables, time_zone: str, form: _Form) -
     if form.format is Format.JSON:
         return json_text(found.document()).encode()
     with out.capture() as captured:
-        _tell(tables)
+        _print(tables)
     return captured.get().encode()
 
 
@@ -131,7 +131,7 @@ def _offices(found: PeriodReport) -> set[str]:
     return {*found.created.by_office, *(found.previous.created.by_office if found.previous else ())}
 
 
-def _tell(tables: Tables) -> None:
+def _print(tables: Tables) -> None:
     out.print(tables.title, style="bold")
     out.print(tables.subtitle)
     for note in tables.notes:

@@ -70,7 +70,7 @@ LateAfter = Annotated[
 def status(
     connection_file: ConnectionFile = None, as_json: AsJson = False, late_after: LateAfter = _LATE_AFTER_S
 ) -> None:
-    """Tell the lag of each service, temporary claims that wait, dead letters, health.
+    """The lag of each service, temporary claims that wait, dead letters, health.
 
     Status 1 if any instance is not ready, or a service is late.
     """
@@ -83,7 +83,7 @@ def status(
     if as_json:
         print_json(asdict(now) | {"healthy": now.healthy})
     else:
-        _tell(now)
+        _print(now)
     if not now.healthy or now.is_late(late_after):
         raise typer.Exit(1)
 
@@ -122,7 +122,7 @@ def _waiting(claims_database: str | None) -> dict[str, int] | None:
 
 
 def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
-    """Tell the first and the next offset of every partition."""
+    """The first and the next offset of every partition."""
     problems: list[str] = []
     client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
     consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
@@ -159,7 +159,7 @@ def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[
 
 
 def _append_times(connection: Connection, places: set[Place]) -> dict[Place, float]:
-    """Tell when the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
+    """When the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
     if not places:
         return {}
     consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False})
@@ -204,7 +204,7 @@ def _health(address: str) -> str:
         return "does not answer"
 
 
-def _tell(now: Status) -> None:
+def _print(now: Status) -> None:
     table = Table("service", "behind", "oldest", "health", box=None)
     for service in now.services:
         behind = "–" if service.lag is None else str(service.lag)

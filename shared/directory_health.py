@@ -28,5 +28,5 @@ class DirectoryHealth:
         self._found = found
 
     def notes(self) -> Sequence[str]:
-        """Tell it for the health answer."""
+        """What the health answer says of it."""
         return [f"{company}: {reason}" for company, reason in sorted(self._found)]

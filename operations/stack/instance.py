@@ -117,7 +117,7 @@ class Instance:
             return "does not answer yet"
 
     def end(self) -> str | None:
-        """Tell how it ended, as in `ended with status 1`; None while it runs."""
+        """How it ended, as in `ended with status 1`; None while it runs."""
         return None if self._process is None else self._process.end()
 
     def log_tail(self) -> str:

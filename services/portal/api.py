@@ -195,5 +195,5 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 
 def _without_signature(request: Request) -> str:
-    """Tell the path of a call; who has the whole of an upload's address can send its bytes."""
+    """The path of a call; who has the whole of an upload's address can send its bytes."""
     return str(request.scope["path"].split(".")[0])

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.portal import words
-from services.portal.following import DirectoryNotRead
+from services.portal.directory_follower import DirectoryNotRead
 from services.portal.session import has_token, writer_of
 from services.portal.store import KeptForm
 from services.portal.typed import written
@@ -34,8 +34,8 @@ def for_viewers(portal: Portal, page: Page) -> Handler:
         request.state.began = time.time()
         if request.method == "HEAD":  # what is asked for with GET, without its content: a form is shown, never sent
             request = Request({**request.scope, "method": "GET"}, request.receive)
-        viewer = viewer_of(request, portal.directory) if portal.followed.was_read else None
-        if viewer is None and portal.followed.was_read:
+        viewer = viewer_of(request, portal.directory) if portal.follower.was_read else None
+        if viewer is None and portal.follower.was_read:
             return await _to_log_in(Visit(request, portal))
         if request.method == "POST":
             await check_form(Visit(request, portal))
@@ -61,7 +61,7 @@ async def _to_log_in(visit: Visit) -> Response:
     request = visit.request
     by_script = bool(request.headers.get("hx-request"))
     if request.method == "POST" and "x-csrf-token" in request.headers:
-        text = visit.translated(words.said("Du er logget ut. Logg inn i en annen fane, og prøv igjen."))
+        text = visit.translated(words.marked("Du er logget ut. Logg inn i en annen fane, og prøv igjen."))
         return JSONResponse({"code": "no_session", "message": text}, 401)
     if request.method == "POST":
         kept = await _keep_over_log_in(visit)

@@ -25,7 +25,7 @@ def render(
     visit: Visit, template: str, status: int = 200, headers: dict[str, str] | None = None, /, **context: Any
 ) -> HTMLResponse:
     """Make a page."""
-    request, followed = visit.request, visit.portal.followed
+    request, follower = visit.request, visit.portal.follower
     text = (
         _environment(visit.language)
         .get_template(template)
@@ -34,11 +34,11 @@ def render(
             language=visit.language,
             viewer=visit.somebody,
             csrf=csrf_token(visit),
-            said=request.session.pop("said", []),
+            notices=request.session.pop("notices", []),
             rendered_at=int(getattr(request.state, "began", 0) * 1000),
-            directory_changes=followed.changes,
-            bus_answers=followed.answering,
-            directory_was_read=followed.was_read,
+            directory_changes=follower.changes,
+            bus_answers=follower.answering,
+            directory_was_read=follower.was_read,
             **_functions(visit),
             **context,
         )

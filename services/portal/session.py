@@ -59,4 +59,4 @@ def _signer(visit: Visit) -> URLSafeTimedSerializer:
 
 def tell_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
     """Have the next page say something, once; `link` is an address to go to and what it is called."""
-    visit.request.session["said"] = [*visit.request.session.get("said", []), [kind, text, link]][-3:]
+    visit.request.session["notices"] = [*visit.request.session.get("notices", []), [kind, text, link]][-3:]

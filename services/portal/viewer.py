@@ -43,7 +43,7 @@ class Viewer:
 
 
 def viewer_of(request: Request, directory: Directory) -> Viewer | None:
-    """Tell who looks, or None if nobody is logged in, or the user is no longer in the directory."""
+    """Who looks, or None if nobody is logged in, or the user is no longer in the directory."""
     at = datetime.now(UTC)
     user = directory.user(request.session.get("user", ""), at)
     company = None if user is None else directory.company(user.company, at)
@@ -56,7 +56,7 @@ def viewer_of(request: Request, directory: Directory) -> Viewer | None:
 
 
 def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list[Company]:
-    """Tell the insurers for which the user's office may create a temporary claim at a moment (domain rules 1–3)."""
+    """The insurers for which the user's office may create a temporary claim at a moment (domain rules 1–3)."""
     office = viewer.user.office
     if viewer.is_insurer or office is None:
         return []
@@ -65,7 +65,7 @@ def insurers_open_to(viewer: Viewer, directory: Directory, at: datetime) -> list
 
 
 def insurers_not_understood(viewer: Viewer, directory: Directory, at: datetime) -> list[tuple[Company, LocalizedText]]:
-    """Tell the insurers for which it cannot be told here whether the user's office may create a claim, and why."""
+    """The insurers for which it cannot be told here whether the user's office may create a claim, and why."""
     office = viewer.user.office
     if viewer.is_insurer or office is None:
         return []

@@ -8,10 +8,10 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 
 from services.portal import words
-from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
+from services.portal.request_sender import RequestSender
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
@@ -28,8 +28,8 @@ class Portal:
     settings: WebSettings
     store: Store
     live: Live
-    followed: FollowedDirectory
-    asking: Asking
+    follower: DirectoryFollower
+    sender: RequestSender
     uploads: Uploads
     tables: MediaTables
     files: MediaStore
@@ -39,7 +39,7 @@ class Portal:
     @property
     def directory(self) -> Directory:
         """The directory as it is now."""
-        return self.followed.directory
+        return self.follower.directory
 
 
 @dataclass(frozen=True)

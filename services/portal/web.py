@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
-from services.portal.following import DirectoryNotRead
+from services.portal.directory_follower import DirectoryNotRead
 from services.portal.middleware import ReadableAddresses, SafeHeaders, StaticFilesForEver
 from services.portal.rendering import STATIC, render
 from services.portal.typed import keep_what_was_typed

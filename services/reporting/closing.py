@@ -155,7 +155,7 @@ class Due:
 
 
 async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:
-    """Tell an insurer's periods that are due: those before anything that this installation does not know."""
+    """An insurer's periods that are due: those before anything that this installation does not know."""
     last = await transaction.reports.last(insurer)
     periods: list[Period] = []
     try:
@@ -169,7 +169,7 @@ async def due_periods(transaction: Transaction, directory: Directory, insurer: s
 
 
 def periods_of(directory: Directory, insurer: str, after: Period | None = None) -> Iterator[Period]:
-    """Tell an insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
+    """An insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
     begins = after.ends if after else directory.registered_at(insurer)
     if begins is None:
         return iter(())

@@ -22,7 +22,7 @@ class Incomplete(Exception):
 async def find_report(
     transaction: Transaction, directory: Directory, insurer: str, label: str | None, now: datetime
 ) -> tuple[PeriodReport, str]:
-    """Tell the report of an insurer's period, and the time zone that it was counted in.
+    """The report of an insurer's period, and the time zone that it was counted in.
 
     Without a label it is the newest that is made, or where none is yet, that of the running period. One that is made is
     told also while claims can be missing, and no other: it would look like any preliminary one, and lack them. Raises

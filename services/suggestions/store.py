@@ -189,7 +189,7 @@ class Transaction:
         return found
 
     async def now_ms(self) -> int:
-        """Tell the database's clock, in milliseconds since 1970 UTC."""
+        """The database's clock, in milliseconds since 1970 UTC."""
         now = await self._connection.execute(select(func.extract("epoch", func.clock_timestamp())))
         return int(now.scalar_one() * 1000)
 

@@ -137,5 +137,5 @@ class NeededVersion:
         raise DatabaseOutdated(missing)
 
     def notes(self) -> Sequence[str]:
-        """Tell it for the health answer."""
+        """What the health answer says of it."""
         return [] if self._missing is None else [f"{OUTDATED}: {self._missing}"]

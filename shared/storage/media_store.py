@@ -108,11 +108,11 @@ class MediaStore:
             return await obstore.sign_async(self._store, method, key, expires_in)
 
     def path(self, key: str) -> Path | None:
-        """Tell where a file is on this machine, in a store that is a folder; it need not be there."""
+        """Where a file is on this machine, in a store that is a folder; it need not be there."""
         return self._folder / key if self._folder is not None else None
 
     async def head(self, key: str) -> Stored:
-        """Tell of a file without reading it. Raises MediaGone."""
+        """Of a file without reading it. Raises MediaGone."""
         async with self._reached():
             meta = await obstore.head_async(self._store, key)
         return Stored(key, meta["size"], meta["last_modified"])
@@ -189,7 +189,7 @@ class MediaStore:
                 await obstore.delete_async(self._store, key)
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
-        """Tell every file whose key begins with a prefix that ends in a slash."""
+        """Every file whose key begins with a prefix that ends in a slash."""
         async with self._reached():
             async for batch in obstore.list(self._store, prefix):
                 for meta in batch:

@@ -33,7 +33,7 @@ class Migrated:
 
 
 def needed_version(package: str) -> str:
-    """Tell which version of its database a service needs."""
+    """Which version of its database a service needs."""
     version: str = import_module(f"{package}.migrations").VERSION
     return version
 
@@ -60,7 +60,7 @@ async def migrate(engine: AsyncEngine, package: str) -> Migrated:
 
 
 def scripts(package: str) -> Config:
-    """Tell Alembic where a service's migrations are."""
+    """Say to Alembic where the migrations of a service are."""
     config = Config()
     config.set_main_option("script_location", f"{package}:migrations")
     return config

@@ -19,12 +19,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from services.portal.api import api
-from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.pages.routes import routes
 from services.portal.read_model import Happened, save
+from services.portal.request_sender import RequestSender
 from services.portal.serving import side_by_side
 from services.portal.settings import WebSettings
 from services.portal.store import Store
@@ -228,18 +228,18 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
     )
     service = ServiceSettings(bootstrap_servers="127.0.0.1:1")
     async with engine_of(database_url) as engine:
-        followed, store = FollowedDirectory(lambda: service), Store(engine)
+        follower, store = DirectoryFollower(lambda: service), Store(engine)
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
         live.closing = not live_for_all
-        followed.directory = _directory()
-        followed.was_read = followed.answering = True
+        follower.directory = _directory()
+        follower.was_read = follower.answering = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
         uploads = Uploads(tables, files, ["test"], UploadSettings())
-        asking = Asking(Publisher(service), store, live, followed)
-        portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+        sender = RequestSender(Publisher(service), store, live, follower)
+        portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
         async def company_of(token_sha256: str) -> str | None:
-            company = followed.directory.company_with_token(token_sha256)
+            company = follower.directory.company_with_token(token_sha256)
             return company.id if company else None
 
         calls = api(uploads, tables, files, company_of, web.address)

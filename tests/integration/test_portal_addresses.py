@@ -118,7 +118,7 @@ async def surface(databases: Databases, tmp_path_factory: pytest.TempPathFactory
         found = Surface(site)
         for user in USERS:
             await _read_pages(found, user)
-        asked = re.compile(r'(?:query_params|asked|form|values)\.get\(\s*"([\w.]+)"|_number\(request, "(\w+)"')
+        asked = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(request, "(\w+)"')
         named = {a or b for file in SOURCES.rglob("*.py") for a, b in asked.findall(file.read_text())}
         fields = {name for forms in found.forms.values() for form in forms for name, _ in form.fields}
         found.named = sorted(named | fields)

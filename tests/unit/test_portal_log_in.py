@@ -10,11 +10,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from services.portal.asking import Asking
-from services.portal.following import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.pages.routes import addresses, routes
+from services.portal.request_sender import RequestSender
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
@@ -40,17 +40,17 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     service = ServiceSettings()
     database = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"))
     engine = engine_for(database)
-    followed, store, live = FollowedDirectory(lambda: service), Store(engine), Live(database)
+    follower, store, live = DirectoryFollower(lambda: service), Store(engine), Live(database)
     asked = {"company": "operator", "request_type": "x", "requested_at": AT}
     company = RegisterCompany(id="fjord", name="Fjord", kind=CompanyKind.INSURER)
     user = RegisterUser(id="kari", company="fjord", name="Kari Holm", authorisation_level=6)
-    followed.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
-    followed.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
-    followed.was_read = directory_was_read
+    follower.directory.apply(CompanyRegistered.model_validate({**asked, "request_id": "1", "registered": company}), AT)
+    follower.directory.apply(UserRegistered.model_validate({**asked, "request_id": "2", "registered": user}), AT)
+    follower.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())
-    asking = Asking(Publisher(service), store, live, followed)
-    portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+    sender = RequestSender(Publisher(service), store, live, follower)
+    portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
     return httpx2.ASGITransport(web_app(portal, routes(portal)))
 
 

@@ -12,11 +12,11 @@ from services.portal.editing import SHOWN, ChangedMeanwhile, Unchanged, changed,
 from services.portal.fields import CLOSED
 from services.portal.forms import REQUIRED, WrongForm, read, typed
 from services.portal.pages import holidays
-from services.portal.pages.acting import send, show
+from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
 from services.portal.viewer import Viewer
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind, Weekday
 from shared.contract.outcomes import DecisionRule
@@ -31,7 +31,7 @@ _HERE = "/admin/selskap"
 _RIGHTS = ("may_assign_to_others", "may_define_claim_number")
 _SWITCHES = ("enhanced_function", "inspection_needs_budget")
 _HOURS, _DAYS, _FUNCTIONS = (f"{SHOWN}.{form}" for form in ("office_hours", "days", "functions"))
-_LOOK_AT_DAYS = said("Se over datoene og klokkeslettene.")
+_LOOK_AT_DAYS = marked("Se over datoene og klokkeslettene.")
 
 Values = Callable[[PortalSettings], dict[str, str]]
 """What a form begins with."""
@@ -81,7 +81,7 @@ async def office(visit: Visit) -> Response:
         visit,
         "office.html",
         lambda typed: permission(found, typed),
-        done=said("Lagret."),
+        done=marked("Lagret."),
         to=lambda _: "/admin/kontorer",
         **about,
     )
@@ -211,7 +211,7 @@ async def _save(visit: Visit, wish: Any, *, sent: Values, lines: int | None = No
         visit,
         "company.html",
         wish,
-        done=said("Lagret."),
+        done=marked("Lagret."),
         to=lambda _: _HERE,
         first=_values(settings, sent=sent),
         **about,
@@ -219,15 +219,15 @@ async def _save(visit: Visit, wish: Any, *, sent: Values, lines: int | None = No
 
 
 def calendar(settings: PortalSettings, today: date) -> list[CalendarDay]:
-    """Tell what the coming weeks' days are, from this week's Monday on (domain rules 2 and 3)."""
+    """What the coming weeks' days are, from this week's Monday on (domain rules 2 and 3)."""
     monday = today - timedelta(days=today.weekday())
     return [_day(settings, monday + timedelta(days=n)) for n in range(7 * _WEEKS)]
 
 
 _CLOSED = {
-    DecisionRule.CLOSED_DAY: said("Stengt dag"),
-    DecisionRule.SPECIAL_CLOSED_DAY: said("Stengt dag"),
-    DecisionRule.CLOSED_WEEKDAY: said("Stengt"),
+    DecisionRule.CLOSED_DAY: marked("Stengt dag"),
+    DecisionRule.SPECIAL_CLOSED_DAY: marked("Stengt dag"),
+    DecisionRule.CLOSED_WEEKDAY: marked("Stengt"),
 }
 
 
@@ -316,7 +316,7 @@ def _days_values(settings: PortalSettings) -> dict[str, str]:
 
 
 def _by_date(values: Mapping[str, str]) -> dict[str, str]:
-    """Tell the lines' days, each with its hours as one text; a line without a day is none."""
+    """The lines' days, each with its hours as one text; a line without a day is none."""
     days = {}
     for line in _lines(values):
         day, opens, closes = (values.get(f"days.{line}.{part}", "") for part in ("date", "opens", "closes"))

@@ -72,7 +72,7 @@ async def claim_of(visit: Visit) -> ClaimView:
 
 
 def may(viewer: Viewer, claim: ClaimView) -> May:
-    """Tell what is offered (domain rules 11, 13 and 14)."""
+    """What is offered (domain rules 11, 13 and 14)."""
     insurer = claim.insurer == viewer.company.id
     creator = claim.company == viewer.company.id
     temporary, cancelled = claim.state is State.TEMPORARY, claim.state is State.CANCELLED
@@ -86,7 +86,7 @@ def may(viewer: Viewer, claim: ClaimView) -> May:
 
 
 def action_points(viewer: Viewer, claim: ClaimView) -> ActionPoints:
-    """Tell what the viewer's company has to do on a claim, or waits for."""
+    """What the viewer's company has to do on a claim, or waits for."""
     open_tasks = [task for task in claim.tasks if not task.finished]
     own = [task for task in open_tasks if task.company == viewer.company.id]
     approves = may(viewer, claim).approve_budget

@@ -23,17 +23,17 @@ _LONGEST_TEXT = 100
 async def claims(visit: Visit) -> Response:
     """Show a page of the list."""
     viewer, portal = visit.viewer, visit.portal
-    asked = {name: value for name, value in visit.request.query_params.items() if value}
-    if "midlertidig" in asked:  # it is a status: no other one can be in force too
-        asked.pop("status", None)
-    if len(asked) < len(visit.request.query_params):  # what a form leaves empty makes no part of an address to keep
-        return RedirectResponse(f"/saker?{urlencode(asked)}".rstrip("?"), 303)
-    wanted = read_filter(asked)
+    query = {name: value for name, value in visit.request.query_params.items() if value}
+    if "midlertidig" in query:  # it is a status: no other one can be in force too
+        query.pop("status", None)
+    if len(query) < len(visit.request.query_params):  # what a form leaves empty makes no part of an address to keep
+        return RedirectResponse(f"/saker?{urlencode(query)}".rstrip("?"), 303)
+    wanted = read_filter(query)
     try:
-        page = await portal.store.page(viewer.company.id, wanted, viewer.zone, asked.get("etter"))
+        page = await portal.store.page(viewer.company.id, wanted, viewer.zone, query.get("etter"))
     except ValueError:
         raise HTTPException(404) from None
-    chosen = {name: value for name, value in asked.items() if name != "etter"}
+    chosen = {name: value for name, value in query.items() if name != "etter"}
     return render(
         visit,
         "claims.html",
@@ -47,28 +47,28 @@ async def claims(visit: Visit) -> Response:
             day: _address(chosen | {"dato": name, "rekkefolge": _turned(wanted, day)}) for name, day in _DAYS.items()
         },
         next_page=_address(chosen | {"etter": page.after}) if page.after else None,
-        first_page=_address(chosen) if "etter" in asked else None,
+        first_page=_address(chosen) if "etter" in query else None,
         advanced=bool(wanted.state is State.TEMPORARY),
     )
 
 
-def read_filter(asked: dict[str, str]) -> Filter:
+def read_filter(query: dict[str, str]) -> Filter:
     """Read an address; what is not understood is as if it were not there."""
-    state = {"normal": State.NORMAL, "avbrutt": State.CANCELLED}.get(asked.get("status", ""))
+    state = {"normal": State.NORMAL, "avbrutt": State.CANCELLED}.get(query.get("status", ""))
     return Filter(
-        state=State.TEMPORARY if asked.get("midlertidig") else state,
-        cause=next((cause for cause in Cause if cause == asked.get("arsak")), None),
-        office=asked.get("kontor"),
-        day=_DAYS.get(asked.get("dato", ""), Day.REGISTERED),
-        first=_date(asked.get("fra")),
-        last=_date(asked.get("til")),
-        text=asked.get("tekst", "")[:_LONGEST_TEXT],
-        newest_first=asked.get("rekkefolge") != _OLDEST_FIRST,
+        state=State.TEMPORARY if query.get("midlertidig") else state,
+        cause=next((cause for cause in Cause if cause == query.get("arsak")), None),
+        office=query.get("kontor"),
+        day=_DAYS.get(query.get("dato", ""), Day.REGISTERED),
+        first=_date(query.get("fra")),
+        last=_date(query.get("til")),
+        text=query.get("tekst", "")[:_LONGEST_TEXT],
+        newest_first=query.get("rekkefolge") != _OLDEST_FIRST,
     )
 
 
 def offices_in_list(viewer: Viewer, directory: Directory) -> list[Office]:
-    """Tell the offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
+    """The offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
     at = datetime.now(UTC)
     if not viewer.is_insurer:
         return by_name(directory.offices_of(viewer.company.id, at))

@@ -8,12 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.forms import read, typed
-from services.portal.pages.acting import send, show
+from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
 from services.portal.session import tell_next_page
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 from shared.clock import zone_to_show
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
@@ -29,7 +29,7 @@ async def form(visit: Visit) -> Response:
     """Show the form, or first the choice of the insurer where there are several."""
     insurers = _insurers(visit)
     if not insurers:
-        text = visit.translated(said("Kontoret kan ikke opprette midlertidige saker nå."))
+        text = visit.translated(marked("Kontoret kan ikke opprette midlertidige saker nå."))
         viewer, directory = visit.viewer, visit.portal.directory
         for company, why in insurers_not_understood(viewer, directory, datetime.now(UTC)):
             text += f" {company.name}: {getattr(why, visit.language)}."
@@ -65,7 +65,7 @@ async def create(visit: Visit) -> Response:
             visit.country_of(insurer.id),
             office=visit.viewer.user.office,
         ),
-        done=said("Den midlertidige saken er opprettet."),
+        done=marked("Den midlertidige saken er opprettet."),
         to=lambda claim: f"/saker/{claim}",
         **_about(visit, insurer, len(lines)),
     )
@@ -88,7 +88,7 @@ def _first_values(visit: Visit, insurer: Company) -> dict[str, str]:
 
 
 def _task_lines(values: Mapping[str, str]) -> list[str]:
-    """Tell the numbers of the lines for tasks, in the form's order."""
+    """The numbers of the lines for tasks, in the form's order."""
     return list(dict.fromkeys(name.split(".")[1] for name in values if name.startswith("tasks.")))
 
 
@@ -109,7 +109,7 @@ def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(visit: Visit, insurer: Company, tasks: int, focus: int | None = None) -> dict[str, Any]:
-    """Tell what the form needs beside its values; `focus` is the line to go on with, after the last the button."""
+    """What the form needs beside its values; `focus` is the line to go on with, after the last the button."""
     viewer, directory, at = visit.viewer, visit.portal.directory, datetime.now(UTC)
     rights = rights_in_force(directory, insurer.id, viewer.user.office or "", at)
     return {
@@ -124,7 +124,7 @@ def _about(visit: Visit, insurer: Company, tasks: int, focus: int | None = None)
 
 
 def offices_to_assign(viewer: Viewer, directory: Directory, *, others: bool) -> list[tuple[Company, list[Office]]]:
-    """Tell the offices that a task can be given to: the own ones, with the right all partners' (domain rule 7)."""
+    """The offices that a task can be given to: the own ones, with the right all partners' (domain rule 7)."""
     at = datetime.now(UTC)
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
     wanted = [company for company in partners if others or company.id == viewer.company.id]

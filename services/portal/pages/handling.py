@@ -10,13 +10,13 @@ from starlette.responses import Response
 from services.portal.claim_view import ClaimView, TaskView
 from services.portal.editing import SHOWN, changed, pack
 from services.portal.forms import WrongForm, read, read_over
-from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, reportable
 from services.portal.pages.creation import offices_to_assign
+from services.portal.pages.form_pages import send, show
 from services.portal.phones import NORWAY
 from services.portal.sentences import of_uploads
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.events import ClaimAmended, ClaimEvent
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
@@ -24,7 +24,7 @@ from shared.creation import rights_in_force
 from shared.directory import User
 from shared.storage.media_store import MAX_MEDIA_BYTES
 
-_STAYS = said("Feltet kan rettes, men ikke tømmes.")
+_STAYS = marked("Feltet kan rettes, men ikke tømmes.")
 """The contract takes an empty field for one that was left out."""
 
 
@@ -44,7 +44,7 @@ async def normal(visit: Visit) -> Response:
         visit,
         "normal.html",
         lambda typed: read(ConvertToNormal, typed, claim_id=claim.id),
-        done=said("Saken er nå en normal sak."),
+        done=marked("Saken er nå en normal sak."),
         to=lambda _: _to(claim),
         **about,
     )
@@ -62,7 +62,7 @@ async def amend(visit: Visit) -> Response:
         visit,
         "amend.html",
         lambda typed: correction(claim, typed, visit.country_of(claim.insurer)),
-        done=said("Rettelsen er lagret."),
+        done=marked("Rettelsen er lagret."),
         to=lambda _: _to(claim),
         changed_by=lambda: _last_correction(visit, claim),
         claim=claim,
@@ -100,7 +100,7 @@ async def cancel(visit: Visit) -> Response:
         visit,
         "cancel.html",
         lambda typed: read(CancelClaim, typed, claim_id=claim.id),
-        done=said("Saken er avbrutt."),
+        done=marked("Saken er avbrutt."),
         to=lambda _: _to(claim),
         claim=claim,
     )
@@ -119,7 +119,7 @@ async def assign(visit: Visit) -> Response:
         visit,
         "assign.html",
         lambda typed: read(AssignTask, typed, claim_id=claim.id),
-        done=said("Oppgaven er tildelt."),
+        done=marked("Oppgaven er tildelt."),
         to=lambda _: _to(claim),
         **about,
     )
@@ -137,7 +137,7 @@ async def budget(visit: Visit) -> Response:
         visit,
         "budget.html",
         lambda typed: read(ApproveBudget, typed, claim_id=claim.id, task_id=task.task_id),
-        done=said("Budsjettet er godkjent."),
+        done=marked("Budsjettet er godkjent."),
         to=lambda _: _to(claim),
         claim=claim,
         task=task,
@@ -162,7 +162,7 @@ async def report(visit: Visit) -> Response:
         visit,
         "report.html",
         lambda typed: _report(typed, claim, task),
-        done=said("Rapporten er sendt."),
+        done=marked("Rapporten er sendt."),
         to=lambda _: _to(claim),
         **about,
     )
@@ -171,7 +171,7 @@ async def report(visit: Visit) -> Response:
 def _report(typed: Mapping[str, str], claim: ClaimView, task: TaskView) -> ReportTask:
     finished = bool(typed.get("finished"))
     if not typed.get("text") and not finished and not any(name.startswith("media.") for name in typed):
-        raise WrongForm({"text": said("Skriv noe, legg ved en fil, eller meld oppgaven ferdig.")})
+        raise WrongForm({"text": marked("Skriv noe, legg ved en fil, eller meld oppgaven ferdig.")})
     return read(
         ReportTask,
         {n: v for n, v in typed.items() if n != "finished"},
@@ -208,7 +208,7 @@ def _may_assign_to_others(visit: Visit, claim: ClaimView) -> bool:
 
 
 def written(claim: ClaimView) -> dict[str, str]:
-    """Tell what the form for corrections shows of a claim, by field."""
+    """What the form for corrections shows of a claim, by field."""
     incident, address, who = claim.incident, claim.incident.address, claim.policyholder
     return {
         "incident.date": incident.date.isoformat(),

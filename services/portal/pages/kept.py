@@ -11,7 +11,7 @@ from starlette.types import Message
 from services.portal.session import csrf_token, tell_next_page
 from services.portal.typed import BUTTON, SHOWN_AGAIN
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 
 
 async def form(visit: Visit) -> Response:
@@ -20,7 +20,7 @@ async def form(visit: Visit) -> Response:
     kept = await visit.portal.store.kept_form(id, visit.viewer.user.id) if id.isprintable() else None
     if kept is None:
         raise HTTPException(404)
-    text = said("Du var logget ut. Det du skrev, er her fortsatt, og er ikke sendt ennå.")
+    text = marked("Du var logget ut. Det du skrev, er her fortsatt, og er ikke sendt ennå.")
     tell_next_page(visit, visit.translated(text), "info")
     typed = [(name, value) for name, value in kept.typed if name != BUTTON]
     body = urlencode([*typed, (BUTTON, SHOWN_AGAIN), ("csrf", csrf_token(visit))]).encode()

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from services.portal.claim_view import ClaimView, State
 from services.portal.forms import read
 from services.portal.listing import Filter
-from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, unlinkable
+from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.requests import LinkClaim, UnlinkClaim
 
 _MOST_FOUND = 20
@@ -66,7 +66,7 @@ async def link(visit: Visit) -> Response:
         visit,
         "link.html",
         lambda typed: read(LinkClaim, typed, claim_id=claim.id, target_claim_id=target_id),
-        done=said("Tilknytningen er startet."),
+        done=marked("Tilknytningen er startet."),
         to=lambda _: f"/saker/{claim.id}",
         **about,
     )
@@ -83,7 +83,7 @@ async def unlink(visit: Visit) -> Response:
         visit,
         "unlink.html",
         lambda typed: read(UnlinkClaim, typed, claim_id=claim.id),
-        done=said("Opphevingen er startet."),
+        done=marked("Opphevingen er startet."),
         to=lambda _: f"/saker/{claim.id}",
         claim=claim,
     )

@@ -73,8 +73,8 @@ async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator
             if may_create is not None and now is not may_create:
                 yield "data: ny-sak\n\n"
             may_create = now
-            if portal.followed.changes != directory:
-                directory = portal.followed.changes
+            if portal.follower.changes != directory:
+                directory = portal.follower.changes
                 yield "data: katalog\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()

@@ -6,7 +6,7 @@ from urllib.parse import urlparse
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.following import DirectoryNotRead
+from services.portal.directory_follower import DirectoryNotRead
 from services.portal.guards import Address, check_form, for_anybody, may_log_in
 from services.portal.rendering import render
 from services.portal.session import log_in
@@ -77,7 +77,7 @@ async def language(visit: Visit) -> Response:
 def show(visit: Visit, status: int = 200) -> Response:
     """Make the log-in page. Raises DirectoryNotRead while nobody is known."""
     portal, at = visit.portal, datetime.now(UTC)
-    if not portal.followed.was_read:
+    if not portal.follower.was_read:
         raise DirectoryNotRead
     companies = by_name(c for c in portal.directory.companies(at) if c.kind is not CompanyKind.OPERATOR)
     users = by_name(portal.directory.users(at)) if portal.settings.log_in_from_directory else []

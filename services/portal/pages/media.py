@@ -107,5 +107,5 @@ async def _file(visit: Visit) -> File:
 
 
 def _refused(code: UploadCode) -> Response:
-    """Tell the code alone: the page has the sentences, in its own language."""
+    """The code alone: the page has the sentences, in its own language."""
     return JSONResponse({"code": code}, 503 if code is UploadCode.TRY_AGAIN else 422)

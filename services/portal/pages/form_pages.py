@@ -9,16 +9,16 @@ from uuid import UUID
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.asking import BusAway, is_request_id, new_request_id
 from services.portal.editing import Change, ChangedMeanwhile, Unchanged
 from services.portal.fields import label
 from services.portal.forms import WrongForm, problems_of, typed
 from services.portal.rendering import render
+from services.portal.request_sender import BusAway, is_request_id, new_request_id
 from services.portal.sentences import of_refusal
 from services.portal.session import tell_next_page
 from services.portal.typed import BUTTON, SHOWN_AGAIN, in_words, keep_what_was_typed, what_was_typed
 from services.portal.visit import Visit
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.events import ClaimEvent
 from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.requests import Request as Wish
@@ -65,7 +65,7 @@ async def send(
             return await _go_on(visit, outcome, done, to(outcome.claim_id))
         again = form_id if outcome is None else None
         if isinstance(stopped, Unchanged):
-            tell_next_page(visit, visit.translated(said("Ingenting er endret.")), "info")
+            tell_next_page(visit, visit.translated(marked("Ingenting er endret.")), "info")
             return RedirectResponse(to(None), 303)
         if isinstance(stopped, ChangedMeanwhile):
             last_change = await changed_by() if changed_by is not None else None
@@ -73,13 +73,13 @@ async def send(
             return _again(visit, template, shown | stopped.values, {}, None, again, about, status=409)
         return _again(visit, template, shown, stopped.problems, None, again, context)
     try:
-        asked = await portal.asking.ask(user, wish, form_id)
+        sent = await portal.sender.send(user, wish, form_id)
     except BusAway:
         return await keep_what_was_typed(visit)
-    if isinstance(asked.outcome, RequestAccepted):
-        return await _go_on(visit, asked.outcome, done, to(asked.claim_id))
-    if isinstance(asked.outcome, RequestRefused):
-        refused = asked.outcome
+    if isinstance(sent.outcome, RequestAccepted):
+        return await _go_on(visit, sent.outcome, done, to(sent.claim_id))
+    if isinstance(sent.outcome, RequestRefused):
+        refused = sent.outcome
         text = of_refusal(refused.code, refused.message, visit.language)
         if refused.decision is not None:
             text = f"{text} {getattr(refused.decision.explanation, visit.language)}."
@@ -95,11 +95,11 @@ async def _go_on(visit: Visit, outcome: RequestAccepted, done: str, address: str
         company = visit.viewer.company.id
         target = (await visit.portal.store.short(company, outcome.redirected_to)).get(outcome.redirected_to)
         if target is None:
-            unseen = said("Saken er tilknyttet en sak som du ikke har tilgang til, og det du sendte, følger med dit.")
+            unseen = marked("Saken er tilknyttet en sak som du ikke har tilgang til, og det du sendte, følger med dit.")
             tell_next_page(visit, visit.translated(unseen), "info")
         else:
             link = (f"/saker/{target.claim_id}", target.claim_number)
-            seen = said("Saken er tilknyttet en annen sak, og det du sendte, følger med dit:")
+            seen = marked("Saken er tilknyttet en annen sak, og det du sendte, følger med dit:")
             tell_next_page(visit, visit.translated(seen), "info", link)
     return RedirectResponse(address, 303)
 

@@ -25,12 +25,12 @@ class DirectoryNotRead(Exception):
     """The directory has not been read yet: that somebody is not in it says nothing."""
 
 
-class FollowedDirectory:
+class DirectoryFollower:
     """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
-        self.lacking = DirectoryHealth(self.directory)
+        self.health = DirectoryHealth(self.directory)
         self.answering = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
@@ -72,7 +72,7 @@ class FollowedDirectory:
                 self.answering = False
                 raise
             self.answering = self.was_read = True
-            self.lacking.look()
+            self.health.look()
 
     async def _follow(self) -> None:
         while True:
