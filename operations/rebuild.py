@@ -16,7 +16,7 @@ from rich.status import Status
 from operations.bus import Company, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json
-from services.claims.store import Recorded, recorded_claims
+from services.claims.for_operators import Recorded, recorded_claims
 from services.portal import store as portal_store
 from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store

@@ -18,7 +18,7 @@ from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from operations.services import REGISTRY
-from services.claims.store import count_temporary_claims
+from services.claims.for_operators import count_temporary_claims
 from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
 from shared.storage.database import DatabaseAway
 

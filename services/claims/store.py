@@ -1,4 +1,4 @@
-"""The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
+"""The record of claims in PostgreSQL: a transaction for each batch, which reads what is needed and writes what was decided."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -7,110 +7,28 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from sqlalchemy import (
     ARRAY,
     Column,
-    DateTime,
-    Index,
-    Integer,
-    MetaData,
     Select,
     Table,
     Text,
     Uuid,
     bindparam,
-    cast,
     func,
     insert,
     select,
-    tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided, NumberKey, RequestKey
-from services.claims.claim import Claim, State
+from services.claims.claim import Claim
 from services.claims.claim_numbers import number_keys
+from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numbers, claims, follow_ups, requests
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
-from shared.contract.outcomes import RequestRefused
-from shared.runtime.settings import DatabaseSettings
-from shared.storage.database import engine_for, transaction
-
-metadata = MetaData()
-
-requests = Table(
-    "requests",
-    metadata,
-    Column("company", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("claim_id", Uuid, nullable=False),
-    Column("requested_at", DateTime(timezone=True), nullable=False),
-    Column("outcome_type", Text),
-    Column("outcome", Text),
-)
-"""One row for each request of a company, with its one outcome (domain rule 21), and each step of a link, without."""
-
-claims = Table(
-    "claims",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("insurer", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("claim", Text, nullable=False),
-)
-"""Each claim as its events have made it."""
-
-claim_events = Table(
-    "claim_events",
-    metadata,
-    Column("claim_id", Uuid, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("company", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("cause", Text),
-    Index("claim_events_by_request", "company", "request_id"),
-)
-"""Every event, as it was published, with the request that caused it; the key keeps two writers apart.
-
-`cause` is the id of the request that led to the event of a step; for a request's own it is that request's.
-"""
-
-follow_ups = Table(
-    "follow_ups",
-    metadata,
-    Column("company", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("step_id", Text, primary_key=True),
-    Column("topic", Text, nullable=False),
-    Column("claim_id", Uuid, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("step", Text, nullable=False),
-)
-"""The steps of links that a request or a step led to, as they were published."""
-
-claim_numbers = Table(
-    "claim_numbers",
-    metadata,
-    Column("insurer", Text, primary_key=True),
-    Column("claim_number", Text, primary_key=True),
-    Column("claim_id", Uuid, nullable=False),
-)
-"""Every number that a claim of an insurer has or had, as it was written and as numbers are compared.
-
-A number is never used for another claim.
-"""
-
-
-_IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(
-    "insurer"
-)
-"""Only the refusal of a creation names an insurer."""
+from shared.storage.database import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +151,7 @@ class Transaction:
         query = _where_pairs(
             select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
         )
-        rows = await self._connection.execute(query.where(_IS_REFUSED_CREATION), _pairs(keys))
+        rows = await self._connection.execute(query.where(IS_REFUSED_CREATION), _pairs(keys))
         return {(row.company, row.request_id) for row in rows}
 
     async def stored_histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[StoredEvent]]:
@@ -384,59 +302,3 @@ def _follow_up_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any
         for follow_up in request.follow_ups
     ]
     return sorted(rows, key=lambda row: (row["company"], row["request_id"]))
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A claim of the record, or the request for one that was refused."""
-
-    claim_id: UUID
-    refused: RequestKey | None = None
-
-
-async def recorded_claims(database_url: str, at_a_time: int = 1000) -> AsyncIterator[list[Recorded]]:
-    """Tell, for operators, all that `republish-claim` can send again: claims, then refused creations that count."""
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
-    try:
-        claim = UUID(int=0)
-        while True:
-            async with transaction(engine) as connection:
-                rows = await connection.execute(
-                    select(claims.c.id).where(claims.c.id > claim).order_by(claims.c.id).limit(at_a_time)
-                )
-                found = [Recorded(row.id) for row in rows]
-            if not found:
-                break
-            yield found
-            claim = found[-1].claim_id
-        request: RequestKey | None = ("", "")
-        while request is not None:
-            async with transaction(engine) as connection:
-                rows = await connection.execute(
-                    select(requests.c.company, requests.c.request_id, requests.c.claim_id)
-                    .where(tuple_(requests.c.company, requests.c.request_id) > request, _IS_REFUSED_CREATION)
-                    .order_by(requests.c.company, requests.c.request_id)
-                    .limit(at_a_time)
-                )
-                found = [Recorded(row.claim_id, (row.company, row.request_id)) for row in rows]
-            if found:
-                yield found
-            request = found[-1].refused if found else None
-    finally:
-        await engine.dispose()
-
-
-async def count_temporary_claims(database_url: str) -> dict[str, int]:
-    """Count the claims of each insurer that are temporary still, for operators."""
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
-    try:
-        async with transaction(engine) as connection:
-            rows = await connection.execute(
-                select(claims.c.insurer, func.count().label("waiting"))
-                .where(claims.c.state == State.TEMPORARY)
-                .group_by(claims.c.insurer)
-                .order_by(claims.c.insurer)
-            )
-            return {row.insurer: row.waiting for row in rows}
-    finally:
-        await engine.dispose()

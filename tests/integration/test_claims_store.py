@@ -12,7 +12,8 @@ from operations.stack import Stack
 from services.claims.app import decided_now
 from services.claims.batch import Command, Decided
 from services.claims.claim_numbers import number_keys
-from services.claims.store import Store, Transaction, claim_events, claim_numbers, claims, requests
+from services.claims.store import Store, Transaction
+from services.claims.tables import claim_events, claim_numbers, claims, requests
 from shared.contract.codes import Code
 from shared.contract.events import LinkStarted
 from shared.errors import Conflict

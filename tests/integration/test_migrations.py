@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.claims.app import build
 from services.claims.migrations import VERSION
-from services.claims.store import metadata as claims
+from services.claims.tables import metadata as claims
 from services.portal.media_store import metadata as media
 from services.portal.tables import metadata as portal
 from services.reporting.tables import metadata as reporting

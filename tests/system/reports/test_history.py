@@ -19,9 +19,9 @@ from sqlalchemy import delete, insert, text
 
 from operations.bus import Company
 from services.claims.claim import apply
-from services.claims.store import claim_events as recorded_events
-from services.claims.store import claims as recorded_claims
-from services.claims.store import requests as recorded_requests
+from services.claims.tables import claim_events as recorded_events
+from services.claims.tables import claims as recorded_claims
+from services.claims.tables import requests as recorded_requests
 from services.reporting.store import Transaction
 from services.reporting.tables import reports
 from shared.contract import ids
