@@ -1,4 +1,4 @@
-"""The record of claims in PostgreSQL: a transaction for each batch, which reads what is needed and writes what was decided."""
+"""The record of claims in PostgreSQL: a transaction for each batch, to read what it needs and write what it decides."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager

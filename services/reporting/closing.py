@@ -200,11 +200,11 @@ async def made(
         period=period.label,
         time_zone=period.time_zone,
         read_up_to=by_topic(read_up_to),
-        report=beside(figures, last.message.report if last else None),
+        report=with_previous(figures, last.message.report if last else None),
     )
 
 
-def beside(figures: Figures, before: Figures | None) -> PeriodReport:
+def with_previous(figures: Figures, before: Figures | None) -> PeriodReport:
     """Put a period's figures beside those of the period before it."""
     previous = None if before is None else Figures.model_validate(_fields(before))
     return PeriodReport.model_validate({**_fields(figures), "previous": previous})

@@ -3,7 +3,7 @@
 from datetime import datetime
 from itertools import pairwise, takewhile
 
-from services.reporting.closing import beside, periods_of
+from services.reporting.closing import periods_of, with_previous
 from services.reporting.rules import Period
 from services.reporting.store import Transaction
 from shared.contract.fields import CompanyKind
@@ -38,7 +38,7 @@ async def find_report(
             "run `claimbus rebuild reporting`, or wait until it is done"
         )
     previous = None if before is None else await _figures(transaction, insurer, before)
-    return beside(await _figures(transaction, insurer, period), previous), period.time_zone
+    return with_previous(await _figures(transaction, insurer, period), previous), period.time_zone
 
 
 async def _figures(transaction: Transaction, insurer: str, period: Period) -> Figures:

@@ -18,6 +18,7 @@ from operations.connection import CompanyAccess, Connection
 from operations.embedded import free_port
 from operations.services import REGISTRY, WITH_DATABASE
 from shared.contract.topics import OPERATOR, ReadModel
+from shared.storage.migrations import needed_version
 from tests.containers.engine import missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
@@ -193,6 +194,10 @@ def test_every_command_works_in_compose(project: Project) -> None:
     assert "claim-commands" in project.command("topics")
     assert json.loads(project.command("explain", insurer, office, "--json"))["allowed"] is True
     assert json.loads(project.command("dead-letters", "list", "--json")) == []
+    migrated = json.loads(project.command("migrate", "--json"))
+    assert {service: done["before"] for service, done in migrated.items()} == {
+        service: needed_version(REGISTRY[service].package) for service in WITH_DATABASE
+    }
     for read_model in ReadModel:
         again = json.loads(project.command("rebuild", read_model, "--json"))
         assert again["claims"] == CLAIMS
