@@ -30,23 +30,25 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import EmbeddedPostgres
-from services.portal.asking import Asking
-from services.portal.followed_directory import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
 from services.portal.pages.routes import routes
+from services.portal.request_sender import RequestSender
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, OfficeRegistered, UserRegistered
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.requests import RegisterCompany, RegisterOffice, RegisterUser
-from shared.media import MediaStore
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for
+from shared.storage.media_store import MediaStore
+from shared.storage.migrations import migrate
 
 INSURER, HANDLER = "fjord-forsikring", "kari-holm"
 OFFICES = 400
@@ -157,7 +159,8 @@ async def filled(database: DatabaseSettings, claims: int) -> None:
 async def asked(database: DatabaseSettings, folder: Path, requests: int) -> list[tuple[float, str, str]]:
     """Ask for so many pages; tell how long each took in seconds, what kind of filter it had, and its address."""
     engine = engine_for(database, connections=10)
-    app = web_app(_portal(engine, database, folder), routes(_settings()))
+    portal = _portal(engine, database, folder)
+    app = web_app(portal, routes(portal))
     chance = random.Random(20261124)
     times: list[tuple[float, str, str]] = []
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as browser:
@@ -236,15 +239,15 @@ def _settings() -> WebSettings:
 
 def _portal(engine: AsyncEngine, database: DatabaseSettings, folder: Path) -> Portal:
     settings = ServiceSettings()
-    followed = FollowedDirectory(lambda: settings)
+    follower = DirectoryFollower(lambda: settings)
     for event in directory():
-        followed.directory.apply(event, NEWEST - timedelta(days=1))
-    followed.answering = followed.was_read = True
+        follower.directory.apply(event, NEWEST - timedelta(days=1))
+    follower.answering = follower.was_read = True
     store, live = Store(engine), Live(database)
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["benchmark"], UploadSettings())
-    asking = Asking(Publisher(settings), store, live, followed)
-    return Portal(_settings(), store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+    sender = RequestSender(Publisher(settings), store, live, follower)
+    return Portal(_settings(), store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
 
 async def _log_in(browser: httpx2.AsyncClient) -> None:

@@ -29,14 +29,16 @@ from sqlalchemy import text
 from operations.embedded import EmbeddedPostgres
 from services.reporting.app import read_message
 from services.reporting.closing import made
+from services.reporting.kept_reports import MadeReport
 from services.reporting.rules import Period
-from services.reporting.store import MadeReport, Store
+from services.reporting.store import Store
 from shared.contract.events import ClaimConverted, ClaimEvent, Task, TaskReported, TemporaryClaimCreated
 from shared.contract.events import Report as TaskReport
 from shared.contract.fields import Actor, Address, Cause, Incident, Policyholder, TaskKind
 from shared.contract.topics import CLAIM_EVENTS
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 
 INSURER = "fjord-forsikring"
 BEGINS = datetime(2024, 12, 29, 23, tzinfo=UTC)
@@ -125,7 +127,7 @@ async def year(url: str, claims: int) -> dict[str, Any]:
     async with Store(engine).transaction(unlimited=True) as transaction:
         for statement in FILL:
             about = {"insurer": INSURER, "claims": claims, "begins": BEGINS}
-            await transaction._connection.execute(
+            await transaction.connection.execute(
                 text(statement),
                 {name: value for name, value in about.items() if f":{name}" in statement.replace("::", "")},
             )
@@ -154,12 +156,12 @@ async def close(store: Store, periods: list[Period]) -> float:
     last: MadeReport | None = None
     for period in periods:
         async with store.transaction(unlimited=True) as transaction:
-            assert await transaction.close_alone()
+            assert await transaction.reports.lock_closing()
             message = await made(transaction, INSURER, period, last, {}, datetime.now(UTC))
             last = MadeReport(period, message)
-            await transaction.keep(last)
+            await transaction.reports.keep(last)
     async with store.transaction() as transaction:  # the next list has the same moments
-        await transaction._connection.execute(text("delete from reports"))
+        await transaction.connection.execute(text("delete from reports"))
     return round(time.perf_counter() - began, 2)
 
 
@@ -169,16 +171,16 @@ async def projection(url: str, count: int) -> dict[str, Any]:
     await migrate(engine, "services.reporting")
     store = Store(engine)
     async with store.transaction() as transaction:
-        await transaction.set_incomplete(False)
+        await transaction.completeness.set_incomplete(False)
     records = [record(event) for n in range(count // 3) for event in events(n)]
     began = time.perf_counter()
     for first in range(0, len(records), 500):
         messages = [read_message(one) for one in records[first : first + 500]]
         batch = [message for message in messages if isinstance(message, ClaimEvent)]
         async with store.transaction() as transaction:
-            changes = await transaction.changes_to({event.claim_id for event in batch})
+            changes = await transaction.counted.changes_to({event.claim_id for event in batch})
             changes.apply(batch)
-            await transaction.save(changes, ())
+            await transaction.counted.save(changes, ())
     seconds = time.perf_counter() - began
     await engine.dispose()
     return {"events": len(records), "events_per_s": round(len(records) / seconds)}

@@ -26,7 +26,8 @@ from faker import Faker
 from rich.console import Console
 from rich.table import Table
 
-from operations.connection import RUN_HERE, Connection
+from operations.connection import Connection
+from operations.services import REGISTRY
 from operations.stack import Stack
 from shared.contract.envelope import outgoing
 from shared.contract.events import ClaimRegistered, TemporaryClaimCreated
@@ -559,7 +560,7 @@ def main(
     country = Country(normal, temporary, seed)
     with tempfile.TemporaryDirectory(prefix="claimbus-benchmark-") as name:
         Path(name).chmod(0o711)
-        stack = Stack(Path(name) / "data", dict.fromkeys(RUN_HERE, 0))
+        stack = Stack(Path(name) / "data", dict.fromkeys(REGISTRY, 0))
         try:
             stack.start()
             run = measure(country, stack.connection, stack)

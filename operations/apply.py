@@ -19,7 +19,7 @@ from operations.connection import Connection, Unreachable, find_connection_file,
 from operations.directory_file import CompanyEntry, DirectoryFile, read_directory_file
 from operations.directory_view import directory_from_bus
 from operations.files import WrongFile
-from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json, said
+from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json, sentence_of
 from operations.progress import progress_bar
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
 from shared.contract.requests import DirectoryRequest
@@ -55,7 +55,7 @@ class Step:
 
     sender: str
     request: DirectoryRequest
-    said: str
+    sentence: str
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Applied:
     @property
     def sentences(self) -> list[str]:
         """What took effect, in the order of the steps."""
-        return [step.said for number, step in enumerate(self.steps) if number in self.done]
+        return [step.sentence for number, step in enumerate(self.steps) if number in self.done]
 
     def __str__(self) -> str:
         provisioned = f"{len(self.provisioned)} of {self.to_provision} new companies are provisioned"
@@ -128,7 +128,7 @@ def apply(
     except (WrongFile, Unreachable) as error:
         fail(error)
     except (NotProvisioned, NotApplied, NoAnswer, KafkaException, OSError) as error:
-        fail(f"{said(error)}\n{applied}. {_GOES_ON}")
+        fail(f"{sentence_of(error)}\n{applied}. {_GOES_ON}")
     if as_json:
         print_json({"provisioned": applied.provisioned, "done": applied.sentences})
         return
@@ -290,7 +290,7 @@ class _Sending:
         except BrokenOff:
             return
         except (Unreachable, NoAnswer, KafkaException) as error:
-            self._failed.append(f"{sender}: {said(error)}")
+            self._failed.append(f"{sender}: {sentence_of(error)}")
 
     def _send_part(self, company: Company, part: Sequence[tuple[int, Step]]) -> None:
         requests = {number: NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for number, step in part}
@@ -301,7 +301,7 @@ class _Sending:
                 self._applied.done.add(numbers[request.id])
             else:
                 why = "; ".join(f"{d['field']} {d['problem']}" for d in outcome.body.get("details", []))
-                sentence = self._applied.steps[numbers[request.id]].said
+                sentence = self._applied.steps[numbers[request.id]].sentence
                 self._applied.refused.append(f"{sentence}: refused with {outcome.body['code']} {why}".rstrip())
 
     def _late(self, what: str) -> None:
@@ -311,7 +311,7 @@ class _Sending:
 
 
 def needed(known: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
-    """Tell what has to be asked for: companies first, then offices, then what refers to them.
+    """What has to be asked for: companies first, then offices, then what refers to them.
 
     `tokens` are the SHA-256 of the companies' portal tokens, where they are known here; others stay as they are.
     """

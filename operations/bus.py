@@ -45,7 +45,7 @@ class NewRequest:
         return f"claimbus.{self.name}.v1"
 
     def key_for(self, company: str) -> str:
-        """Tell the message's key: the claim, where the request is about one or creates one."""
+        """The message's key: the claim, where the request is about one or creates one."""
         if self.key is not None:
             return self.key
         body = self.body if isinstance(self.body, dict) else {}
@@ -244,7 +244,7 @@ class Company:
         self._consumer.assign(partitions)
 
     def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """Tell where a partition begins and ends; a broker that has just started leads it a little later."""
+        """Where a partition begins and ends; a broker that has just started leads it a little later."""
         deadline = time.monotonic() + _LEADER_S
         while True:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operations.options import err, fail, said
+from operations.options import err, fail, sentence_of
 from operations.printing import say_all_characters
 
 _COMMANDS = (
@@ -23,6 +23,7 @@ _COMMANDS = (
     "status",
     "report",
     "rebuild",
+    "migrate",
     "storm",
     "topics",
     "contract",
@@ -84,7 +85,7 @@ def main() -> None:
         _let_go_of_output()
         sys.exit(1)
     except OSError as error:
-        err.print(said(error), style="red")
+        err.print(sentence_of(error), style="red")
         sys.exit(1)
     except UnicodeEncodeError:
         err.print("a text that was given is not UTF-8", style="red")

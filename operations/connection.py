@@ -21,10 +21,6 @@ from shared.contract.topics import OPERATOR
 DEFAULT_CONNECTION_FILE = platformdirs.user_state_path("claimbus") / "connection.json"
 
 
-RUN_HERE = ("permissions", "claims", "linking", "delivery", "reporting", "suggestions", "portal")
-"""The services that there are today, of those in the contract."""
-
-
 def _database(address: str) -> str:
     try:
         parts = urlsplit(address)
@@ -92,7 +88,7 @@ class Connection(BaseModel):
     """Where the companies' passwords are kept between starts."""
 
     def client(self, company: str = OPERATOR) -> dict[str, Any]:
-        """Tell a confluent-kafka client how to connect as a company. Raises Unreachable."""
+        """A confluent-kafka client how to connect as a company. Raises Unreachable."""
         access = self.companies.get(company)
         if access is None:
             raise Unreachable(f"the connection has no password of {company}")
@@ -109,6 +105,13 @@ class Connection(BaseModel):
         if self.ssl_ca_file:
             client["ssl.ca.location"] = self.ssl_ca_file
         return client
+
+    def database(self, service: str) -> str:
+        """Where the database of a service is. Raises Unreachable."""
+        address = self.databases.get(service)
+        if address is None:
+            raise Unreachable(f"the connection does not say where the database of {service} is (databases.{service})")
+        return address
 
     def access_for(self, company: str) -> CompanyAccess:
         """Find a company's password and token, or make them up; `save` keeps them."""
@@ -158,7 +161,7 @@ def _environment() -> _Environment:
 
 
 def local_connection_file(given: Path | None) -> Path:
-    """Tell where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default.
+    """Where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default.
 
     Raises Unreachable where the environment is wrong, as the next two do.
     """
@@ -166,7 +169,7 @@ def local_connection_file(given: Path | None) -> Path:
 
 
 def find_connection_file(given: Path | None) -> Path:
-    """Tell which connection file counts, and where new companies' passwords are kept.
+    """Which connection file counts, and where new companies' passwords are kept.
 
     Where the environment names the brokers it is not that of `claimbus up`, which replaces and removes its own.
     """

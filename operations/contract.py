@@ -11,7 +11,8 @@ import typer
 import shared.contract
 from operations.options import AsJson, err, out, print_json
 from shared.contract.compatibility import incompatible_changes
-from shared.contract.published import ASYNCAPI, Json, as_text, published
+from shared.contract.json_schemas import Json
+from shared.contract.published import ASYNCAPI, as_text, published
 
 RELEASED = Path(shared.contract.__path__[0]) / "schemas"
 """The released contract, a part of the source and of the installed package."""
@@ -41,7 +42,7 @@ def contract(
         problem = f"{folder}: {error}"
         _say(as_json, {"folder": str(folder), "error": problem}, [problem], failed=True)
     else:
-        told = {
+        document = {
             "folder": str(folder),
             "compatible": not broken,
             "incompatible": [{"file": c.file, "path": c.path, "problem": c.problem} for c in broken],
@@ -56,7 +57,7 @@ def contract(
             sentences = [*(f"{name} is missing or out of date." for name in stale), "Run claimbus contract."]
         else:
             sentences = [f"The {len(ours)} files in {folder} are up to date."]
-        _say(as_json, told, sentences, failed=bool(broken or told["stale"]))
+        _say(as_json, document, sentences, failed=bool(broken or document["stale"]))
 
 
 def _read(folder: Path) -> dict[str, Json]:

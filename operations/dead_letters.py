@@ -35,7 +35,7 @@ class DeadLetters:
         self._connection = connection
 
     def open(self) -> list[DeadLetter]:
-        """Tell the letters that were neither replayed nor discarded, in the order in which they came."""
+        """The letters that were neither replayed nor discarded, in the order in which they came."""
         letters: dict[str, DeadLetter] = {}
         for record in read_all(self._connection, DEAD_LETTERS.name):
             try:

@@ -67,23 +67,23 @@ class CompanyEntry(_Named):
     permissions: Annotated[list[PermissionEntry], EMPTY_IS_ABSENT] = []
 
     def registration(self) -> RegisterCompany:
-        """Tell the request that registers it."""
+        """The request that registers it."""
         return RegisterCompany(id=self.id, name=self.name, kind=self.kind)
 
     def office_registrations(self) -> list[RegisterOffice]:
-        """Tell the requests that register its offices."""
+        """The requests that register its offices."""
         return [RegisterOffice(id=office.id, company=self.id, name=office.name) for office in self.offices]
 
     def user_registrations(self) -> list[RegisterUser]:
-        """Tell the requests that register its users."""
+        """The requests that register its users."""
         return [RegisterUser(company=self.id, **dict(user)) for user in self.users]
 
     def settings_request(self) -> SetPortalSettings | None:
-        """Tell the request that makes its settings: what stands there must be as the request has it."""
+        """The request that makes its settings: what stands there must be as the request has it."""
         return SetPortalSettings.model_validate_json(json.dumps(self.settings)) if self.settings else None
 
     def permission_requests(self) -> list[SetOfficePermission]:
-        """Tell the requests that give its permissions."""
+        """The requests that give its permissions."""
         return [SetOfficePermission(**dict(permission)) for permission in self.permissions]
 
 

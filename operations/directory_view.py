@@ -13,7 +13,7 @@ from shared.domain.directory import BEGINNING, Directory
 
 
 def directory_from_file(file: DirectoryFile) -> Directory:
-    """Build the directory that a file describes, in force since ever."""
+    """The directory that a file describes, in force since ever."""
     directory = Directory()
     for number, (sender, request) in enumerate(_requests(file)):
         event, part = EVENT_OF[type(request)]

@@ -106,7 +106,7 @@ def provision_companies(
 
 
 def missing_topics(connection: Connection, companies: Iterable[str]) -> list[str]:
-    """Tell the companies' topics that do not exist."""
+    """The companies' topics that do not exist."""
     existing = AdminClient(connection.client()).list_topics(timeout=_TIMEOUT_S).topics
     return [name for company in companies for name, _ in _topics_of(company) if name not in existing]
 

@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,15 +16,14 @@ from rich.status import Status
 from operations.bus import Company, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json
-from operations.report import reporting_database
 from services.claims.inventory import Recorded, recorded_claims
 from services.portal import store as portal_store
 from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store
 from services.suggestions import store as suggestions_store
-from shared.contract.topics import CLAIM_EVENTS, OPERATOR
-from shared.runtime.database import DatabaseAway, engine_for
+from shared.contract.topics import CLAIM_EVENTS, OPERATOR, ReadModel
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
+from shared.storage.database import DatabaseAway, engine_for
 
 _LOOK_EVERY_S = 0.2
 _OUTCOMES_S = 120.0
@@ -37,22 +35,12 @@ class NotRebuilt(Exception):
     """It was begun and did not come to its end."""
 
 
-class ReadModel(StrEnum):
-    """What can be made again."""
-
-    REPORTING = "reporting"
-    SUGGESTIONS = "suggestions"
-    PORTAL = "portal"
-
-    @property
-    def until_run_again(self) -> str:
-        """What is missing while a rebuild has not come to its end."""
-        missing = {
-            ReadModel.REPORTING: "no report is made",
-            ReadModel.SUGGESTIONS: "some claims have no suggestions",
-            ReadModel.PORTAL: "some claims are not in the portal",
-        }
-        return f"until it is run again to its end, {missing[self]}"
+_MISSING = {
+    ReadModel.REPORTING: "no report is made",
+    ReadModel.SUGGESTIONS: "some claims have no suggestions",
+    ReadModel.PORTAL: "some claims are not in the portal",
+}
+"""While a rebuild has not come to its end."""
 
 
 def rebuild(
@@ -61,17 +49,18 @@ def rebuild(
     as_json: AsJson = False,
 ) -> None:
     """Empty a read model and have every claim sent to it again; reports that are made stay as they are."""
+    until_run_again = f"until it is run again to its end, {_MISSING[read_model]}"
     try:
         connection = load_connection(connection_file)
         sent = asyncio.run(_AGAIN[read_model](connection))
     except Unreachable as error:
         fail(error)
     except (NotRebuilt, NoAnswer) as error:
-        fail(f"{error}; {read_model.until_run_again}")
+        fail(f"{error}; {until_run_again}")
     except (OSError, TimeoutError, DatabaseAway):
-        fail(f"a database or the bus does not answer; if it was begun, {read_model.until_run_again}")
+        fail(f"a database or the bus does not answer; if it was begun, {until_run_again}")
     except KafkaException as error:
-        fail(f"the bus cannot be reached: {error.args[0].str()}; {read_model.until_run_again}")
+        fail(f"the bus cannot be reached: {error.args[0].str()}; {until_run_again}")
     if as_json:
         print_json({"read_model": read_model, "claims": sent.claims, "refused_requests": sent.refused})
         return
@@ -89,18 +78,18 @@ class Sent:
 
 async def rebuild_reporting(connection: Connection) -> Sent:
     """Make what reports are counted from again. Raises Unreachable, NotRebuilt, NoAnswer, DatabaseAway."""
-    claims_database = _claims_database(connection)
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
+    claims_database = connection.database("claims")
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(connection.database("reporting"))))
     rebuild = str(uuid.uuid4())
     store = Store(engine)
     try:
         with Company(connection, OPERATOR) as operator:
             async with store.transaction(unlimited=True) as transaction:
-                await transaction.begin_rebuild(rebuild)
+                await transaction.completeness.begin_rebuild(rebuild)
             sent = await _send_all_again(operator, recorded_claims(claims_database), rebuild, ReadModel.REPORTING)
         await _until_read(connection)
         async with store.transaction() as transaction:
-            if not await transaction.end_rebuild(rebuild):
+            if not await transaction.completeness.end_rebuild(rebuild):
                 raise NotRebuilt("another rebuild was begun meanwhile")
     finally:
         await engine.dispose()
@@ -127,23 +116,14 @@ _AGAIN = {
 async def _rebuild_claims(
     connection: Connection, reader: ReadModel, forget_claims: Callable[[str], Awaitable[None]]
 ) -> Sent:
-    claims_database = _claims_database(connection)
-    database = connection.databases.get(reader)
-    if database is None:
-        raise Unreachable(f"the connection does not say where the database of {reader} is (databases.{reader})")
+    claims_database = connection.database("claims")
+    database = connection.database(reader)
     claims_only = ([c for c in some if c.refused is None] async for some in recorded_claims(claims_database))
     with Company(connection, OPERATOR) as operator:
         await forget_claims(database)
         sent = await _send_all_again(operator, claims_only, str(uuid.uuid4()), reader)
     await asyncio.to_thread(_until_events_are_read, connection, reader)
     return sent
-
-
-def _claims_database(connection: Connection) -> str:
-    claims_database = connection.databases.get("claims")
-    if claims_database is None:
-        raise Unreachable("the connection does not say where the claims database is (databases.claims)")
-    return claims_database
 
 
 async def _send_all_again(

@@ -25,8 +25,8 @@ from shared.reports.comma_separated import Reader, csv_of
 from shared.reports.labels import Language
 from shared.reports.spreadsheet import spreadsheet
 from shared.reports.tables import Tables, tables_of
-from shared.runtime.database import DatabaseAway, engine_for
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import DatabaseAway, engine_for
 
 
 class Format(StrEnum):
@@ -79,20 +79,12 @@ async def look_up(
 
     Raises Unreachable, UnknownPeriod, Incomplete, NotKnownHere or DatabaseAway.
     """
-    engine = engine_for(DatabaseSettings(database_url=SecretStr(reporting_database(connection))))
+    engine = engine_for(DatabaseSettings(database_url=SecretStr(connection.database("reporting"))))
     try:
         async with Store(engine).transaction(unlimited=True) as transaction:
             return await find_report(transaction, directory, insurer, period, datetime.now(UTC))
     finally:
         await engine.dispose()
-
-
-def reporting_database(connection: Connection) -> str:
-    """Tell where the reporting database is. Raises Unreachable."""
-    url = connection.databases.get("reporting")
-    if url is None:
-        raise Unreachable("the connection does not say where the reporting database is (databases.reporting)")
-    return url
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,7 @@ def _write(found: PeriodReport, time_zone: str, directory: Directory, form: _For
     names = {id: office.name for id, office in known.items() if office is not None}
     tables = tables_of(found, time_zone=time_zone, language=form.language, offices=names)
     if form.format is Format.TEXT and output is None:
-        _tell(tables)
+        _print(tables)
         return
     content = _content(found, tables, time_zone, form)
     if output is None:
@@ -131,7 +123,7 @@ def _content(found: PeriodReport, tables: Tables, time_zone: str, form: _Form) -
     if form.format is Format.JSON:
         return json_text(found.document()).encode()
     with out.capture() as captured:
-        _tell(tables)
+        _print(tables)
     return captured.get().encode()
 
 
@@ -139,7 +131,7 @@ def _offices(found: PeriodReport) -> set[str]:
     return {*found.created.by_office, *(found.previous.created.by_office if found.previous else ())}
 
 
-def _tell(tables: Tables) -> None:
+def _print(tables: Tables) -> None:
     out.print(tables.title, style="bold")
     out.print(tables.subtitle)
     for note in tables.notes:

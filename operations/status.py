@@ -14,12 +14,13 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
-from operations.connection import RUN_HERE, Connection, Unreachable, load_connection
+from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.services import REGISTRY
 from services.claims.inventory import count_temporary_claims
-from shared.contract.topics import OPERATOR, SERVICES, TOPICS, Topic
-from shared.runtime.database import DatabaseAway
+from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
+from shared.storage.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
 _DATABASE_S = 5.0
@@ -69,7 +70,7 @@ LateAfter = Annotated[
 def status(
     connection_file: ConnectionFile = None, as_json: AsJson = False, late_after: LateAfter = _LATE_AFTER_S
 ) -> None:
-    """Tell the lag of each service, temporary claims that wait, dead letters, health.
+    """The lag of each service, temporary claims that wait, dead letters, health.
 
     Status 1 if any instance is not ready, or a service is late.
     """
@@ -82,7 +83,7 @@ def status(
     if as_json:
         print_json(asdict(now) | {"healthy": now.healthy})
     else:
-        _tell(now)
+        _print(now)
     if not now.healthy or now.is_late(late_after):
         raise typer.Exit(1)
 
@@ -91,7 +92,7 @@ def look(connection: Connection) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
     ends = _ends(connection)
     admin = AdminClient(connection.client())
-    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or RUN_HERE)}
+    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or REGISTRY)}
     appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
     services = [
         ServiceStatus(
@@ -121,7 +122,7 @@ def _waiting(claims_database: str | None) -> dict[str, int] | None:
 
 
 def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
-    """Tell the first and the next offset of every partition."""
+    """The first and the next offset of every partition."""
     problems: list[str] = []
     client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
     consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
@@ -142,7 +143,7 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
 
 def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]]) -> dict[Place, int] | None:
     """Count what a service has not read of the topics that it reads in a group, by where each partition goes on."""
-    read = [topic for topic in TOPICS if service in topic.read_by and topic.name != "directory"]
+    read = [topic for topic in REGISTRY[service].reads if topic != DIRECTORY]
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
     committed: dict[tuple[str, int], int] = {
         (p.topic, p.partition): p.offset for p in answer.result(timeout=_TIMEOUT_S).topic_partitions
@@ -158,7 +159,7 @@ def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[
 
 
 def _append_times(connection: Connection, places: set[Place]) -> dict[Place, float]:
-    """Tell when the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
+    """When the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
     if not places:
         return {}
     consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False})
@@ -203,7 +204,7 @@ def _health(address: str) -> str:
         return "does not answer"
 
 
-def _tell(now: Status) -> None:
+def _print(now: Status) -> None:
     table = Table("service", "behind", "oldest", "health", box=None)
     for service in now.services:
         behind = "–" if service.lag is None else str(service.lag)

@@ -59,7 +59,7 @@ class Account:
         }
 
     def percentile(self, p: int) -> int | None:
-        """Tell a percentile of the latencies, by nearest rank."""
+        """A percentile of the latencies, by nearest rank."""
         if not self.latencies_ms:
             return None
         ordered = sorted(self.latencies_ms)

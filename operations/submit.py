@@ -38,7 +38,7 @@ def submit(
         print_json([{"type": outcome.type, **outcome.body} for outcome in outcomes])
         return
     for outcome in outcomes:
-        out.print(*said(outcome), sep="\n")
+        out.print(*lines_of(outcome), sep="\n")
 
 
 def _whole(text: str) -> str:
@@ -62,7 +62,7 @@ class RequestEntry(BaseModel):
     body: Any
 
     def request(self) -> NewRequest:
-        """Tell the request, with an id of its own if the file has none."""
+        """The request, with an id of its own if the file has none."""
         name = self.type.removeprefix("claimbus.").removesuffix(".v1")
         request = NewRequest(name, self.body, actor=self.actor, key=self.key)
         return request if self.id is None else replace(request, id=self.id)
@@ -76,7 +76,7 @@ def read_requests(file: Path) -> list[NewRequest]:
     return [entry.request() for entry in entries]
 
 
-def said(outcome: Delivered) -> list[str]:
+def lines_of(outcome: Delivered) -> list[str]:
     """Say an outcome, in a line or a few."""
     body = outcome.body
     if outcome.accepted:

@@ -10,7 +10,7 @@ from operations.connection import Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.suggestions.claim import State
 from services.suggestions.store import Answer, suggestions_for
-from shared.runtime.database import DatabaseAway
+from shared.storage.database import DatabaseAway
 
 _DATABASE_S = 10.0
 
@@ -21,11 +21,9 @@ def suggest(
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which normal claims a temporary claim may belong to, best first, with the reasons."""
+    """Which normal claims a temporary claim may belong to, best first, with the reasons."""
     try:
-        database = load_connection(connection_file).databases.get("suggestions")
-        if database is None:
-            fail("the connection has no database of suggestions")
+        database = load_connection(connection_file).database("suggestions")
         found = asyncio.run(_ask(database, claim, insurer))
     except Unreachable as error:
         fail(error)
@@ -40,7 +38,7 @@ def suggest(
     if as_json:
         print_json(_document(answer))
     else:
-        _tell(answer)
+        _print(answer)
 
 
 async def _ask(database_url: str, claim: str, insurer: str | None) -> list[Answer]:
@@ -63,7 +61,7 @@ def _document(answer: Answer) -> dict[str, object]:
     }
 
 
-def _tell(answer: Answer) -> None:
+def _print(answer: Answer) -> None:
     claim = answer.claim
     out.print(f"{claim.claim_number} of {claim.insurer} is {claim.state}")
     suggestions = answer.published.suggestions if answer.published else []

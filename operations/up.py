@@ -16,12 +16,13 @@ from confluent_kafka import KafkaException
 
 from operations.apply import Applied, NotApplied, Onlooker, apply_directory
 from operations.bus import NoAnswer
-from operations.connection import RUN_HERE, Unreachable, local_connection_file, read_connection
+from operations.connection import Unreachable, local_connection_file, read_connection
 from operations.directory_file import DirectoryFile, read_directory_file
 from operations.embedded import NotStarted, Waiting
 from operations.files import WrongFile
-from operations.options import ConnectionFile, err, fail, said
+from operations.options import ConnectionFile, err, fail, sentence_of
 from operations.provisioning import BrokersLate, NotProvisioned
+from operations.services import REGISTRY
 from operations.stack import NotUp, Stack, running
 
 DEFAULT_DATA = platformdirs.user_data_path("claimbus")
@@ -30,7 +31,7 @@ _LOOK_EVERY_S = 0.2
 _AGAIN_S = 1.0
 
 
-class Told(BaseException):
+class Stopped(BaseException):
     """SIGTERM or Ctrl-C, wherever it is met."""
 
 
@@ -67,11 +68,11 @@ def up(
         file = local_connection_file(connection_file)
         wanted = None if directory is None else read_directory_file(directory)
         err.print("starting Kafka, PostgreSQL and the services …")
-        with until_told(), running(data, instances, portal_port=portal_port, say=err.print) as stack:
+        with until_stopped(), running(data, instances, portal_port=portal_port, say=err.print) as stack:
             if wanted is not None:
                 apply_supervised(stack, wanted)
             serve(stack, file)
-    except Told:
+    except Stopped:
         err.print("stopped")
     except (NotUp, NotStarted, WrongFile, NotProvisioned, NotApplied, Unreachable, KafkaException) as error:
         fail(error)
@@ -86,7 +87,7 @@ def apply_supervised(stack: Stack, wanted: DirectoryFile) -> None:
         try:
             apply_directory(stack.connection, wanted, None, onlooker=Supervising(stack))
         except (Unreachable, BrokersLate, NoAnswer, KafkaException) as late:
-            err.print(*said(late).splitlines(), "trying again", sep="\n")
+            err.print(*sentence_of(late).splitlines(), "trying again", sep="\n")
             stack.watch()
             time.sleep(_AGAIN_S)
         else:
@@ -129,15 +130,15 @@ def _is_in_use(connection_file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def until_told() -> Iterator[None]:
-    """Raise Told inside on the first SIGTERM or SIGINT; later ones don't disturb the stopping."""
+def until_stopped() -> Iterator[None]:
+    """Raise Stopped inside on the first SIGTERM or SIGINT; later ones don't disturb the stopping."""
 
-    def told(number: int, _: FrameType | None) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_IGN)
-        raise Told(number)
+        raise Stopped(number)
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -147,6 +148,6 @@ def until_told() -> Iterator[None]:
 
 def _scale(wish: str) -> tuple[str, int]:
     service, _, count = wish.partition("=")
-    if service not in RUN_HERE or not count.isdecimal() or not 0 < int(count) <= 12:
-        raise typer.BadParameter(f"{wish!r} is not one of {', '.join(RUN_HERE)} with =1 to =12", param_hint="--scale")
+    if service not in REGISTRY or not count.isdecimal() or not 0 < int(count) <= 12:
+        raise typer.BadParameter(f"{wish!r} is not one of {', '.join(REGISTRY)} with =1 to =12", param_hint="--scale")
     return service, int(count)

@@ -43,7 +43,7 @@ def plain(file: Path, node: Node | None) -> Any:
 
 
 def line_of(node: Node | None, path: Sequence[str | int]) -> int:
-    """Tell the line, from 1, of the last part of a path that is there; of something in a mapping its key's."""
+    """The line, from 1, of the last part of a path that is there; of something in a mapping its key's."""
     line = 1
     for part in path:
         if isinstance(node, MappingNode):

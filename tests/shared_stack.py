@@ -14,7 +14,7 @@ import pytest
 from operations.connection import Connection, read_connection
 from operations.embedded import ChildProcess
 from operations.stack import Stack
-from operations.up import Told, serve, until_told
+from operations.up import Stopped, serve, until_stopped
 from tests.world import wait_until
 
 _START_S = 300.0
@@ -87,10 +87,10 @@ def wait_for(folder: Path) -> Connection:
 if __name__ == "__main__":
     stack = Stack(Path(sys.argv[1]))
     try:
-        with until_told():
+        with until_stopped():
             stack.start()
             serve(stack, stack.folder / "connection.json")
-    except Told:
+    except Stopped:
         pass
     finally:
         stack.stop()

@@ -18,7 +18,7 @@ from operations.embedded import NotStarted
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
 from operations.provisioning import NotProvisioned
 from operations.stack import NotUp, running
-from operations.up import Told, apply_supervised, serve, until_told
+from operations.up import Stopped, apply_supervised, serve, until_stopped
 from operations.uploads import NotUploaded
 
 DIRECTORY = Path(__file__).parent / "directory.yaml"
@@ -32,12 +32,12 @@ def demo(
     """Start everything in a temporary folder, tell the story of the product step by step, check it, stop everything."""
     began = time.monotonic()
     steps: list[Step] = []
-    told = False
+    finished = False
     teller = err if as_json else out
     try:
         with (
             tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
-            until_told(),
+            until_stopped(),
             running(Path(folder), say=err.print) as stack,
         ):
             err.print(f"Kafka, PostgreSQL and the services are up after {time.monotonic() - began:.1f} s")
@@ -53,13 +53,13 @@ def demo(
                     step.failures.append(str(missing))
                 except KeyError as missing:  # what came back lacks what the step looks at
                     step.failures.append(f"a field {missing} in the answer")
-                _tell(len(steps), step, teller)
+                _print(len(steps), step, teller)
             story.close()
-            told = True
+            finished = True
             if keep:
                 serve(stack, local_connection_file(connection_file))
-    except Told:
-        if not told:
+    except Stopped:
+        if not finished:
             fail("stopped before the end")
     except (NotUp, NotStarted, NotProvisioned, NotApplied, NoAnswer, Unreachable, KafkaException) as error:
         fail(error)
@@ -71,7 +71,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _tell(number: int, step: Step, teller: Console) -> None:
+def _print(number: int, step: Step, teller: Console) -> None:
     teller.print(f"{number:2}. {step.title}", style="bold")
     for line in step.lines:
         teller.print(f"    {line}")

@@ -75,7 +75,7 @@ class Story:
             company.close()
 
     def steps(self) -> list[tuple[str, Callable[[Step], None]]]:
-        """Tell the steps, in order."""
+        """The steps, in order."""
         return [
             ("An office that is never permitted is refused (rule 1)", self.never),
             (
@@ -228,8 +228,8 @@ class Story:
         report = {"claim_id": claim, "task_id": task, "text": "Vannet er stengt, kjelleren er tømt.", "finished": True}
         outcome = self._ask(step, self.partner, NewRequest("report-task", report, actor="Ola Vik"))
         step.expect("accepted", outcome.accepted)
-        told = self._event(step, self.insurer, "task-reported", claim)
-        step.expect("the insurer knows who reported", told.body["actor"] == {"company": PARTNER, "name": "Ola Vik"})
+        event = self._event(step, self.insurer, "task-reported", claim)
+        step.expect("the insurer knows who reported", event.body["actor"] == {"company": PARTNER, "name": "Ola Vik"})
 
     def suggested(self, step: Step) -> None:
         """The insurer's own desk had registered the same damage, typed a little differently."""
@@ -244,8 +244,8 @@ class Story:
             "policyholder": {"name": "Berg, Ane", "phone": "+4791234567"},
         }
         normal = self._ask(step, self.insurer, NewRequest("register-claim", registration, actor="Kari Holm"))
-        told = self._event(step, self.insurer, "link-suggested", self._accepted.body["claim_id"])
-        (suggestion,) = told.body["suggestions"]
+        event = self._event(step, self.insurer, "link-suggested", self._accepted.body["claim_id"])
+        (suggestion,) = event.body["suggestions"]
         why = " ".join(reason["message"]["en"] for reason in suggestion["reasons"])
         step.lines.append(f"suggested: {suggestion['claim_number']}, score {suggestion['score']}. {why}")
         step.expect("it is the one", suggestion["claim_id"] == normal.body["claim_id"])
@@ -259,8 +259,8 @@ class Story:
         conversion = {"claim_id": claim, "claim_number": "2026-000123", "handler": "kari-holm"}
         outcome = self._ask(step, self.insurer, NewRequest("convert-to-normal", conversion, actor="Kari Holm"))
         step.expect("accepted", outcome.accepted)
-        told = self._event(step, self.partner, "claim-converted", claim)
-        step.expect("the partner knows the new number", told.body["claim_number"] == "2026-000123")
+        event = self._event(step, self.partner, "claim-converted", claim)
+        step.expect("the partner knows the new number", event.body["claim_number"] == "2026-000123")
         again = NewRequest("convert-to-normal", conversion | {"claim_number": "2026-000124"})
         step.expect("twice is refused", self._ask(step, self.insurer, again).body.get("code") == "not_temporary")
 
@@ -283,8 +283,8 @@ class Story:
         step.expect(
             "accepted", self._ask(step, self.partner, NewRequest("report-task", {**report, "media": files})).accepted
         )
-        told = self._event(step, self.insurer, "task-reported", outcome.body["claim_id"])
-        self._files = told.body["report"]["media"]
+        event = self._event(step, self.insurer, "task-reported", outcome.body["claim_id"])
+        self._files = event.body["report"]["media"]
         step.expect("the insurer knows all three", [m["sha256"] for m in self._files] == [f["sha256"] for f in files])
 
     def linked(self, step: Step) -> None:
@@ -309,8 +309,8 @@ class Story:
         outcome = self._ask(step, self.partner, NewRequest("report-task", {**body, "text": "Tørket."}))
         target = self._accepted.body["claim_id"]
         step.expect("redirected_to the other claim", outcome.body.get("redirected_to") == target)
-        told = self._event(step, self.insurer, "content-imported", target, part=2)
-        step.expect("where it is now", told.body["tasks"][0]["reports"][0]["text"] == "Tørket.")
+        event = self._event(step, self.insurer, "content-imported", target, part=2)
+        step.expect("where it is now", event.body["tasks"][0]["reports"][0]["text"] == "Tørket.")
 
     def unlinked(self, step: Step) -> None:
         """Withdrawn from the target, with a note in its history."""

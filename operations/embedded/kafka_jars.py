@@ -36,7 +36,7 @@ class Jar:
         return f"{self.group}:{self.artifact}:{self.version} sha256:{self.sha256}"
 
     def within(self, repository: Path) -> Path:
-        """Tell where it lies in a folder that is laid out as Maven does."""
+        """Where it lies in a folder that is laid out as Maven does."""
         folder = repository.joinpath(*self.group.split("."), self.artifact, self.version)
         return folder / f"{self.artifact}-{self.version}.jar"
 

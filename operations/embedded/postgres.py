@@ -66,7 +66,7 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.is_running()
 
     def url(self, database: str, user: str, password: str) -> str:
-        """Tell where a database is, as a postgresql:// address."""
+        """Where a database is, as a postgresql:// address."""
         user, password, database = (quote(part, safe="") for part in (user, password, database))
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{database}"
 
@@ -138,7 +138,7 @@ class EmbeddedPostgres:
                 return
 
     def _user(self) -> int | None:
-        """Tell which user root runs it as."""
+        """Which user root runs it as."""
         if os.geteuid() != 0:
             return None
         if self._data.exists() and (owner := self._data.stat().st_uid) != 0:

@@ -119,6 +119,10 @@ class ChildProcess:
     def run(self, waiting: Waiting, what: str) -> None:
         """Start it and wait until it has ended well, however long that takes. Raises NotStarted if it didn't."""
         self.start()
+        self.finish(waiting, what)
+
+    def finish(self, waiting: Waiting, what: str) -> None:
+        """Wait until it has ended well, as `run` does, of one that was started before."""
         try:
             while self._wait(_LOOK_EVERY_S) is None:
                 waiting.still(what)
@@ -140,7 +144,7 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     def end(self) -> str | None:
-        """Tell how it ended, as in `ended with status 1`; None while it runs, or if it was never started."""
+        """How it ended, as in `ended with status 1`; None while it runs, or if it was never started."""
         status = None if self._process is None else self._process.poll()
         if status is None:
             return None
@@ -225,7 +229,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody listens on a port of 127.0.0.1."""
+    """Whether somebody listens on a port of 127.0.0.1."""
     with socket.socket() as attempt:
         attempt.settimeout(1)
         return attempt.connect_ex(("127.0.0.1", port)) == 0

@@ -6,6 +6,7 @@ from services.claims.batch import Batch, declared_needs
 from services.claims.commands import Command, Step, read_command
 from services.claims.decisions import RequestKey
 from services.claims.messages import messages_again, messages_of, whole_history
+from services.claims.migrations import VERSION
 from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
 from shared.contract.codes import Code
@@ -13,11 +14,11 @@ from shared.contract.envelope import Outgoing
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
 from shared.contract.topics import CLAIM_COMMANDS
-from shared.media_keys import MediaKeys
+from shared.media.keys import MediaKeys
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
+from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "claims"
 
@@ -28,9 +29,11 @@ def build(bus: Bus = KAFKA) -> Service:
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())
-    service.on_start.append(lambda: migrate(engine, "services.claims"))
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.on_start.append(needed.check)
+    service.notes.append(needed.notes)
     service.on_stop.append(engine.dispose)
-    service.checks["database"] = lambda: answers(engine)
+    service.checks["database"] = lambda: ping(engine)
 
     for code in ("accepted", *Code):
         metrics.OUTCOMES.labels(code)

@@ -15,7 +15,7 @@ from shared.contract.commands import Refusal
 from shared.contract.events import ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
-from shared.media_keys import UploadedMedia
+from shared.media.keys import UploadedMedia
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from shared.contract.fields import Actor
 from shared.contract.linking import LinkStep
 from shared.contract.topics import Topic
 from shared.domain.refusal import Refused
-from shared.media_keys import UploadedMedia
+from shared.media.keys import UploadedMedia
 
 RequestKey = tuple[str, str]
 """Company and request id; of a step of a link, `claimbus` and the step's id."""

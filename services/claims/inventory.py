@@ -10,8 +10,8 @@ from sqlalchemy import func, select, tuple_
 from services.claims.claim import State
 from services.claims.decisions import RequestKey
 from services.claims.tables import IS_REFUSED_CREATION, claims, requests
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 
 
 @dataclass(frozen=True, slots=True)

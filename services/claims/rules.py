@@ -52,7 +52,7 @@ from shared.contract.requests import (
 )
 from shared.domain.clock import latest_date
 from shared.domain.refusal import Refused
-from shared.media_types import declared
+from shared.media.types import declared
 
 
 def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known: Known) -> Accepted | Refusal:

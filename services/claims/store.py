@@ -29,8 +29,8 @@ from services.claims.decisions import NOTHING_MORE, Needs, NumberKey, RequestKey
 from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numbers, claims, follow_ups, requests
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
-from shared.media_keys import UploadedMedia
-from shared.runtime.database import transaction
+from shared.media.keys import UploadedMedia
+from shared.storage.database import transaction
 
 
 @dataclass(frozen=True, slots=True)

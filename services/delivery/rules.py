@@ -10,8 +10,9 @@ from shared.contract.events import CLAIM_EVENTS, TwoClaimsEvent
 from shared.contract.outcomes import OUTCOMES
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
+from shared.contract.topics import ReadModel
 
-_READERS_OF_THEIR_OWN = frozenset({"reporting", "portal", "suggestions"})
+_READERS_OF_THEIR_OWN = frozenset(ReadModel)
 """Who reads `claim-events` itself: what is republished for them is nobody else's."""
 
 

@@ -11,12 +11,12 @@ from shared.contract.envelope import Outgoing, Undecodable, details_of, outgoing
 from shared.contract.events import ContentWithdrawn, LinkFailed
 from shared.contract.linking import GiveUpImport, ImportContent, LinkFailure, LinkRequested
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, LINK_REQUESTS
-from shared.media import MediaStore
-from shared.media_keys import stored
+from shared.media.keys import stored
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
 from shared.runtime.settings import MediaSettings, ServiceSettings
+from shared.storage.media_store import MediaStore
 
 NAME = "linking"
 
@@ -57,7 +57,7 @@ def build(bus: Bus = KAFKA) -> Service:
     settings = LinkingSettings()
     store = MediaStore.at(MediaSettings().media)
     copying = Copying(store, settings)
-    service.checks["media"] = store.answers
+    service.checks["media"] = store.ping
     for reason in LinkFailure:
         metrics.LINKS_GIVEN_UP.labels(reason)
 

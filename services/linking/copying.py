@@ -7,10 +7,10 @@ from uuid import UUID
 from services.linking.rules import Copy, copies, give_up, import_of
 from services.linking.settings import LinkingSettings
 from shared.contract.linking import GiveUpImport, ImportContent, LinkFailure, LinkRequested
-from shared.media import MediaDiffers, MediaGone, MediaStore, StoreAway
-from shared.media_keys import stored
+from shared.media.keys import stored
 from shared.runtime import metrics
 from shared.runtime.logs import log
+from shared.storage.media_store import MediaDiffers, MediaGone, MediaStore, StoreAway
 
 
 class Copying:

@@ -29,7 +29,7 @@ class Copy:
 
 
 def copies(request: LinkRequested) -> Iterator[Copy]:
-    """Tell every file of a part; a copy has the same id however often it is made."""
+    """Every file of a part; a copy has the same id however often it is made."""
     for task in request.tasks:
         for report in task.reports:
             for media in report.media:
@@ -38,7 +38,7 @@ def copies(request: LinkRequested) -> Iterator[Copy]:
 
 
 def import_of(request: LinkRequested, lost: Collection[UUID] = ()) -> ImportContent:
-    """Tell what the target takes in: everything with a new id, and where it came from.
+    """What the target takes in: everything with a new id, and where it came from.
 
     `lost` are files of a part after the first that could not be copied: their reports go without them.
     """
@@ -63,7 +63,7 @@ def import_of(request: LinkRequested, lost: Collection[UUID] = ()) -> ImportCont
 
 
 def give_up(request: LinkRequested, reason: LinkFailure) -> GiveUpImport:
-    """Tell the target that the copies could not be made (domain rule 16)."""
+    """The target that the copies could not be made (domain rule 16)."""
     return GiveUpImport(
         link_id=request.link_id,
         part=request.part,
@@ -74,7 +74,7 @@ def give_up(request: LinkRequested, reason: LinkFailure) -> GiveUpImport:
 
 
 def copies_without_a_claim(event: LinkFailed | ContentWithdrawn) -> list[UUID]:
-    """Tell the copies to which nothing refers any more: of a link that failed, or was taken back."""
+    """The copies to which nothing refers any more: of a link that failed, or was taken back."""
     return event.media_ids
 
 

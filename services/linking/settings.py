@@ -28,5 +28,5 @@ class LinkingSettings(BaseSettings):
     retry_longest_s: float = Field(default=15.0, gt=0)
 
     def concurrency(self) -> Concurrency:
-        """Tell how many parts are worked on before no more are read."""
+        """How many parts are worked on before no more are read."""
         return Concurrency(self.parts_in_flight, self.bytes_in_flight)

@@ -19,12 +19,12 @@ from shared.contract.envelope import details_of
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
 from shared.errors import kind_and_place
-from shared.media import MediaGone, MediaStore, StoreAway
-from shared.media_keys import stored
-from shared.media_names import disposition
-from shared.media_types import MediaType
-from shared.runtime.database import DatabaseAway, reason_of
+from shared.media.keys import stored
+from shared.media.names import disposition
+from shared.media.types import MediaType
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway, reason_of
+from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 CompanyOfToken = Callable[[str], Awaitable[str | None]]
 """Tells whose token a SHA-256 is of."""
@@ -91,7 +91,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             return RedirectResponse(url, 302, {"cache-control": "no-store"})
         path = files.path(stored(file.stored_as))
         if path is None or not path.exists():
-            await files.answers()
+            await files.ping()
             raise MediaGone(stored(file.stored_as))
         saved_as = {"content-disposition": disposition(file.name, MediaType(file.content_type))}
         return FileResponse(path, media_type=file.content_type, headers=AS_IT_IS | saved_as)
@@ -195,5 +195,5 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 
 def _without_signature(request: Request) -> str:
-    """Tell the path of a call; who has the whole of an upload's address can send its bytes."""
+    """The path of a call; who has the whole of an upload's address can send its bytes."""
     return str(request.scope["path"].split(".")[0])

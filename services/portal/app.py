@@ -6,26 +6,28 @@ from collections.abc import Iterable, Sequence
 from aiokafka.errors import KafkaError
 
 from services.portal.api import api
-from services.portal.asking import Asking
-from services.portal.followed_directory import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
+from services.portal.migrations import VERSION
 from services.portal.old_reports import take_in_old_reports
 from services.portal.pages.routes import routes
 from services.portal.read_model import Read, read, save
+from services.portal.request_sender import RequestSender
 from services.portal.serving import WebServer, side_by_side
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.sweeping import Sweeper
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
-from shared.media import MediaStore
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
+from shared.storage.database import NeededVersion, engine_for, ping
+from shared.storage.media_store import MediaStore
 
 NAME = "portal"
 
@@ -40,21 +42,23 @@ def build(bus: Bus = KAFKA) -> Service:
     engine = engine_for(database, connections=_CONNECTIONS)
     store = Store(engine)
     live = Live(database)
-    followed = FollowedDirectory(lambda: service.settings, bus.consumer)
-    service.notes.append(followed.unknown_settings.notes)
-    asking = Asking(service.publisher, store, live, followed)
+    follower = DirectoryFollower(lambda: service.settings, bus.consumer)
+    service.notes.append(follower.unknown_settings.notes)
+    sender = RequestSender(service.publisher, store, live, follower)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
-    calls = api(uploads, tables, files, lambda token: company_of(followed, token), settings.address)
-    portal = Portal(settings, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
-    server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(settings))), settings)
+    calls = api(uploads, tables, files, lambda token: company_of(follower, token), settings.address)
+    portal = Portal(settings, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
+    server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
     sweeper = Sweeper(tables, files, uploading, store)
 
-    service.on_start += [server.start, followed.start, lambda: migrate(engine, "services.portal"), live.start]
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.notes.append(needed.notes)
+    service.on_start += [server.start, follower.start, needed.check, live.start]
     service.on_start += [lambda: take_in_old_reports(service.settings, store, bus.consumer), sweeper.start]
-    service.on_stop += [live.stop, server.stop, sweeper.stop, followed.stop, engine.dispose]
-    service.checks["database"] = lambda: answers(engine)
+    service.on_stop += [live.stop, server.stop, sweeper.stop, follower.stop, engine.dispose]
+    service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
@@ -65,11 +69,11 @@ def build(bus: Bus = KAFKA) -> Service:
     return service
 
 
-async def company_of(followed: FollowedDirectory, token_sha256: str) -> str | None:
-    """Tell whose token this is the SHA-256 of; one that is not known may have been registered just now."""
-    company = followed.directory.company_with_token(token_sha256)
+async def company_of(follower: DirectoryFollower, token_sha256: str) -> str | None:
+    """Whose token this is the SHA-256 of; one that is not known may have been registered just now."""
+    company = follower.directory.company_with_token(token_sha256)
     if company is None:
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
-            await followed.catch_up()
-        company = followed.directory.company_with_token(token_sha256)
+            await follower.catch_up()
+        company = follower.directory.company_with_token(token_sha256)
     return company.id if company else None

@@ -111,11 +111,11 @@ class ClaimView(Message):
         return self.state is State.TEMPORARY and self.link is not None and self.link.failed is None
 
     def office_of(self, company: str) -> str | None:
-        """Tell which office a company's list shows: its own on the claim, and for the insurer the creating one."""
+        """Which office a company's list shows: its own on the claim, and for the insurer the creating one."""
         return next((office for owner, office in self._offices() if owner == company), self.office)
 
     def offices_for(self, company: str) -> set[str]:
-        """Tell the offices by which a company's list finds the claim: its own on it, and for the insurer all."""
+        """The offices by which a company's list finds the claim: its own on it, and for the insurer all."""
         return {office for owner, office in self._offices() if company in (owner, self.insurer)}
 
     def _offices(self) -> list[tuple[str | None, str]]:

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.portal.phones import shown
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.events import ClaimAmended, ClaimContent
 
 _PHONE = "policyholder.phone"
 _FIELDS = {
-    "incident.date": said("Skadedato"),
-    "incident.cause": said("Årsak"),
-    "incident.address": said("Skadested"),
-    "incident.description": said("Beskrivelse"),
-    "policyholder.name": said("Navn"),
-    _PHONE: said("Telefon"),
-    "policyholder.email": said("E-post"),
-    "policy_number": said("Polisenummer"),
-    "partner_reference": said("Partnerens referanse"),
+    "incident.date": marked("Skadedato"),
+    "incident.cause": marked("Årsak"),
+    "incident.address": marked("Skadested"),
+    "incident.description": marked("Beskrivelse"),
+    "policyholder.name": marked("Navn"),
+    _PHONE: marked("Telefon"),
+    "policyholder.email": marked("E-post"),
+    "policy_number": marked("Polisenummer"),
+    "partner_reference": marked("Partnerens referanse"),
 }
 
 
@@ -32,7 +32,7 @@ class Correction:
 
 
 def corrections(amended: ClaimAmended) -> list[Correction]:
-    """Tell what was corrected, in the order of the claim's page; a part that was not sent is as it was."""
+    """What was corrected, in the order of the claim's page; a part that was not sent is as it was."""
     found = []
     for path, field in _FIELDS.items():
         part = path.partition(".")[0]

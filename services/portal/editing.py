@@ -64,7 +64,7 @@ def unpack(packed: str) -> dict[str, str] | None:
 def changed(
     typed: Mapping[str, str], now: Mapping[str, str], carried: str = SHOWN, added: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Tell what the person changed of what the form showed, by field; fields can be `added` to those that it showed.
+    """What the person changed of what the form showed, by field; fields can be `added` to those that it showed.
 
     A form that does not carry what it showed is taken to have shown what is so now. Raises Unchanged or
     ChangedMeanwhile.
@@ -91,7 +91,7 @@ def _same(name: str, some: Mapping[str, str], others: Mapping[str, str]) -> bool
 
 
 def comparable(name: str, value: str) -> str:
-    """Tell what of a field's text counts: not how a browser or a person writes the same thing.
+    """What of a field's text counts: not how a browser or a person writes the same thing.
 
     A browser sends CRLF for each line break, and takes them out of fields of one line; what is around a text is never
     kept; a letter with an accent has two spellings; a phone number has many.

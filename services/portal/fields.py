@@ -5,57 +5,66 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from services.portal.words import CAUSES, CREATION, HOLIDAY_CATEGORIES, PERIODS, TASK_KINDS, WEEKDAYS, a_short_day, said
+from services.portal.words import (
+    CAUSES,
+    CREATION,
+    HOLIDAY_CATEGORIES,
+    PERIODS,
+    TASK_KINDS,
+    WEEKDAYS,
+    a_short_day,
+    marked,
+)
 
 Say = Callable[[str], str]
 """Says a text of the catalogue in a language."""
 
 _FIELDS = {
-    "incident.date": said("Skadedato"),
-    "incident.cause": said("Årsak"),
-    "incident.description": said("Beskrivelse"),
-    "incident.address.street": said("Gateadresse"),
-    "incident.address.postal_code": said("Postnummer"),
-    "incident.address.city": said("Poststed"),
-    "policyholder.name": said("Navn"),
-    "policyholder.phone": said("Telefon"),
-    "policyholder.email": said("E-post"),
-    "policy_number": said("Polisenummer"),
-    "partner_reference": said("Partnerens referanse"),
-    "claim_number": said("Skadenummer"),
-    "assigned_office": said("Tildel saken til kontor"),
-    "tasks.#.kind": said("Oppgave %(number)s"),
-    "tasks.#.office": said("Kontor for oppgave %(number)s"),
-    "handler": said("Saksbehandler"),
-    "reason": said("Begrunnelse"),
-    "kind": said("Oppgave"),
-    "office": said("Kontor"),
-    "amount": said("Beløp"),
-    "currency": said("Valuta"),
-    "text": said("Rapport"),
-    "media.#.name": said("Vedlagt:"),
-    "finished": said("Oppgaven er ferdig"),
-    "creation": said("Har tillatelse til å opprette midlertidige saker"),
-    "may_assign_to_others": said("Kan tildele oppgaver til andre partneres kontorer"),
-    "may_define_claim_number": said("Kan bestemme skadenummer"),
-    "time_zone": said("Tidssone"),
-    "country": said("Land (for helligdager)"),
-    "subdivision": said("Del av landet"),
-    "days.#.date": said("Dato %(number)s"),
-    "days.#.opens": said("Dato %(number)s, åpner"),
-    "days.#.closes": said("Dato %(number)s, stenger"),
-    "enhanced_function": said("Forbedret funksjon"),
-    "inspection_needs_budget": said("Besiktigelser krever godkjent budsjett"),
-    "report_period": said("Rapport over midlertidige saker"),
-    "unlink_days": said("Dager en tilknytning kan oppheves"),
+    "incident.date": marked("Skadedato"),
+    "incident.cause": marked("Årsak"),
+    "incident.description": marked("Beskrivelse"),
+    "incident.address.street": marked("Gateadresse"),
+    "incident.address.postal_code": marked("Postnummer"),
+    "incident.address.city": marked("Poststed"),
+    "policyholder.name": marked("Navn"),
+    "policyholder.phone": marked("Telefon"),
+    "policyholder.email": marked("E-post"),
+    "policy_number": marked("Polisenummer"),
+    "partner_reference": marked("Partnerens referanse"),
+    "claim_number": marked("Skadenummer"),
+    "assigned_office": marked("Tildel saken til kontor"),
+    "tasks.#.kind": marked("Oppgave %(number)s"),
+    "tasks.#.office": marked("Kontor for oppgave %(number)s"),
+    "handler": marked("Saksbehandler"),
+    "reason": marked("Begrunnelse"),
+    "kind": marked("Oppgave"),
+    "office": marked("Kontor"),
+    "amount": marked("Beløp"),
+    "currency": marked("Valuta"),
+    "text": marked("Rapport"),
+    "media.#.name": marked("Vedlagt:"),
+    "finished": marked("Oppgaven er ferdig"),
+    "creation": marked("Har tillatelse til å opprette midlertidige saker"),
+    "may_assign_to_others": marked("Kan tildele oppgaver til andre partneres kontorer"),
+    "may_define_claim_number": marked("Kan bestemme skadenummer"),
+    "time_zone": marked("Tidssone"),
+    "country": marked("Land (for helligdager)"),
+    "subdivision": marked("Del av landet"),
+    "days.#.date": marked("Dato %(number)s"),
+    "days.#.opens": marked("Dato %(number)s, åpner"),
+    "days.#.closes": marked("Dato %(number)s, stenger"),
+    "enhanced_function": marked("Forbedret funksjon"),
+    "inspection_needs_budget": marked("Besiktigelser krever godkjent budsjett"),
+    "report_period": marked("Rapport over midlertidige saker"),
+    "unlink_days": marked("Dager en tilknytning kan oppheves"),
 }
-_PARTS_OF_A_DAY = {"opens": said("åpner"), "closes": said("stenger")}
+_PARTS_OF_A_DAY = {"opens": marked("åpner"), "closes": marked("stenger")}
 _CHOICES = {"cause": CAUSES, "kind": TASK_KINDS, "creation": CREATION, "report_period": PERIODS}
 CLOSED = "closed"
 """What a day of its own reads where it has no hours."""
-_CLOSED = said("stengt")
-_TICKED, _UNTICKED = said("ja"), said("nei")
-_USUAL = said("Som vanlig i landet")
+_CLOSED = marked("stengt")
+_TICKED, _UNTICKED = marked("ja"), marked("nei")
+_USUAL = marked("Som vanlig i landet")
 _BOXES = {
     "finished",
     "may_assign_to_others",
@@ -72,7 +81,7 @@ def is_field(name: str) -> bool:
 
 
 def label(name: str, say: Say) -> str | None:
-    """Tell what a field is called; None for what a form carries unseen."""
+    """What a field is called; None for what a form carries unseen."""
     *path, last = name.split(".")
     if path[:1] == ["office_hours"]:
         weekday = WEEKDAYS.get(path[-1])
@@ -89,13 +98,13 @@ def label(name: str, say: Say) -> str | None:
 def readable(
     typed: Iterable[tuple[str, str]], say: Say, office: Callable[[str], str], person: Callable[[str], str]
 ) -> list[tuple[str, str]]:
-    """Tell what was typed, by the fields' labels; what was left empty is left out."""
+    """What was typed, by the fields' labels; what was left empty is left out."""
     labelled = ((label(name, say), name, value) for name, value in typed if value)
     return [(text, reading(name, value, say, office, person)) for text, name, value in labelled if text]
 
 
 def reading(name: str, value: str, say: Say, office: Callable[[str], str], person: Callable[[str], str]) -> str:
-    """Tell how a field's value reads."""
+    """How a field's value reads."""
     last = name.rsplit(".", 1)[-1]
     if last in _CHOICES and value:
         return say(_CHOICES[last].get(value, value))

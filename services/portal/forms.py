@@ -11,24 +11,24 @@ from pydantic import ValidationError
 
 from services.portal.fields import is_field
 from services.portal.phones import NORWAY, NOT_A_NUMBER, WrongPhone, e164, plainly_written
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.outcomes import Detail
 from shared.contract.requests import Request
 
 R = TypeVar("R", bound=Request)
 
-REQUIRED = said("Feltet må fylles ut.")
+REQUIRED = marked("Feltet må fylles ut.")
 _WRONG = {
     "phone": NOT_A_NUMBER,
-    "email": said("Skriv en e-postadresse, som navn@eksempel.no."),
-    "date": said("Skriv en dato som ikke er senere enn i dag."),
-    "amount": said("Skriv et beløp som 12500 eller 12500,50."),
-    "claim_number": said("Skadenummeret er i bruk, eller kan ikke brukes."),
-    "opens": said("Skriv klokkeslett som 08:00, og åpning før stenging."),
-    "closes": said("Skriv klokkeslett som 16:00, og åpning før stenging."),
-    "key": said("En fil er ikke lenger hos oss. Fjern den, og legg den ved på nytt."),
+    "email": marked("Skriv en e-postadresse, som navn@eksempel.no."),
+    "date": marked("Skriv en dato som ikke er senere enn i dag."),
+    "amount": marked("Skriv et beløp som 12500 eller 12500,50."),
+    "claim_number": marked("Skadenummeret er i bruk, eller kan ikke brukes."),
+    "opens": marked("Skriv klokkeslett som 08:00, og åpning før stenging."),
+    "closes": marked("Skriv klokkeslett som 16:00, og åpning før stenging."),
+    "key": marked("En fil er ikke lenger hos oss. Fjern den, og legg den ved på nytt."),
 }
-_OTHERWISE = said("Se over dette feltet.")
+_OTHERWISE = marked("Se over dette feltet.")
 _FIRST_FIELDS = {
     "incident": "incident.date",
     "incident.address": "incident.address.street",
@@ -124,7 +124,7 @@ def _listed(value: Any) -> Any:
 
 
 def _wrong_phones(values: Mapping[str, str], region: str) -> dict[str, str]:
-    """Tell what is wrong with the phone numbers, by the fields."""
+    """What is wrong with the phone numbers, by the fields."""
     wrong = {}
     for name, value in values.items():
         if value and _last(name) == "phone":

@@ -113,7 +113,7 @@ class Count:
 
 
 def counted(found: int) -> Count:
-    """Tell what was counted to one more than is told."""
+    """What was counted to one more than is told."""
     return Count(min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
 
 

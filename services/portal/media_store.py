@@ -37,7 +37,7 @@ from shared.contract.events import (
     TaskReported,
 )
 from shared.contract.uploads import NewUpload
-from shared.runtime.database import transaction
+from shared.storage.database import transaction
 
 metadata = MetaData()
 
@@ -142,14 +142,14 @@ class MediaTables:
         return completed_at
 
     async def unnamed_bytes(self, company: str) -> int:
-        """Tell how many bytes a company has announced that no report has named."""
+        """How many bytes a company has announced that no report has named."""
         query = select(func.coalesce(func.sum(uploads.c.size), 0))
         async with transaction(self._engine) as connection:
             total = await connection.execute(query.where(uploads.c.company == company, ~uploads.c.named))
         return int(total.scalar_one())
 
     async def unnamed_since_before(self, moment: datetime) -> list[UUID]:
-        """Tell the uploads that were started before a moment and that no report has named."""
+        """The uploads that were started before a moment and that no report has named."""
         async with transaction(self._engine) as connection:
             found = await connection.execute(
                 select(uploads.c.id).where(~uploads.c.named, uploads.c.started_at < moment)
@@ -184,7 +184,7 @@ async def take_in(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> 
 
 
 async def _versions(connection: AsyncConnection, claims: Collection[UUID]) -> dict[UUID, int]:
-    """Tell the last event of each claim, and let no other instance change these claims until this one is done."""
+    """The last event of each claim, and let no other instance change these claims until this one is done."""
     if not claims:
         return {}
     new = [{"claim_id": claim, "version": 0, "audience": []} for claim in sorted(claims)]

@@ -14,7 +14,7 @@ from phonenumbers import (
     parse,
 )
 
-from services.portal.words import said
+from services.portal.words import marked
 
 NORWAY = "NO"
 _NORWEGIAN = 47
@@ -25,9 +25,9 @@ _ABROAD = re.compile(r"^(tel:)?\(?(\+|00)")
 _IN_FULL = re.compile(r"^(\(?)00")
 """What is dialled before a country code, in Europe."""
 _NUMBER = re.compile(r"(tel:)?[-+()./\s\d]*")
-NOT_A_NUMBER = said("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67.")
-_TOO_SHORT = said("Et femsifret nummer kan ikke brukes. Skriv det åttesifrede nummeret.")
-_EXTENSION = said("Et internnummer kan ikke tas med. Skriv nummeret uten, og internnummeret i beskrivelsen.")
+NOT_A_NUMBER = marked("Skriv et telefonnummer, utenlandske med landkode: +46 70 123 45 67.")
+_TOO_SHORT = marked("Et femsifret nummer kan ikke brukes. Skriv det åttesifrede nummeret.")
+_EXTENSION = marked("Et internnummer kan ikke tas med. Skriv nummeret uten, og internnummeret i beskrivelsen.")
 
 
 class WrongPhone(Exception):
@@ -62,14 +62,14 @@ def shown(phone: str) -> str:
 
 
 def findable(phone: str) -> list[str]:
-    """Tell the digits by which a number in E.164 is found: with the country code, and as its own country dials it."""
+    """The digits by which a number in E.164 is found: with the country code, and as its own country dials it."""
     number = _parsed(phone, None)
     national = "" if number is None else format_number(number, PhoneNumberFormat.NATIONAL)
     return [digits for digits in (_digits(phone), _digits(national)) if digits]
 
 
 def sought(text: str) -> str | None:
-    """Tell the digits of a number that is looked for, or of its beginning; None for a text that is none."""
+    """The digits of a number that is looked for, or of its beginning; None for a text that is none."""
     plain = plainly_written(text)
     if not _NUMBER.fullmatch(plain) or not _digits(plain):
         return None
@@ -80,7 +80,7 @@ def sought(text: str) -> str | None:
 
 
 def plainly_written(text: str) -> str:
-    """Tell what was typed or pasted with ordinary spaces and digits, without the marks that turn the writing around."""
+    """What was typed or pasted with ordinary spaces and digits, without the marks that turn the writing around."""
     return " ".join("".join(map(_plainly, unicodedata.normalize("NFKC", text))).split())
 
 

@@ -122,7 +122,7 @@ class Changes:
         return [view for id, view in sorted(self.views.items()) if self.before.get(id) != view]
 
     def waiting(self) -> dict[str, int]:
-        """Tell how many temporary claims each insurer has more than before, or fewer."""
+        """How many temporary claims each insurer has more than before, or fewer."""
         more: defaultdict[str, int] = defaultdict(int)
         for view in self.changed:
             before = self.before.get(view.id)
@@ -263,7 +263,7 @@ async def save_reports(connection: AsyncConnection, made: Sequence[ReportReady])
 
 
 async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
-    """Tell every instance which claims have changed and which requests are answered: ids only, when it is committed."""
+    """Notify every instance of claims that have changed and requests with outcomes, by ids, once it is committed."""
     told = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
     told += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
     if told:
@@ -348,7 +348,7 @@ def words(*texts: str) -> set[str]:
 
 
 def facets(state: str | None, cause: str | None, *offices: str | None) -> list[str]:
-    """Tell the words that stand for what a list is filtered by; no word of a text has an equals sign."""
+    """The words that stand for what a list is filtered by; no word of a text has an equals sign."""
     values = [("state", state), ("cause", cause), *(("office", office) for office in offices)]
     return [f"{name}={value}" for name, value in values if value]
 

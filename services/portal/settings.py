@@ -34,7 +34,7 @@ class WebSettings(BaseSettings):
 
     @property
     def address(self) -> str:
-        """Tell the address that people use."""
+        """The address that people use."""
         return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @property

@@ -30,8 +30,8 @@ from shared.contract.fields import TaskKind
 from shared.contract.outcomes import OUTCOMES, Outcome
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested, Suggestion
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 
 MOST_TASKS = 20
 """So many tasks the dashboard shows; the others are counted."""
@@ -110,7 +110,7 @@ class Store:
             return {row.claim_id: ShortClaim(**row._mapping) for row in rows}
 
     async def history(self, company: str, id: UUID) -> list[ClaimEvent]:
-        """Tell what happened to a claim, of what the company was told."""
+        """What happened to a claim, of what the company was told."""
         query = select(history.c.type, history.c.event).join(listing, listing.c.claim_id == history.c.claim_id)
         query = query.where(history.c.claim_id == id, listing.c.company == company).order_by(history.c.version)
         async with self.transaction() as connection:
@@ -118,16 +118,16 @@ class Store:
         return [event for event in events if company in event.audience]
 
     async def waiting(self, insurer: str) -> int:
-        """Tell how many claims of the insurer need to be linked or converted (domain rule 12)."""
+        """How many claims of the insurer need to be linked or converted (domain rule 12)."""
         async with self.transaction() as connection:
             return await connection.scalar(select(waiting.c.claims).where(waiting.c.insurer == insurer)) or 0
 
     async def tasks_of(self, company: str) -> OpenTasks:
-        """Tell the tasks that the company's offices can report on."""
+        """The tasks that the company's offices can report on."""
         return await self._tasks(open_tasks.c.company == company, ~open_tasks.c.waits_for_budget)
 
     async def tasks_without_budget(self, insurer: str) -> OpenTasks:
-        """Tell the tasks that wait for the insurer to approve their budget (domain rule 11)."""
+        """The tasks that wait for the insurer to approve their budget (domain rule 11)."""
         return await self._tasks(open_tasks.c.insurer == insurer, open_tasks.c.waits_for_budget)
 
     async def _tasks(self, *conditions: Any) -> OpenTasks:
@@ -139,7 +139,7 @@ class Store:
             return OpenTasks(rows, lists.counted(await connection.scalar(select(func.count()).select_from(some)) or 0))
 
     async def suggestions(self, insurer: str, claim_id: UUID) -> Sequence[Suggestion]:
-        """Tell what a temporary claim may belong to, best first; for the insurer alone."""
+        """What a temporary claim may belong to, best first; for the insurer alone."""
         query = select(suggestions.c.suggested).where(
             suggestions.c.claim_id == claim_id, suggestions.c.insurer == insurer
         )
@@ -148,7 +148,7 @@ class Store:
         return LinkSuggested.model_validate_json(suggested).suggestions if suggested is not None else []
 
     async def reports(self, insurer: str) -> list[ReportReady]:
-        """Tell the reports that are made, newest first."""
+        """The reports that are made, newest first."""
         query = select(reports.c.ready).where(reports.c.insurer == insurer).order_by(reports.c.begins_at.desc())
         async with self.transaction() as connection:
             return [ReportReady.model_validate_json(ready) for ready in await connection.scalars(query)]

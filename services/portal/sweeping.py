@@ -12,10 +12,10 @@ from services.portal.store import Store
 from services.portal.uploads import SENT_WITHIN, UploadSettings
 from shared.contract.topics import DAY_MS, REQUESTS
 from shared.errors import Misconfigured
-from shared.media import MediaGone, MediaStore, StoreAway
-from shared.media_keys import INCOMING, stored
-from shared.runtime.database import DatabaseAway
+from shared.media.keys import INCOMING, stored
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway
+from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 _INCOMING_KEPT = timedelta(days=1)
 _FORMS_KEPT = timedelta(days=1)

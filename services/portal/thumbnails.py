@@ -8,8 +8,8 @@ import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from services.portal.media_store import File
-from shared.media import MediaStore
-from shared.media_keys import stored
+from shared.media.keys import stored
+from shared.storage.media_store import MediaStore
 
 _EDGE = 320
 """Pixels of the longer edge."""

@@ -17,10 +17,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.portal.media_store import MediaTables, Upload
 from shared.contract.outcomes import Detail
 from shared.contract.uploads import NewUpload, UploadCode
-from shared.media import MAX_MEDIA_BYTES, MediaGone, MediaStore
-from shared.media_keys import MediaKeys, UploadedMedia, incoming, stored
-from shared.media_names import disposition, kept_name
-from shared.media_types import FIRST_BYTES, MediaType, declared, recognised
+from shared.media.keys import MediaKeys, UploadedMedia, incoming, stored
+from shared.media.names import disposition, kept_name
+from shared.media.types import FIRST_BYTES, MediaType, declared, recognised
+from shared.storage.media_store import MAX_MEDIA_BYTES, MediaGone, MediaStore
 
 SENT_WITHIN = timedelta(hours=1)
 """For so long an upload's bytes can be sent."""

@@ -1,15 +1,11 @@
 """Who looks at a page: the user of the session, as the directory has it at this moment."""
 
-import hmac
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
 
-from services.portal.words import DEFAULT, LANGUAGES
 from shared.contract.fields import CompanyKind, LocalizedText
 from shared.contract.texts import by_name
 from shared.domain.clock import is_known
@@ -21,9 +17,6 @@ from shared.domain.report_access import may_see_reports
 from shared.domain.unknown_settings import unknown_settings
 
 _PARTNERS_ZONE = "Europe/Oslo"
-_CSRF = "csrf"
-_OPEN_FOR = timedelta(days=7)
-"""A form that was open for longer is not taken."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Viewer:
 
 
 def viewer_of(request: Request, directory: Directory) -> Viewer | None:
-    """Return who looks, or None if nobody is logged in, or the user is no longer in the directory."""
+    """Who looks, or None if nobody is logged in, or the user is no longer in the directory."""
     at = datetime.now(UTC)
     user = directory.user(request.session.get("user", ""), at)
     company = None if user is None else directory.company(user.company, at)
@@ -90,58 +83,3 @@ def _creations(viewer: Viewer, directory: Directory, at: datetime) -> Iterator[t
             yield insurer, refused
         else:
             yield insurer, None
-
-
-def log_in(request: Request, user: User) -> None:
-    """Begin a session of a user; whatever was in the cookie before is gone, but for the language."""
-    language = request.session.get("language")
-    request.session.clear()
-    request.session["user"] = user.id
-    if language:
-        request.session["language"] = language
-
-
-def csrf_token(request: Request) -> str:
-    """Return the token that forms carry: whose form it is, signed, so that it counts after a new log-in too.
-
-    While nobody is logged in it is the session's.
-    """
-    user: str | None = request.session.get("user")
-    if user is not None:
-        return _signer(request).dumps(user)
-    token: str = request.session.setdefault(_CSRF, secrets.token_urlsafe(24))
-    return token
-
-
-def has_token(request: Request, given: object) -> bool:
-    """Whether a form came from a page of ours that was made for whoever sends it now."""
-    user = request.session.get("user")
-    if user is not None and writer_of(request, given) == user:
-        return True
-    expected = request.session.get(_CSRF)
-    return isinstance(given, str) and bool(expected) and hmac.compare_digest(given.encode(), str(expected).encode())
-
-
-def writer_of(request: Request, given: object) -> str | None:
-    """Return the user for whom the page with this token was made; None where it was no page of ours."""
-    try:
-        user = _signer(request).loads(str(given), max_age=int(_OPEN_FOR.total_seconds()))
-    except BadData:
-        return None
-    return str(user)
-
-
-def _signer(request: Request) -> URLSafeTimedSerializer:
-    secret: str = request.app.state.portal.settings.secret.get_secret_value()
-    return URLSafeTimedSerializer(secret, salt="claimbus form")
-
-
-def language_of(request: Request) -> str:
-    """Return the language of the session; Norwegian unless another one was chosen."""
-    language = request.session.get("language")
-    return language if language in LANGUAGES else DEFAULT
-
-
-def tell_next_page(request: Request, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
-    """Have the next page say something, once; `link` is an address to go to and what it is called."""
-    request.session["said"] = [*request.session.get("said", []), [kind, text, link]][-3:]

@@ -18,50 +18,50 @@ DEFAULT = "nb"
 _CATALOGUES = Path(__file__).parent / "locale"
 
 
-def said(text: str) -> str:
+def marked(text: str) -> str:
     """Mark a text for the catalogue; it is translated where it is shown."""
     return text
 
 
-STATES = {"temporary": said("Midlertidig"), "normal": said("Normal"), "cancelled": said("Avbrutt")}
+STATES = {"temporary": marked("Midlertidig"), "normal": marked("Normal"), "cancelled": marked("Avbrutt")}
 CAUSES = {
-    "water": said("Vann"),
-    "fire": said("Brann"),
-    "storm": said("Storm"),
-    "flood": said("Flom"),
-    "landslide": said("Skred"),
-    "burglary": said("Innbrudd"),
-    "glass": said("Glass"),
-    "other": said("Annet"),
+    "water": marked("Vann"),
+    "fire": marked("Brann"),
+    "storm": marked("Storm"),
+    "flood": marked("Flom"),
+    "landslide": marked("Skred"),
+    "burglary": marked("Innbrudd"),
+    "glass": marked("Glass"),
+    "other": marked("Annet"),
 }
-TASK_KINDS = {"first_aid": said("Førstehjelpsoppgave"), "inspection": said("Besiktigelsesoppgave")}
+TASK_KINDS = {"first_aid": marked("Førstehjelpsoppgave"), "inspection": marked("Besiktigelsesoppgave")}
 CREATION = {
-    "never": said("Aldri"),
-    "outside_office_hours": said("Utenfor normal arbeidstid"),
-    "always": said("Alltid"),
+    "never": marked("Aldri"),
+    "outside_office_hours": marked("Utenfor normal arbeidstid"),
+    "always": marked("Alltid"),
 }
 WEEKDAYS = {
-    "mon": said("Mandag"),
-    "tue": said("Tirsdag"),
-    "wed": said("Onsdag"),
-    "thu": said("Torsdag"),
-    "fri": said("Fredag"),
-    "sat": said("Lørdag"),
-    "sun": said("Søndag"),
+    "mon": marked("Mandag"),
+    "tue": marked("Tirsdag"),
+    "wed": marked("Onsdag"),
+    "thu": marked("Torsdag"),
+    "fri": marked("Fredag"),
+    "sat": marked("Lørdag"),
+    "sun": marked("Søndag"),
 }
 HOLIDAY_CATEGORIES = {
-    "public": said("Offentlige helligdager"),
-    "de_facto": said("Dager som i praksis er fridager"),
-    "half_day": said("Halve dager"),
-    "bank": said("Bankenes fridager"),
-    "optional": said("Valgfrie fridager"),
-    "government": said("Offentlige kontorers fridager"),
-    "school": said("Skolenes fridager"),
-    "unofficial": said("Merkedager"),
-    "workday": said("Merkedager som er arbeidsdager"),
+    "public": marked("Offentlige helligdager"),
+    "de_facto": marked("Dager som i praksis er fridager"),
+    "half_day": marked("Halve dager"),
+    "bank": marked("Bankenes fridager"),
+    "optional": marked("Valgfrie fridager"),
+    "government": marked("Offentlige kontorers fridager"),
+    "school": marked("Skolenes fridager"),
+    "unofficial": marked("Merkedager"),
+    "workday": marked("Merkedager som er arbeidsdager"),
 }
 """Categories of the package `holidays`; those of faiths and peoples are called as there."""
-PERIODS = {"weekly": said("Hver uke"), "monthly": said("Hver måned")}
+PERIODS = {"weekly": marked("Hver uke"), "monthly": marked("Hver måned")}
 
 
 @cache

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from services.reporting.closing import Closing
+from services.reporting.migrations import VERSION
 from services.reporting.progress import Progress
 from services.reporting.projection import Gap, Refusal
 from services.reporting.store import Store
@@ -17,9 +18,9 @@ from shared.directory_reader import DirectoryReader
 from shared.errors import Misconfigured
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "reporting"
 
@@ -60,25 +61,27 @@ def build(bus: Bus = KAFKA) -> Service:
         clocks_differ_s=settings.clocks_differ_s,
         every_s=settings.close_every_s,
     )
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.notes.append(needed.notes)
     service.on_start += [
-        lambda: migrate(engine, "services.reporting"),
+        needed.check,
         lambda: notice_what_is_missing(store, progress),
         closing.start,
     ]
     service.on_stop += [closing.stop, reader.stop, engine.dispose]
-    service.checks["database"] = lambda: answers(engine)
+    service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, decode=read_message)
     async def handle(messages: Sequence[Counted]) -> Iterable[Outgoing]:
         events = [message for message in messages if isinstance(message, ClaimEvent)]
         refused = [message for message in messages if isinstance(message, Refusal)]
         async with store.transaction() as transaction:
-            changes = await transaction.changes_to({event.claim_id for event in events})
+            changes = await transaction.counted.changes_to({event.claim_id for event in events})
             try:
                 changes.apply(events)
             except Gap as gap:
                 raise Misconfigured(f"{gap}: run `claimbus rebuild reporting`") from gap
-            await transaction.save(changes, refused)
+            await transaction.counted.save(changes, refused)
         return ()
 
     return service
@@ -92,12 +95,12 @@ async def notice_what_is_missing(store: Store, progress: Progress) -> None:
     deleted = await progress.deleted_unread(NAME, (CLAIM_EVENTS, REQUEST_OUTCOMES))
     has_read = await progress.has_read(NAME)
     async with store.transaction() as transaction:
-        is_new = await transaction.is_incomplete() is None
+        is_new = await transaction.completeness.is_incomplete() is None
         if is_new:
-            await transaction.set_incomplete(False)
-        if await transaction.notice(deleted) or (is_new and has_read):
-            await transaction.set_incomplete(True)
-        missing = await transaction.is_incomplete()
+            await transaction.completeness.set_incomplete(False)
+        if await transaction.completeness.notice(deleted) or (is_new and has_read):
+            await transaction.completeness.set_incomplete(True)
+        missing = await transaction.completeness.is_incomplete()
     if missing:
         log.error("claims can be missing, and no period is closed: run `claimbus rebuild reporting`")
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from aiokafka.errors import KafkaError
 
+from services.reporting.kept_reports import MadeReport
 from services.reporting.progress import Places, Progress, Waiting
 from services.reporting.rules import Period, periods_from
-from services.reporting.store import MadeReport, Store, Transaction
+from services.reporting.store import Store, Transaction
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.fields import CompanyKind
 from shared.contract.reports import Figures, PeriodReport, ReportReady
@@ -22,8 +23,8 @@ from shared.domain.unknown_settings import set_by_newer_version
 from shared.errors import Conflict, Misconfigured, kind_and_place
 from shared.messaging.publisher import Publisher
 from shared.runtime import metrics
-from shared.runtime.database import DatabaseAway
 from shared.runtime.logs import log
+from shared.storage.database import DatabaseAway
 
 _SOURCE = "reporting"
 
@@ -92,7 +93,7 @@ class Closing:
         over = now - self._clocks_differ
         insurers = [c.id for c in self._directory.companies(now) if c.kind is CompanyKind.INSURER]
         async with self._store.transaction() as transaction:
-            incomplete = await transaction.is_incomplete()
+            incomplete = await transaction.completeness.is_incomplete()
             found = {insurer: await due_periods(transaction, self._directory, insurer, over) for insurer in insurers}
         self._say_who_waits({insurer: due.held_up for insurer, due in found.items() if due.held_up is not None})
         due = {insurer: due.periods for insurer, due in found.items() if due.periods}
@@ -114,24 +115,24 @@ class Closing:
     async def close(self, insurer: str, period: Period, read_up_to: Places, now: datetime) -> None:
         """Make the report of a period, unless another instance makes it."""
         async with self._store.transaction(unlimited=True) as transaction:
-            if not await transaction.close_alone() or await transaction.is_incomplete(hold=True):
+            if not await transaction.reports.lock_closing() or await transaction.completeness.is_incomplete(hold=True):
                 return
-            last = await transaction.last_report(insurer)
+            last = await transaction.reports.last(insurer)
             if last is not None and last.period.ends != period.begins:
                 return  # it was made meanwhile
             message = await made(transaction, insurer, period, last, read_up_to, now)
-            await transaction.keep(MadeReport(period, message))
+            await transaction.reports.keep(MadeReport(period, message))
         log.info("report is made", insurer=insurer, period=period.label)
 
     async def _announce(self) -> None:
         while True:
             async with self._store.transaction() as transaction:
-                waiting = await transaction.to_announce()
+                waiting = await transaction.reports.to_announce()
             if not waiting:
                 return
             await self._publisher.publish([announcement(report.message) for report in waiting])
             async with self._store.transaction() as transaction:
-                await transaction.announced(waiting)
+                await transaction.reports.mark_announced(waiting)
 
     def _say_who_waits(self, held_up: Mapping[str, str]) -> None:
         for insurer, reason in held_up.items():
@@ -155,8 +156,8 @@ class Due:
 
 
 async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:
-    """Return an insurer's periods that are due: those before anything that this installation does not know."""
-    last = await transaction.last_report(insurer)
+    """An insurer's periods that are due: those before anything that this installation does not know."""
+    last = await transaction.reports.last(insurer)
     periods: list[Period] = []
     try:
         for period in periods_of(directory, insurer, last.period if last else None):
@@ -169,7 +170,7 @@ async def due_periods(transaction: Transaction, directory: Directory, insurer: s
 
 
 def periods_of(directory: Directory, insurer: str, after: Period | None = None) -> Iterator[Period]:
-    """Yield an insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
+    """An insurer's periods, from its registration or after another period, without end. Raises NotKnownHere."""
     begins = after.ends if after else directory.registered_at(insurer)
     if begins is None:
         return iter(())
@@ -194,7 +195,7 @@ async def made(
 ) -> ReportReady:
     """Count a period, and set it against the one before, as that was made."""
     closed_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    figures = await transaction.figures(insurer, period, closed_at=closed_at)
+    figures = await transaction.counting.figures(insurer, period, closed_at=closed_at)
     return ReportReady(
         insurer=insurer,
         period=period.label,

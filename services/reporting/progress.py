@@ -89,7 +89,7 @@ class Progress:
             raise
 
     async def deleted_unread(self, group: str, topics: Sequence[Topic]) -> Places:
-        """Tell where messages were deleted before a group read them, with the first offset that is left."""
+        """Where messages were deleted before a group read them, with the first offset that is left."""
         first = await self._ends(topics, beginning=True)
         committed = await self._committed(group)
         return {partition: offset for partition, offset in first.items() if committed.get(partition, 0) < offset}
@@ -106,7 +106,7 @@ class Progress:
             await clients[1].close()
 
     async def _targets(self, topics: Sequence[Topic], moment: datetime | None) -> Places:
-        """Tell the first offset at or after a moment, or the end."""
+        """The first offset at or after a moment, or the end."""
         ends = await self._ends(topics)
         if moment is None or not ends:
             return ends

@@ -22,17 +22,17 @@ class Incomplete(Exception):
 async def find_report(
     transaction: Transaction, directory: Directory, insurer: str, label: str | None, now: datetime
 ) -> tuple[PeriodReport, str]:
-    """Tell the report of an insurer's period, and the time zone that it was counted in.
+    """The report of an insurer's period, and the time zone that it was counted in.
 
     Without a label it is the newest that is made, or where none is yet, that of the running period. One that is made is
     told also while claims can be missing, and no other: it would look like any preliminary one, and lack them. Raises
     UnknownPeriod, Incomplete, or NotKnownHere where this installation cannot tell the insurer's periods.
     """
-    stored = await (transaction.last_report(insurer) if label is None else transaction.report(insurer, label))
+    stored = await (transaction.reports.last(insurer) if label is None else transaction.reports.of(insurer, label))
     if stored is not None:
         return stored.message.report, stored.period.time_zone
     before, period = _find(directory, insurer, label, now)
-    if await transaction.is_incomplete(hold=True) is not False:
+    if await transaction.completeness.is_incomplete(hold=True) is not False:
         raise Incomplete(
             f"{period.label} is not closed, and claims can be missing in it: "
             "run `claimbus rebuild reporting`, or wait until it is done"
@@ -42,8 +42,10 @@ async def find_report(
 
 
 async def _figures(transaction: Transaction, insurer: str, period: Period) -> Figures:
-    stored = await transaction.report(insurer, period.label)
-    return await transaction.figures(insurer, period, closed_at=None) if stored is None else stored.message.report
+    stored = await transaction.reports.of(insurer, period.label)
+    return (
+        await transaction.counting.figures(insurer, period, closed_at=None) if stored is None else stored.message.report
+    )
 
 
 def _find(directory: Directory, insurer: str, label: str | None, now: datetime) -> tuple[Period | None, Period]:

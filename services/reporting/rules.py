@@ -38,7 +38,7 @@ class Period:
 
 
 def period_from(begins: datetime, settings: PortalSettings, before: Period | None = None) -> Period:
-    """Tell the period that begins at a moment, with the settings in force then.
+    """The period that begins at a moment, with the settings in force then.
 
     It lasts to the end of the ISO week or calendar month in the insurer's time zone. So a change of `report_period` or
     of the time zone counts from the next period on, and that one can be short. Where another time zone makes the
@@ -60,7 +60,7 @@ def period_from(begins: datetime, settings: PortalSettings, before: Period | Non
 
 
 def periods_from(begins: datetime, settings_at: SettingsAt, before: Period | None = None) -> Iterator[Period]:
-    """Tell the periods from a moment on, one after the other, without end. Raises NotKnownHere."""
+    """The periods from a moment on, one after the other, without end. Raises NotKnownHere."""
     while True:
         before = period_from(begins, settings_at(begins), before)
         yield before
@@ -79,7 +79,7 @@ _FIRST_DAY = {ReportPeriod.WEEKLY: _first_of_week, ReportPeriod.MONTHLY: _first_
 
 
 def _next(first: date, kind: ReportPeriod) -> date:
-    """Tell the first day of the next week or month."""
+    """The first day of the next week or month."""
     return first + _WEEK if kind is ReportPeriod.WEEKLY else _first_of_month(first + timedelta(days=31))
 
 

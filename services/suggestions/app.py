@@ -5,15 +5,16 @@ from uuid import UUID
 
 from services.suggestions.batch import Batch, Gap, Heard, read_event
 from services.suggestions.lists import message_of, next_list
+from services.suggestions.migrations import VERSION
 from services.suggestions.rules import compare
 from services.suggestions.store import Pair, Store, Transaction
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS
 from shared.errors import Misconfigured
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.database import answers, engine_for, migrate
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "suggestions"
 MOST_AT_ONCE = 250
@@ -25,9 +26,11 @@ def build(bus: Bus = KAFKA) -> Service:
     service = Service(NAME, ServiceSettings(), bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
-    service.on_start.append(lambda: migrate(engine, "services.suggestions"))
+    needed = NeededVersion(engine, NAME, VERSION)
+    service.on_start.append(needed.check)
+    service.notes.append(needed.notes)
     service.on_stop.append(engine.dispose)
-    service.checks["database"] = lambda: answers(engine)
+    service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, decode=read_event)
     async def handle(messages: Sequence[Heard | None]) -> Iterable[Outgoing]:

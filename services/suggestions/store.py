@@ -37,8 +37,8 @@ from services.suggestions.particulars import Particulars, blocks_of
 from services.suggestions.rules import Found, Match
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.domain.claim_numbers import number_key
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 
 MOST_OF_A_BLOCK = 40
 """Of a block, so many claims on either side of the incident date are compared: a whole town in a storm is one block."""
@@ -189,7 +189,7 @@ class Transaction:
         return found
 
     async def now_ms(self) -> int:
-        """Tell the database's clock, in milliseconds since 1970 UTC."""
+        """The database's clock, in milliseconds since 1970 UTC."""
         now = await self._connection.execute(select(func.extract("epoch", func.clock_timestamp())))
         return int(now.scalar_one() * 1000)
 

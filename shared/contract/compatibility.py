@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.contract.published import ASYNCAPI, Json
+from shared.contract.json_schemas import Json
+from shared.contract.published import ASYNCAPI
 from shared.contract.topics import REQUESTS
 
 _UPPER = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")

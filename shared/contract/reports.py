@@ -1,8 +1,8 @@
 """The report of temporary claims of one period (domain rules 18–20), and the message that says that it is made.
 
-What each number counts is said here, once in words; `services/reporting/store.py` says the same in SQL. A moment is the
-append time of the request that led to it, and *in the period* means from `from` (inclusive) to `to` (exclusive). Every
-number is a function of what happened before `to`, so that a report made late, or made again, is the same.
+What each number counts is said here, once in words; `services/reporting/counting.py` says the same in SQL. A moment is
+the append time of the request that led to it, and *in the period* means from `from` (inclusive) to `to` (exclusive).
+Every number is a function of what happened before `to`, so that a report made late, or made again, is the same.
 """
 
 from typing import Any, ClassVar, Literal

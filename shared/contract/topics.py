@@ -14,6 +14,14 @@ COMPANY = "<company>"
 """Stands in a topic's name and among its readers and writers for each company."""
 
 
+class ReadModel(StrEnum):
+    """The services whose view of claims is made of events alone: all can be sent to them again (`republish-claim`)."""
+
+    REPORTING = "reporting"
+    SUGGESTIONS = "suggestions"
+    PORTAL = "portal"
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic, or with `<company>` in its name one for each company."""
@@ -41,11 +49,11 @@ class Topic:
         return self.name.removesuffix(COMPANY)
 
     def of(self, company: str) -> str:
-        """Tell the name for a company."""
+        """The name for a company."""
         return self.name.replace(COMPANY, company)
 
     def config(self) -> dict[str, str]:
-        """Tell the topic's Kafka settings."""
+        """The topic's Kafka settings."""
         # A segment is deleted as a whole, so it must not grow old before it is closed.
         segments = {} if self.kept_ms < 0 else {"segment.ms": str(DAY_MS)}
         return segments | {
@@ -145,7 +153,7 @@ class Acl:
 
 
 def acls_of_service(service: str) -> list[Acl]:
-    """Tell what a service may do: write and read its topics, in the consumer group of its name, and watch others."""
+    """What a service may do: write and read its topics, in the consumer group of its name, and watch others."""
     acls = [Acl(service, Operation.READ, Resource.GROUP, service)]
     for topic in TOPICS:
         for operation, users in (
@@ -164,7 +172,7 @@ def acls_of_service(service: str) -> list[Acl]:
 
 
 def acls_of_company(company: str) -> list[Acl]:
-    """Tell what a company may do: write its requests, read its events, in groups that start with its id and a dot."""
+    """What a company may do: write its requests, read its events, in groups that start with its id and a dot."""
     acls = [Acl(company, Operation.READ, Resource.GROUP, f"{company}.", prefix=True)]
     for topic in TOPICS:
         for operation, users in ((Operation.WRITE, topic.written_by), (Operation.READ, topic.read_by)):
@@ -174,11 +182,11 @@ def acls_of_company(company: str) -> list[Acl]:
 
 
 def all_acls(companies: Iterable[str]) -> list[Acl]:
-    """Tell every ACL there should be. The operator needs none: it is the cluster's super user."""
+    """Every ACL there should be. The operator needs none: it is the cluster's super user."""
     services = [acl for service in SERVICES for acl in acls_of_service(service)]
     return services + [acl for company in companies for acl in acls_of_company(company)]
 
 
 def company_of_requests(topic: str) -> str:
-    """Tell whose requests a topic holds: the company is that of the topic and nothing else (domain rule 5)."""
+    """Whose requests a topic holds: the company is that of the topic and nothing else (domain rule 5)."""
     return topic.removeprefix(REQUESTS.prefix)

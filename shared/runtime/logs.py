@@ -6,20 +6,12 @@ import time
 import traceback
 from collections.abc import Callable
 
+import structlog
 from aiokafka.errors import KafkaError
-
-_rich = sys.modules.get("rich")
-# structlog loads it where it is installed, for colours that a service has no use for: 4 MiB.
-sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
-from structlog.typing import ExcInfo, Processor  # noqa: E402
-
-del sys.modules["rich"]
-if _rich is not None:
-    sys.modules["rich"] = _rich
+from structlog.typing import ExcInfo, Processor
 
 
-class SaidLately(logging.Filter):
+class RepeatedSentences(logging.Filter):
     """Lets a library say a sentence only once in some seconds: it says it at each of its tries, ten times a second."""
 
     def __init__(self, library: str, every_s: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
@@ -27,16 +19,16 @@ class SaidLately(logging.Filter):
         self._library = library
         self._every_s = every_s
         self._now = now
-        self._said: dict[tuple[str, str], float] = {}
+        self._logged_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to say it."""
+        """Whether to say it."""
         if record.name.partition(".")[0] != self._library:
             return True
         sentence, now = (record.name, str(record.msg)), self._now()
-        if now - self._said.get(sentence, -self._every_s) < self._every_s:
+        if now - self._logged_at.get(sentence, -self._every_s) < self._every_s:
             return False
-        self._said[sentence] = now
+        self._logged_at[sentence] = now
         return True
 
 
@@ -87,7 +79,7 @@ def configure_logs(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(SaidLately("aiokafka"))
+    handler.addFilter(RepeatedSentences("aiokafka"))
     handler.addFilter(WithoutErrorTexts())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

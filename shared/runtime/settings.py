@@ -21,7 +21,7 @@ class KafkaSettings(BaseSettings):
     """The authority that signed the brokers' certificates; by default those of the system."""
 
     def client(self) -> dict[str, object]:
-        """Tell an aiokafka client how to connect."""
+        """An aiokafka client how to connect."""
         tls = ssl.create_default_context(cafile=self.ssl_ca_file) if self.security_protocol == "SASL_SSL" else None
         return {
             "bootstrap_servers": self.bootstrap_servers,
@@ -86,5 +86,5 @@ class MediaSettings(BaseSettings):
     """Signs the keys of uploads, the same for portal and claims; several, with commas between: the first signs."""
 
     def media_secrets(self) -> list[str]:
-        """Tell the secrets, the one that signs first."""
+        """The secrets, the one that signs first."""
         return self.media_secret.get_secret_value().split(",")

@@ -15,7 +15,7 @@ from services.portal.claim_view import ClaimView, apply
 from services.portal.editing import SHOWN, Unchanged, pack
 from services.portal.forms import typed
 from services.portal.pages.handling import correction, written
-from services.portal.web import _environment
+from services.portal.rendering import _environment
 from shared.contract.requests import CreateTemporaryClaim
 from tests.browser.conftest import Browse
 from tests.browser.test_for_everyone import violations

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from operations.bus import NewRequest
 from operations.stack import Stack
-from services.portal.pages.routes import routes
+from services.portal.pages import routes
 from services.portal.settings import WebSettings
 from tests.browser.conftest import Browse
 from tests.browser.test_administration import publish_report
@@ -38,7 +38,7 @@ SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {
 RUN_AXE = """([part, rules]) => axe.run(part, {
     resultTypes: ['violations'], ...(rules ? {runOnly: rules} : {})
 })"""
-ROUTES = [route for route in routes(WebSettings()) if isinstance(route, Route)]
+ROUTES = [Route(each.path, each.page, methods=each.methods) for each in routes.addresses(WebSettings())]
 STREAMS = {"/direkte"}
 """What never ends, and is no page."""
 NOTHING = "00000000-0000-0000-0000-000000000000"

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operations.stack import Stack
 from shared.contract.topics import OPERATOR, REQUESTS
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 from tests.browser.conftest import Browse
 from tests.browser.test_creating import fill
 from tests.browser.test_for_everyone import violations
@@ -267,7 +267,7 @@ def _is_served(page: Page, path: str) -> bool:
 
 
 def test_the_portal_can_write_for_companies_and_not_for_the_operator(stack: Stack, world: World) -> None:
-    mine = {"sasl.username": "portal", "sasl.password": stack._passwords["portal"]}
+    mine = {"sasl.username": "portal", "sasl.password": stack.passwords["portal"]}
     producer = Producer(world.connection.client() | mine)
     problems: dict[str | None, KafkaError | None] = {}
     for company in (world.partner_id, OPERATOR):

@@ -11,8 +11,8 @@ from sqlalchemy import delete
 from operations.connection import Connection
 from operations.stack import Stack
 from services.portal.tables import reports
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 from tests.browser.conftest import Browse
 from tests.browser.test_administration import WEEK_47, publish_report
 from tests.world import World, wait_until

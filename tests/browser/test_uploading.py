@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from shared.media_names import disposition, kept_name
-from shared.media_types import MediaType
+from shared.media.names import disposition, kept_name
+from shared.media.types import MediaType
 from tests.browser.conftest import Browse, log_in
 from tests.browser.test_for_everyone import violations
 from tests.browser.test_linking import picture

@@ -16,28 +16,18 @@ from confluent_kafka.admin import AdminClient
 from operations.bus import Company, NewRequest
 from operations.connection import CompanyAccess, Connection
 from operations.embedded import free_port
-from shared.contract.topics import OPERATOR
+from operations.services import REGISTRY, WITH_DATABASE
+from shared.contract.topics import OPERATOR, ReadModel
+from shared.storage.migrations import needed_version
 from tests.containers.engine import missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"permissions": 1, "claims": 3, "linking": 1, "delivery": 1, "reporting": 1, "portal": 1, "suggestions": 1}
-PASSWORDS = (
-    "OPERATOR",
-    "PERMISSIONS",
-    "CLAIMS",
-    "LINKING",
-    "DELIVERY",
-    "REPORTING",
-    "PORTAL",
-    "SUGGESTIONS",
-    "POSTGRES",
-    "CLAIMS_DATABASE",
-    "REPORTING_DATABASE",
-    "PORTAL_DATABASE",
-    "SUGGESTIONS_DATABASE",
-)
+SCALE = dict.fromkeys(REGISTRY, 1) | {"claims": 3}
+PASSWORDS = [
+    name.upper() for name in ("operator", "postgres", *REGISTRY, *(f"{service}_database" for service in WITH_DATABASE))
+]
 CLAIMS = 500
 CONFINED = """
 import json, os
@@ -85,7 +75,7 @@ class Project:
         return _run([*command, "--env-file", os.devnull, *words], self._environment)
 
     def up(self) -> None:
-        scale = [f"--scale={service}={count}" for service, count in SERVICES.items()]
+        scale = [f"--scale={service}={count}" for service, count in SCALE.items()]
         self.compose("up", "--detach", "--wait", "--wait-timeout=480", *scale)
 
     def command(self, *words: str) -> str:
@@ -159,12 +149,12 @@ def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothin
     assert status["dead_letters"] == 0
     assert status["temporary_claims"] == {"fjord-forsikring": CLAIMS}
     assert {service["service"]: service["health"] for service in status["services"]} == {
-        service: ["ready"] for service in SERVICES
+        service: ["ready"] for service in REGISTRY
     }
 
 
 def test_each_service_has_as_many_healthy_instances_as_it_was_scaled_to(project: Project) -> None:
-    for service, count in SERVICES.items():
+    for service, count in SCALE.items():
         instances = inspect(*project.compose("ps", "--quiet", service).split())
         assert [instance["State"]["Health"]["Status"] for instance in instances] == ["healthy"] * count
 
@@ -181,7 +171,7 @@ def test_up_again_restarts_nothing_and_what_was_applied_still_holds(project: Pro
 
 def test_no_process_in_any_container_is_roots(project: Project) -> None:
     running = project.compose("ps", "--quiet").split()
-    assert len(running) == sum(SERVICES.values()) + 2
+    assert len(running) == sum(SCALE.values()) + 2
     for container in running:
         assert "0" not in owners_of(container)
 
@@ -207,7 +197,11 @@ def test_every_command_works_in_compose(project: Project) -> None:
     assert "claim-commands" in project.command("topics")
     assert json.loads(project.command("explain", insurer, office, "--json"))["allowed"] is True
     assert json.loads(project.command("dead-letters", "list", "--json")) == []
-    for read_model in ("portal", "suggestions", "reporting"):
+    migrated = json.loads(project.command("migrate", "--json"))
+    assert {service: done["before"] for service, done in migrated.items()} == {
+        service: needed_version(REGISTRY[service].package) for service in WITH_DATABASE
+    }
+    for read_model in ReadModel:
         again = json.loads(project.command("rebuild", read_model, "--json"))
         assert again["claims"] == CLAIMS
     with pytest.raises(AssertionError, match="suggestions knows no claim 0"):
@@ -222,7 +216,7 @@ def test_every_command_works_in_compose(project: Project) -> None:
 
 
 def test_a_service_can_write_nothing_and_has_no_capabilities(project: Project) -> None:
-    for service, count in SERVICES.items():
+    for service, count in SCALE.items():
         for number in range(1, count + 1):
             said = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
             assert json.loads(said) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}

@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from operations.bus import Delivered, NewRequest
-from operations.connection import RUN_HERE
+from operations.services import REGISTRY
 from operations.stack import Instance, Stack
 from operations.under_way import wait_until_finished
 from shared.contract import ids
@@ -32,8 +32,8 @@ def test_a_thousand_requests_survive_the_killing_of_each_service(stack: Stack, w
         for c in creations[:200]
     ]
     requests = creations + amendments
-    victims = iter(RUN_HERE)
-    for part in _parts(requests, len(RUN_HERE) + 1):
+    victims = iter(REGISTRY)
+    for part in _parts(requests, len(REGISTRY) + 1):
         world.partner.send(part)
         victim = next(victims, None)
         if victim is not None:

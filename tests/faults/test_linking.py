@@ -15,7 +15,7 @@ from operations.bus import Delivered
 from operations.stack import Instance, Stack
 from operations.uploads import fetch_when_there, upload
 from shared.contract import ids
-from shared.media_keys import stored
+from shared.media.keys import stored
 from tests.builders.content import FIRST_AID
 from tests.system.test_linking import of, register
 from tests.world import World, link, report, wait_until

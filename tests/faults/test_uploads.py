@@ -10,7 +10,7 @@ import httpx
 
 from operations.connection import Connection
 from operations.stack import Stack
-from shared.media_keys import incoming
+from shared.media.keys import incoming
 from tests.world import World, wait_until
 
 PDF = b"%PDF-1.7\n" + os.urandom(5_000_000)

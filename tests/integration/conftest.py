@@ -10,10 +10,12 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operations.connection import RUN_HERE, Connection
+from operations.connection import Connection
+from operations.services import REGISTRY
 from operations.stack import Stack
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.conftest import run_stack
 
 EMPTY = text(
@@ -60,7 +62,7 @@ async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture(scope="package")
 def stack(folder: Path) -> Iterator[Stack]:
     """Kafka and PostgreSQL alone."""
-    yield from run_stack(folder / "servers", dict.fromkeys(RUN_HERE, 0))
+    yield from run_stack(folder / "servers", dict.fromkeys(REGISTRY, 0))
 
 
 @pytest.fixture

@@ -19,27 +19,33 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from services.portal.api import api
-from services.portal.asking import Asking
-from services.portal.followed_directory import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, take_in
 from services.portal.pages.routes import routes
 from services.portal.read_model import Happened, save
+from services.portal.request_sender import RequestSender
 from services.portal.serving import side_by_side
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
-from shared.contract.events import ClaimContent, Report, ReportedMedia, TaskReported
+from services.portal.visit import Portal
+from services.portal.web import web_app
+from shared.contract.events import (
+    ClaimContent,
+    Report,
+    ReportedMedia,
+    TaskReported,
+)
 from shared.contract.fields import TaskKind
 from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.uploads import NewUpload
-from shared.media import MediaStore
-from shared.media_keys import stored
-from shared.media_types import MediaType
+from shared.media.keys import stored
+from shared.media.types import MediaType
 from shared.messaging.publisher import Publisher
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.media_store import MediaStore
 from tests.builders.content import incident, policyholder
 from tests.builders.directory import permitted, takes_effect
 from tests.builders.events import about, created, registered, task
@@ -230,22 +236,22 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
     )
     service = ServiceSettings(bootstrap_servers="127.0.0.1:1")
     async with engine_of(database_url) as engine:
-        followed, store = FollowedDirectory(lambda: service), Store(engine)
+        follower, store = DirectoryFollower(lambda: service), Store(engine)
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
         live.closing = not live_for_all
-        followed.directory = _directory()
-        followed.was_read = followed.answering = True
+        follower.directory = _directory()
+        follower.was_read = follower.answering = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
         uploads = Uploads(tables, files, ["test"], UploadSettings())
-        asking = Asking(Publisher(service), store, live, followed)
-        portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
+        sender = RequestSender(Publisher(service), store, live, follower)
+        portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
         async def company_of(token_sha256: str) -> str | None:
-            company = followed.directory.company_with_token(token_sha256)
+            company = follower.directory.company_with_token(token_sha256)
             return company.id if company else None
 
         calls = api(uploads, tables, files, company_of, web.address)
-        pages = routes(web)
+        pages = routes(portal)
         known = await _filled(portal)
         assert isinstance(calls, Starlette)
         all_routes = [route for route in (*pages, *calls.routes) if isinstance(route, Route)]

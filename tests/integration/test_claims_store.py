@@ -23,8 +23,9 @@ from shared.contract.events import LinkStarted
 from shared.contract.fields import Actor
 from shared.contract.linking import GiveUpImport
 from shared.errors import Conflict, Misconfigured
-from shared.media_keys import MediaKeys
-from shared.runtime.database import DatabaseAway, answers, migrate, reason_of, transaction
+from shared.media.keys import MediaKeys
+from shared.storage.database import DatabaseAway, ping, reason_of, transaction
+from shared.storage.migrations import migrate
 from tests.builders.commands import (
     INSURER,
     NO_CLAIM,
@@ -234,7 +235,7 @@ async def test_instances_that_start_together_migrate_once(databases: Databases) 
 async def test_a_server_that_is_away_is_waited_for_and_not_taken_for_a_bad_message(stack: Stack) -> None:
     async with engine_of(stack.postgres.url("nowhere", "nobody", "x")) as engine:
         with pytest.raises(DatabaseAway, match="InvalidPasswordError 28P01") as away:
-            await answers(engine)
+            await ping(engine)
     assert reason_of(away.value) == "DatabaseAway: InvalidPasswordError 28P01"
 
 

@@ -16,8 +16,8 @@ from shared.contract import ids
 from shared.contract.events import ReportedMedia
 from shared.contract.fields import Actor, TaskKind
 from shared.contract.linking import GiveUpImport, ImportContent, LinkedReport, LinkedTask, LinkRequested
-from shared.media import MediaStore, StoreAway
-from shared.media_keys import stored
+from shared.media.keys import stored
+from shared.storage.media_store import MediaStore, StoreAway
 from tests.s3 import BUCKET, s3_server
 
 pytestmark = pytest.mark.promise("Each copy is what was uploaded, or the link is given up.", about="links")

@@ -10,7 +10,7 @@ from services.portal.media_store import MediaTables
 from services.portal.store import KeptForm, Store
 from services.portal.sweeping import Sweeper
 from services.portal.uploads import UploadSettings
-from shared.media import MediaStore
+from shared.storage.media_store import MediaStore
 from tests.integration.conftest import Databases, engine_of
 
 FORM = KeptForm(

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shared.media import MediaDiffers, MediaGone, MediaStore, StoreAway
-from shared.media_keys import INCOMING, incoming, stored
-from shared.media_types import FIRST_BYTES
+from shared.media.keys import INCOMING, incoming, stored
+from shared.media.types import FIRST_BYTES
+from shared.storage.media_store import MediaDiffers, MediaGone, MediaStore, StoreAway
 from tests.s3 import BUCKET, s3_server
 
 BYTES = os.urandom(3_000_000)
@@ -156,7 +156,7 @@ async def test_a_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     store = MediaStore.at("s3://media")
-    for call in (store.answers(), store.head(stored(uuid4())), store.digest(stored(uuid4()))):
+    for call in (store.ping(), store.head(stored(uuid4())), store.digest(stored(uuid4()))):
         with pytest.raises(StoreAway):
             await call
     (tmp_path / "a file").touch()
@@ -171,4 +171,4 @@ def test_an_address_that_is_neither_a_folder_nor_s3_is_refused(address: str) -> 
 
 
 async def test_a_store_that_answers_says_so(store: MediaStore) -> None:
-    await store.answers()
+    await store.ping()

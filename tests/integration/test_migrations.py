@@ -1,16 +1,29 @@
-"""Each service's tables, as its queries know them, are what its migrations make."""
+"""Each service's tables are what its migrations make, and a service waits until its database was migrated."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.claims.app import build
+from services.claims.migrations import VERSION
 from services.claims.tables import metadata as claims
 from services.portal.media_store import metadata as media
 from services.portal.tables import metadata as portal
-from services.reporting.store import metadata as reporting
+from services.reporting.tables import metadata as reporting
 from services.suggestions.store import metadata as suggestions
+from shared.messaging.memory import MemoryBus
+from shared.messaging.service import Service
+from shared.storage.database import DatabaseOutdated, NeededVersion
+from shared.storage.migrations import Migrated, migrate
 from tests.integration.conftest import Databases, engine_of
+from tests.world import wait_until
 
 TABLES = {"claims": [claims], "portal": [portal, media], "reporting": [reporting], "suggestions": [suggestions]}
 
@@ -29,3 +42,77 @@ async def test_the_tables_are_what_the_migrations_make(databases: Databases, ser
 
     async with engine_of(await databases.empty(f"services.{service}")) as engine, engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_a_service_waits_until_its_database_was_migrated_and_says_what_to_run(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = databases.new()
+    for name, value in {
+        "DATABASE_URL": url,
+        "MEDIA_SECRET": "a secret",
+        "RETRY_FIRST_S": "0.01",
+        "RETRY_LONGEST_S": "0.01",
+    }.items():
+        monkeypatch.setenv(f"CLAIMBUS_{name}", value)
+    service = MemoryBus().instance(build).service
+    running = asyncio.create_task(service.run())
+    try:
+        status, said = await _health_when(service, lambda said: "database_not_migrated" in said)
+        assert status == 503
+        assert said.endswith(
+            "; database_not_migrated: it has no tables and 0003 is needed: run `claimbus migrate claims`"
+        )
+        async with engine_of(url) as engine:
+            await migrate(engine, "services.claims")
+        assert await _health_when(service, lambda said: "migrate" not in said and "starting" not in said) == (
+            200,
+            "ready",
+        )
+    finally:
+        service.stop()
+        await running
+
+
+async def test_an_older_database_is_refused_and_a_newer_one_is_left_as_it_is(databases: Databases) -> None:
+    async with engine_of(databases.new()) as engine:
+        assert await migrate(engine, "services.claims") == Migrated(None, VERSION)
+        needed = NeededVersion(engine, "claims", VERSION)
+        await needed.check()
+        await _set_version(engine, "0001")
+        with pytest.raises(DatabaseOutdated, match="it is at version 0001 and 0003 is needed"):
+            await needed.check()
+        await _set_version(engine, "0999")
+        await needed.check()
+        assert needed.notes() == []
+        assert await migrate(engine, "services.claims") == Migrated("0999", "0999")
+
+
+async def _set_version(engine: AsyncEngine, version: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("update alembic_version set version_num = :version"), {"version": version})
+
+
+async def _health_when(service: Service, is_so: Callable[[str], bool]) -> tuple[int, str]:
+    """What a service says of its health, as soon as it says something."""
+
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{service.health_url}/health/ready", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except (OSError, ValueError):  # it does not listen yet
+            return 0, ""
+
+    def ask_until_it_is_so() -> tuple[int, str]:
+        answers: list[tuple[int, str]] = []
+
+        def has_said() -> bool:
+            answers[:] = [ask()]
+            return answers[0][0] != 0 and is_so(answers[0][1])
+
+        wait_until(has_said, what="the service's health")
+        return answers[0]
+
+    return await asyncio.to_thread(ask_until_it_is_so)

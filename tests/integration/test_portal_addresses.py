@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 
 import services.portal
-from shared.runtime.database import cannot_be_kept, migrate
+from shared.storage.database import cannot_be_kept
+from shared.storage.migrations import migrate
 from tests.integration.conftest import Databases, engine_of
 from tests.integration.portal_site import (
     HOST,
@@ -122,7 +123,7 @@ async def surface(databases: Databases, tmp_path_factory: pytest.TempPathFactory
         found = Surface(site)
         for user in USERS:
             await _read_pages(found, user)
-        asked = re.compile(r'(?:query_params|asked|form|values)\.get\(\s*"([\w.]+)"|_number\(request, "(\w+)"')
+        asked = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(request, "(\w+)"')
         named = {a or b for file in SOURCES.rglob("*.py") for a, b in asked.findall(file.read_text())}
         fields = {name for forms in found.forms.values() for form in forms for name, _ in form.fields}
         found.named = sorted(named | fields)

@@ -23,7 +23,7 @@ from shared.contract.events import (
     TaskAssigned,
 )
 from shared.contract.fields import TaskKind
-from shared.runtime.database import migrate
+from shared.storage.migrations import migrate
 from tests.builders.content import content
 from tests.builders.events import about, converted, created, registered, task
 from tests.builders.requests import FJORD, NORD, NORD_TROMSO, VEST, VEST_BERGEN, VEST_VOSS

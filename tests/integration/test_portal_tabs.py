@@ -14,7 +14,7 @@ from operations.embedded import free_port
 from services.portal.read_model import Happened, save
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
-from shared.runtime.database import migrate
+from shared.storage.migrations import migrate
 from tests.browser.chromium import find
 from tests.builders.events import created
 from tests.builders.requests import FJORD, NORDLYS

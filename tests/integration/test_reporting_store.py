@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.closing import made, periods_of
+from services.reporting.kept_reports import MadeReport
 from services.reporting.projection import Gap
 from services.reporting.reports import Incomplete, find_report
 from services.reporting.rules import Period, periods_from
-from services.reporting.store import MadeReport, Store
+from services.reporting.store import Store
 from shared.contract.events import ClaimEvent, ClaimLinked, ClaimUnlinked
 from shared.contract.reports import Figures
 from shared.domain.portal_settings import PortalSettings
@@ -86,16 +87,16 @@ async def test_of_two_instances_that_apply_the_same_events_one_loses_and_then_fi
 
     async def instance() -> None:
         async with store.transaction() as transaction:
-            changes = await transaction.changes_to({first[0].claim_id})
+            changes = await transaction.counted.changes_to({first[0].claim_id})
             await both_read.wait()
             changes.apply(first)
-            await transaction.save(changes, ())
+            await transaction.counted.save(changes, ())
 
     results = await asyncio.gather(instance(), instance(), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [Conflict]
     await apply(store, [*first, *second, *first])
     async with store.transaction() as transaction:
-        changes = await transaction.changes_to({first[0].claim_id})
+        changes = await transaction.counted.changes_to({first[0].claim_id})
     assert changes.claims[first[0].claim_id].version == len(first)
 
 
@@ -105,15 +106,15 @@ async def test_a_batch_with_a_gap_changes_nothing(engine: AsyncEngine) -> None:
     with pytest.raises(Gap):
         await apply(store, [*first, second[0], second[2]])
     async with store.transaction() as transaction:
-        changes = await transaction.changes_to({first[0].claim_id, second[0].claim_id})
+        changes = await transaction.counted.changes_to({first[0].claim_id, second[0].claim_id})
     assert changes.claims == {}
 
 
 async def test_only_one_instance_closes_periods(engine: AsyncEngine) -> None:
     store = Store(engine)
     async with store.transaction() as one, store.transaction() as another:
-        assert await one.close_alone()
-        assert not await another.close_alone()
+        assert await one.reports.lock_closing()
+        assert not await another.reports.lock_closing()
 
 
 async def test_while_claims_can_be_missing_only_a_report_that_is_made_is_told(engine: AsyncEngine) -> None:
@@ -122,11 +123,11 @@ async def test_while_claims_can_be_missing_only_a_report_that_is_made_is_told(en
     with pytest.raises(Incomplete, match=running.label):  # a new database, of which nobody has said anything yet
         await find_in(store, running.label)
     async with store.transaction() as transaction:
-        await transaction.set_incomplete(False)
-        await transaction.keep(MadeReport(first, await made(transaction, FJORD, first, None, {}, NOW)))
+        await transaction.completeness.set_incomplete(False)
+        await transaction.reports.keep(MadeReport(first, await made(transaction, FJORD, first, None, {}, NOW)))
     assert (await find_in(store, running.label)).preliminary
     async with store.transaction() as transaction:
-        await transaction.begin_rebuild("a rebuild")
+        await transaction.completeness.begin_rebuild("a rebuild")
     with pytest.raises(Incomplete, match=running.label):
         await find_in(store, running.label)
     assert not (await find_in(store, first.label)).preliminary
@@ -142,11 +143,11 @@ async def find_in(store: Store, label: str | None) -> Figures:
 async def apply(store: Store, events: Iterable[ClaimEvent]) -> None:
     events = list(events)
     async with store.transaction() as transaction:
-        changes = await transaction.changes_to({event.claim_id for event in events})
+        changes = await transaction.counted.changes_to({event.claim_id for event in events})
         changes.apply(events)
-        await transaction.save(changes, ())
+        await transaction.counted.save(changes, ())
 
 
 async def count(store: Store, period: Period) -> Figures:
     async with store.transaction() as transaction:
-        return await transaction.figures(WEEKLY, period, closed_at=None)
+        return await transaction.counting.figures(WEEKLY, period, closed_at=None)

@@ -20,8 +20,9 @@ from shared.contract.fields import Cause
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.contract.topics import LINK_SUGGESTIONS
 from shared.errors import Misconfigured
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.builders.commands import OTHER_INSURER
 from tests.builders.content import DAY, content
 from tests.builders.events import Told, record

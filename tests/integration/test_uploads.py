@@ -40,12 +40,12 @@ from shared.contract.events import (
 )
 from shared.contract.fields import Actor
 from shared.contract.uploads import UploadCode
-from shared.media import MediaGone, MediaStore
-from shared.media_keys import MediaKeys, incoming, stored
-from shared.media_names import disposition
-from shared.media_types import MediaType
-from shared.runtime.database import engine_for, transaction
+from shared.media.keys import MediaKeys, incoming, stored
+from shared.media.names import disposition
+from shared.media.types import MediaType
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
+from shared.storage.media_store import MediaGone, MediaStore
 from tests.builders.events import about, task
 from tests.builders.requests import FJORD, NORD, VEST
 from tests.integration.conftest import Databases, engine_of

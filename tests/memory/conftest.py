@@ -8,10 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from operations.embedded import EmbeddedPostgres
-from operations.stack import WITH_DATABASE
+from operations.services import WITH_DATABASE
 from shared.messaging.memory import MemoryBus
-from shared.runtime.database import engine_for, migrate
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
+from shared.storage.migrations import migrate
 from tests.integration.conftest import EMPTY
 from tests.memory.road import Road
 

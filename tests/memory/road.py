@@ -5,35 +5,25 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from services.claims import app as claims
-from services.delivery import app as delivery
-from services.linking import app as linking
-from services.permissions import app as permissions
-from services.portal import app as portal
-from services.reporting import app as reporting
-from services.suggestions import app as suggestions
+from operations.services import REGISTRY
 from shared.contract.topics import EVENTS, OPERATOR, REQUESTS
 from shared.messaging.memory import MemoryBus
 from shared.messaging.service import Bus, Service
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for
 from tests.builders.directory import REGISTRATIONS
 from tests.builders.requests import BODIES, FJORD, NORD, VEST, VEST_BERGEN, headers_of
 
-SERVICES = {
-    "permissions": permissions.build,
-    "claims": claims.build,
-    "linking": linking.build,
-    "delivery": delivery.build,
-}
+READERS = [service.name for service in REGISTRY.values() if service.is_read_model]
+"""The services that read along."""
+SERVICES = [name for name in REGISTRY if name not in READERS]
 """Those on the way of an outcome, in its order."""
-READERS = {"reporting": reporting.build, "suggestions": suggestions.build, "portal": portal.build}
-"""Those that read along."""
 
 
 class Road:
@@ -71,7 +61,8 @@ class Road:
     def build(self, service: str, bus: Bus) -> Service:
         """Make an instance of a service, configured as in production: by its environment."""
         os.environ["CLAIMBUS_DATABASE_URL"] = self.databases.get(service, "")
-        return (SERVICES | READERS)[service](bus)
+        made: Service = import_module(f"{REGISTRY[service].package}.app").build(bus)
+        return made
 
     def length(self) -> int:
         """Count what is on the bus."""

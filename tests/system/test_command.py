@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from operations.bus import Company, NewRequest
-from operations.connection import RUN_HERE, CompanyAccess, Connection, Unreachable
+from operations.connection import CompanyAccess, Connection, Unreachable
 from operations.embedded import free_port
 from operations.records import read_all
+from operations.services import REGISTRY, WITH_DATABASE
 from operations.stack import Stack
 from shared.contract.topics import DEAD_LETTERS, OPERATOR, TOPICS
 from tests.world import World, as_json, claimbus, wait_until
 
+ANOTHER = ("another", "another", "a word")
 DIRECTORY = Path(__file__).parents[2] / "operations" / "demo" / "directory.yaml"
 
 
@@ -181,7 +183,7 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
     world.create()
     status = as_json(claimbus("status", "--json", "--connection-file", file))
     assert status["healthy"] is True
-    assert {s["service"]: s["health"] for s in status["services"]} == {service: ["ready"] for service in RUN_HERE}
+    assert {s["service"]: s["health"] for s in status["services"]} == {service: ["ready"] for service in REGISTRY}
     assert all(s["lag"] is not None for s in status["services"])
     assert status["temporary_claims"][world.insurer_id] == 1
 
@@ -269,6 +271,23 @@ def test_a_wrong_password_is_told_as_such(connection: Connection, monkeypatch: p
     wrong = connection.model_copy(update={"companies": {OPERATOR: guess}})
     with pytest.raises(Unreachable, match=r"[Aa]uthentication failed"):
         read_all(wrong, DEAD_LETTERS.name)
+
+
+def test_migrate_brings_databases_to_the_version_that_services_need(stack: Stack, file: Path, tmp_path: Path) -> None:
+    already = as_json(claimbus("migrate", "--json", "--connection-file", file))
+    assert list(already) == list(WITH_DATABASE)
+    assert all(done["before"] == done["version"] for done in already.values())
+    stack.postgres.create_database("another", owner="another", password="a word")
+    of_another = stack.connection.model_copy(update={"databases": {"claims": stack.postgres.url(*ANOTHER)}})
+    of_another.save(tmp_path / "another.json")
+    done = claimbus("migrate", "claims", "--connection-file", tmp_path / "another.json")
+    assert done.stdout == "the database of claims is at version 0003 now\n"
+    missing = claimbus("migrate", "--connection-file", tmp_path / "another.json")
+    assert missing.returncode == 1
+    assert "where the database of reporting is (databases.reporting)" in missing.stderr
+    unknown = claimbus("migrate", "delivery", "--connection-file", file)
+    assert unknown.returncode == 2
+    assert "'delivery' is not one of claims, reporting," in unknown.stderr
 
 
 def test_without_a_connection_a_command_says_what_to_do(tmp_path: Path) -> None:

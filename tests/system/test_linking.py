@@ -11,7 +11,7 @@ import pytest
 from operations.bus import Company, Delivered, NewRequest
 from operations.demo.files import document, photo
 from operations.uploads import NotUploaded, fetch, fetch_when_there, upload
-from shared.media_keys import stored
+from shared.media.keys import stored
 from tests.builders.content import FIRST_AID
 from tests.world import World, link, report, wait_until
 

@@ -90,7 +90,7 @@ def test_a_service_that_is_killed_at_the_start_ends_it_too(tmp_path: Path) -> No
 def test_later_what_dies_is_started_again_until_it_is_plain_that_it_always_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("operations.stack._MOST_DEATHS", 1)
+    monkeypatch.setattr("operations.stack.stack._MOST_DEATHS", 1)
     stack = alone(tmp_path, Heard(times=100_000), CLAIMBUS_BATCH_MAX_RECORDS="none")
     with pytest.raises(NotUp, match="delivery-1 ended with status 1"):
         stack.wait_until_ready()

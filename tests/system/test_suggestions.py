@@ -14,8 +14,8 @@ from operations.bus import Company, NewRequest
 from operations.stack import Stack
 from shared.contract import ids
 from shared.contract.topics import OPERATOR
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 from tests.builders.content import ADDRESS
 from tests.builders.requests import incident_of_yesterday
 from tests.world import World, as_json, claimbus, link, wait_until

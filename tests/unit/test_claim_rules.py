@@ -22,7 +22,7 @@ from shared.contract.events import (
     TemporaryClaimCreated,
 )
 from shared.contract.fields import TaskKind
-from shared.contract.topics import OPERATOR
+from shared.contract.topics import OPERATOR, ReadModel
 from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,
@@ -570,7 +570,7 @@ def test_nothing_more_happens_to_a_cancelled_claim(desk: Desk, name: str) -> Non
 # Publishing again
 
 
-@pytest.mark.parametrize("reader", ["reporting", "portal", "suggestions", INSURER, PLUMBER, SURVEYOR])
+@pytest.mark.parametrize("reader", [*ReadModel, INSURER, PLUMBER, SURVEYOR])
 def test_a_claim_is_published_again_for_our_own_readers_and_those_who_may_see_it(desk: Desk, reader: str) -> None:
     claim = desk.create(tasks=[FIRST_AID | {"office": SURVEYOR_OFFICE}])
     decided = desk.ask(claim, "republish-claim", OPERATOR, reader=reader)

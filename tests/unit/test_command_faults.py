@@ -24,6 +24,7 @@ WITH_CONNECTION = {
     "status": ["status"],
     "report": ["report", "--insurer=a"],
     "rebuild": ["rebuild", "portal"],
+    "migrate": ["migrate", "portal"],
     "storm": ["storm", "--claims=1"],
     "topics": ["topics", "--provision"],
     "dead-letters list": ["dead-letters", "list"],

@@ -14,8 +14,10 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from operations.contract import RELEASED, contract
+from shared.contract.asyncapi import asyncapi
 from shared.contract.compatibility import incompatible_changes, message_changes, topic_changes
-from shared.contract.published import ASYNCAPI, Json, as_text, asyncapi, published
+from shared.contract.json_schemas import Json
+from shared.contract.published import ASYNCAPI, as_text, published
 
 pytestmark = pytest.mark.promise(
     "The contract changes compatibly, and its schemas say what the code does.", about="requests"

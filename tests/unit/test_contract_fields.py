@@ -21,7 +21,7 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import SettingsRequestRefused
 from shared.contract.envelope import details_of
 from shared.contract.fields import Hours, Incident, Policyholder
-from shared.contract.published import schema
+from shared.contract.json_schemas import schema
 from shared.contract.requests import REQUESTS, NewTask, Request, SetPortalSettings
 from tests.builders.content import ADDRESS
 from tests.builders.directory import registered

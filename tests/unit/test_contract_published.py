@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import ValidationError
 
 from shared.contract import events, linking
+from shared.contract.asyncapi import asyncapi
+from shared.contract.carried import CARRIED
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Refusal
 from shared.contract.dead_letters import DeadLetter, DeadLetterClosed, LetterAction
@@ -31,8 +33,9 @@ from shared.contract.fields import (
     Hours,
     LocalizedText,
 )
+from shared.contract.json_schemas import Json, schema
 from shared.contract.outcomes import Decision, DecisionRule, Detail, RequestAccepted, RequestRefused
-from shared.contract.published import ASYNCAPI, CARRIED, Json, as_text, asyncapi, published, schema
+from shared.contract.published import ASYNCAPI, as_text, published
 from shared.contract.reports import Created, Figures, PeriodReport, ReportReady
 from shared.contract.requests import (
     REQUESTS,

@@ -18,7 +18,7 @@ from shared.contract.events import CLAIM_EVENTS, ClaimEvent, ClaimLinked
 from shared.contract.reports import PeriodReport, ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.topics import CLAIM_EVENTS as CLAIM_EVENTS_TOPIC
-from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES
+from shared.contract.topics import LINK_SUGGESTIONS, REQUEST_OUTCOMES, ReadModel
 from tests.builders.commands import (
     GLAZIER,
     INSURER,
@@ -160,7 +160,7 @@ def test_suggestions_that_name_an_audience_still_go_to_the_insurer_alone() -> No
 # Published again
 
 
-@pytest.mark.parametrize("reader", ["reporting", "portal", "suggestions"])
+@pytest.mark.parametrize("reader", [*ReadModel])
 @pytest.mark.parametrize("body", [event, acceptance])
 def test_what_is_published_again_for_a_service_goes_to_no_company(body: Made, reader: str) -> None:
     recipients, _ = sent(body(), reader)

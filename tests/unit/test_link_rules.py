@@ -33,8 +33,8 @@ from shared.contract.events import (
     TaskReported,
 )
 from shared.contract.linking import ImportContent, LinkFailure, LinkRequested, LinkStep
-from shared.media_keys import MediaKeys, UploadedMedia
-from shared.media_types import MediaType
+from shared.media.keys import MediaKeys, UploadedMedia
+from shared.media.types import MediaType
 from tests.builders.commands import (
     GLAZIER,
     GLAZIER_OFFICE,

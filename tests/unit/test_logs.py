@@ -5,7 +5,7 @@ import logging
 import subprocess
 import sys
 
-from shared.runtime.logs import SaidLately
+from shared.runtime.logs import RepeatedSentences
 
 
 def record(name: str, message: str, *values: object) -> logging.LogRecord:
@@ -14,10 +14,10 @@ def record(name: str, message: str, *values: object) -> logging.LogRecord:
 
 def test_a_library_says_a_sentence_once_in_ten_seconds() -> None:
     clock = [0.0]
-    said = SaidLately("aiokafka", every_s=10, now=lambda: clock[0])
+    repeated = RepeatedSentences("aiokafka", every_s=10, now=lambda: clock[0])
 
     def says(message: str, *values: object) -> bool:
-        return said.filter(record("aiokafka.client", message, *values))
+        return repeated.filter(record("aiokafka.client", message, *values))
 
     assert says("Unable to connect to %s", 1)
     assert not says("Unable to connect to %s", 2)
@@ -29,8 +29,8 @@ def test_a_library_says_a_sentence_once_in_ten_seconds() -> None:
 
 
 def test_what_we_say_is_always_said() -> None:
-    said = SaidLately("aiokafka")
-    assert all(said.filter(record("claimbus", "batch is tried again")) for _ in range(3))
+    repeated = RepeatedSentences("aiokafka")
+    assert all(repeated.filter(record("claimbus", "batch is tried again")) for _ in range(3))
 
 
 _ERRORS = """

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
-from shared.media_keys import MediaKeys, UploadedMedia
-from shared.media_types import MediaType
+from shared.media.keys import MediaKeys, UploadedMedia
+from shared.media.types import MediaType
 
 KEYS = MediaKeys(["a secret"])
 PHOTO = UploadedMedia(

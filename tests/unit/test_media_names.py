@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from services.portal.pages.media import Chosen
 from shared.contract.fields import Line
 from shared.contract.uploads import NewUpload
-from shared.media_names import disposition, kept_name, saved_name
-from shared.media_types import MediaType
+from shared.media.names import disposition, kept_name, saved_name
+from shared.media.types import MediaType
 
 NAMES = st.one_of(
     st.text(max_size=300),

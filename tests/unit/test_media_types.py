@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.media_types import FIRST_BYTES, MediaType, declared, recognised
+from shared.media.types import FIRST_BYTES, MediaType, declared, recognised
 
 pillow_heif.register_heif_opener()
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import httpx2
 import pytest
 from pydantic import SecretStr
-from starlette.routing import Route
 
-from services.portal.asking import Asking
-from services.portal.followed_directory import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.media_store import MediaTables
-from services.portal.pages.routes import routes
+from services.portal.pages.routes import addresses, routes
+from services.portal.request_sender import RequestSender
 from services.portal.settings import WebSettings
 from services.portal.store import Store
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
-from services.portal.web import Portal, web_app
+from services.portal.visit import Portal
+from services.portal.web import web_app
 from shared.contract.directory_events import CompanyRegistered, UserRegistered
-from shared.media import MediaStore
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for
+from shared.storage.media_store import MediaStore
 from tests.builders.directory import REGISTERED, directory_event
 
 
@@ -36,7 +36,7 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     service = ServiceSettings()
     database = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/nothing"))
     engine = engine_for(database)
-    followed, store, live = FollowedDirectory(lambda: service), Store(engine), Live(database)
+    follower, store, live = DirectoryFollower(lambda: service), Store(engine), Live(database)
     company = {"id": "fjord", "name": "Fjord", "kind": "insurer"}
     user = {"id": "kari", "company": "fjord", "name": "Kari Holm", "authorisation_level": 6}
     told = (
@@ -44,13 +44,13 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
         directory_event(UserRegistered, "operator", "2", registered=user),
     )
     for event in told:
-        followed.directory.apply(event, REGISTERED)
-    followed.was_read = directory_was_read
+        follower.directory.apply(event, REGISTERED)
+    follower.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())
-    asking = Asking(Publisher(service), store, live, followed)
-    portal = Portal(web, store, live, followed, asking, uploads, tables, files, Thumbnails(files))
-    return httpx2.ASGITransport(web_app(portal, routes(web)))
+    sender = RequestSender(Publisher(service), store, live, follower)
+    portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
+    return httpx2.ASGITransport(web_app(portal, routes(portal)))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: P
 
 async def test_every_address_is_answered_by_one_page() -> None:
     web = WebSettings(log_in_from_directory=True)
-    answered = [(r.path, m) for r in routes(web) if isinstance(r, Route) for m in r.methods or () if m != "HEAD"]
+    answered = [(address.path, method) for address in addresses(web) for method in address.methods]
     assert [each for each, times in Counter(answered).items() if times > 1] == []
 
 

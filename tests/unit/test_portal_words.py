@@ -17,7 +17,7 @@ def words_of_pages() -> set[str]:
         PORTAL,
         method_map=[("**.py", "python"), ("templates/**.html", "jinja2")],
         options_map={"templates/**.html": {"trimmed": "true"}},
-        keywords={"said": None, "_": None, "gettext": None, "ngettext": (1, 2)},
+        keywords={"marked": None, "_": None, "gettext": None, "ngettext": (1, 2)},
     )
     return {text if isinstance(text, str) else text[0] for _, _, text, _, _ in found if text}
 

@@ -60,12 +60,12 @@ Printing = Callable[[str], None]
 def _report(text: str) -> None:
     rows = (Row(text, text, 1.0, 2.0),)
     tables = (Table("by_office", text, rows), Table("by_cause", text, ()))
-    report._tell(Tables(Language.NB, text, text, (text,), True, tables))
+    report._print(Tables(Language.NB, text, text, (text,), True, tables))
 
 
 def _status(text: str) -> None:
     services = [status.ServiceStatus(text, 1, 2.0, [text, "ready"])]
-    status._tell(status.Status(services=services, dead_letters=1, temporary_claims={text: 1}))
+    status._print(status.Status(services=services, dead_letters=1, temporary_claims={text: 1}))
 
 
 def _letter(text: str) -> DeadLetter:
@@ -92,7 +92,7 @@ def _suggest(text: str) -> None:
     claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _as_it_is(Particulars))
     why = _as_it_is(SuggestionReason, message=_as_it_is(LocalizedText, en=text, nb=text))
     one = _as_it_is(Suggestion, score=98, claim_number=text, reasons=[why])
-    suggest._tell(Answer(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
+    suggest._print(Answer(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
 
 
 def _outcome(text: str) -> Delivered:
@@ -102,7 +102,7 @@ def _outcome(text: str) -> Delivered:
 
 
 def _demo(text: str) -> None:
-    demo._tell(1, Step(text, lines=[text], failures=[text]), out)
+    demo._print(1, Step(text, lines=[text], failures=[text]), out)
 
 
 def _fail(text: str) -> None:
@@ -116,7 +116,7 @@ PRINTERS: dict[str, Printing] = {
     "dead-letters list": lambda text: dead_letters._print_list([_letter(text)]),
     "dead-letters show": lambda text: dead_letters._print_whole([_letter(text)]),
     "suggest": _suggest,
-    "submit": lambda text: out.print(*submit.said(_outcome(text)), sep="\n"),
+    "submit": lambda text: out.print(*submit.lines_of(_outcome(text)), sep="\n"),
     "demo": _demo,
     "contract": lambda text: contract._say(False, {}, [text], failed=False),
     "a line": lambda text: out.print(f"registered the office {text} of vest", style="bold"),

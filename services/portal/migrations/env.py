@@ -1,4 +1,4 @@
-"""Run the migrations on the connection of the service that starts."""
+"""Run the migrations on the connection of whoever migrates."""
 
 from alembic import context
 

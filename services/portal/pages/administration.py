@@ -6,17 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.editing import SHOWN, ChangedMeanwhile, Unchanged, changed, pack, unpack
 from services.portal.fields import CLOSED
 from services.portal.forms import REQUIRED, WrongForm, read, typed
 from services.portal.pages import holidays
-from services.portal.pages.acting import send, show
+from services.portal.pages.form_pages import send, show
+from services.portal.rendering import render
 from services.portal.viewer import Viewer
-from services.portal.web import portal_of, render, viewer_from
-from services.portal.words import said
+from services.portal.visit import Visit
+from services.portal.words import marked
 from shared.contract.fields import CompanyKind, Weekday
 from shared.contract.outcomes import DecisionRule
 from shared.contract.requests import SetOfficePermission, SetPortalSettings
@@ -32,7 +32,7 @@ _HERE = "/admin/selskap"
 _RIGHTS = ("may_assign_to_others", "may_define_claim_number")
 _SWITCHES = ("enhanced_function", "inspection_needs_budget")
 _HOURS, _DAYS, _FUNCTIONS = (f"{SHOWN}.{form}" for form in ("office_hours", "days", "functions"))
-_LOOK_AT_DAYS = said("Se over datoene og klokkeslettene.")
+_LOOK_AT_DAYS = marked("Se over datoene og klokkeslettene.")
 
 Values = Callable[[PortalSettings], dict[str, str]]
 """What a form begins with."""
@@ -57,32 +57,32 @@ class CalendarDay:
     """Why it is closed: a holiday's name, or a word; of a half day the holiday's name."""
 
 
-async def home(request: Request) -> Response:
+async def home(visit: Visit) -> Response:
     """Go to the first page."""
-    _insurer(request)
+    _insurer(visit)
     return RedirectResponse("/admin/kontorer", 303)
 
 
-async def offices(request: Request) -> Response:
+async def offices(visit: Visit) -> Response:
     """*Kontorer*: every partner's offices with what they may do."""
-    return render(request, "offices.html", rows=_rows(request), settings=_settings(request))
+    return render(visit, "offices.html", rows=_rows(visit), settings=_settings(visit))
 
 
-async def office(request: Request) -> Response:
+async def office(visit: Visit) -> Response:
     """An office's permission and rights (domain rules 1 and 7)."""
-    found = next((row for row in _rows(request) if row.office.id == request.path_params["office"]), None)
+    found = next((row for row in _rows(visit) if row.office.id == visit.request.path_params["office"]), None)
     if found is None:
         raise HTTPException(404)
-    settings = _settings(request)
+    settings = _settings(visit)
     about: dict[str, Any] = {"row": found, "settings": settings}
-    if request.method == "GET":
+    if visit.request.method == "GET":
         now = _held(found.permission, rights=settings.enhanced_function)
-        return show(request, "office.html", now | {SHOWN: pack(now)}, **about)
+        return show(visit, "office.html", now | {SHOWN: pack(now)}, **about)
     return await send(
-        request,
+        visit,
         "office.html",
         lambda typed: permission(found, typed),
-        done=said("Lagret."),
+        done=marked("Lagret."),
         to=lambda _: "/admin/kontorer",
         **about,
     )
@@ -103,15 +103,15 @@ def _held(permission: OfficePermission, *, rights: bool) -> dict[str, str]:
     return {"creation": str(permission.creation), **(held if rights else {})}
 
 
-async def company(request: Request) -> Response:
+async def company(visit: Visit) -> Response:
     """*Selskap*: office hours with a calendar of what they mean, days of their own, and the other settings."""
-    settings = _settings(request)
-    return show(request, "company.html", _values(settings), **_about(settings, _day_count(settings)))
+    settings = _settings(visit)
+    return show(visit, "company.html", _values(settings), **_about(settings, _day_count(settings)))
 
 
-async def office_hours(request: Request) -> Response:
+async def office_hours(visit: Visit) -> Response:
     """Set the weekdays' hours, the time zone and whose holidays count (domain rule 2)."""
-    return await _save(request, lambda typed: hours(_settings(request), typed), sent=_hours_values)
+    return await _save(visit, lambda typed: hours(_settings(visit), typed), sent=_hours_values)
 
 
 def hours(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
@@ -133,25 +133,25 @@ def hours(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettin
     return read(SetPortalSettings, {n: mine[n] for n in ("time_zone", "country") if n in mine}, **more)
 
 
-async def public_holidays(request: Request) -> Response:
+async def public_holidays(visit: Visit) -> Response:
     """Set which of the country's holidays count (domain rule 2)."""
-    return await _save(request, holidays.wish, sent=holidays.values)
+    return await _save(visit, holidays.wish, sent=holidays.values)
 
 
-async def days(request: Request) -> Response:
+async def days(visit: Visit) -> Response:
     """Set closed days and special hours (domain rule 2), or add one more line (*Legg til*)."""
-    values = typed((await request.form()).multi_items())
-    settings, lines = _settings(request), len(_lines(values))
+    values = typed((await visit.request.form()).multi_items())
+    settings, lines = _settings(visit), len(_lines(values))
     if values.get("handling") == _ONE_MORE:
         others = _values(settings, sent=_days_values)
-        return show(request, "company.html", others | values, **_about(settings, lines + 1))
+        return show(visit, "company.html", others | values, **_about(settings, lines + 1))
     try:
         own_days(settings, values)
     except ChangedMeanwhile as meanwhile:
         lines = len(_lines(meanwhile.values))
     except (WrongForm, Unchanged):
         pass
-    return await _save(request, lambda typed: own_days(settings, typed), sent=_days_values, lines=lines)
+    return await _save(visit, lambda typed: own_days(settings, typed), sent=_days_values, lines=lines)
 
 
 def own_days(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
@@ -186,9 +186,9 @@ def own_days(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSet
     return SetPortalSettings(**{name: getattr(wish, name) for name in new if new[name] != as_it_is[name]})
 
 
-async def functions(request: Request) -> Response:
+async def functions(visit: Visit) -> Response:
     """Set the enhanced function, budgets for inspections, the report's period, and how long a link can be undone."""
-    return await _save(request, lambda typed: switches(_settings(request), typed), sent=_functions_values)
+    return await _save(visit, lambda typed: switches(_settings(visit), typed), sent=_functions_values)
 
 
 def switches(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
@@ -200,19 +200,19 @@ def switches(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSet
     return read(SetPortalSettings, {n: v for n, v in mine.items() if n not in _SWITCHES}, **ticked)
 
 
-async def to_company(_request: Request) -> Response:
+async def to_company(_visit: Visit) -> Response:
     """Go to the page whose form has this address: a reload, or another language, after the form came back."""
     return RedirectResponse(_HERE, 303)
 
 
-async def _save(request: Request, wish: Any, *, sent: Values, lines: int | None = None) -> Response:
-    settings = _settings(request)
+async def _save(visit: Visit, wish: Any, *, sent: Values, lines: int | None = None) -> Response:
+    settings = _settings(visit)
     about = _about(settings, lines if lines is not None else _day_count(settings))
     return await send(
-        request,
+        visit,
         "company.html",
         wish,
-        done=said("Lagret."),
+        done=marked("Lagret."),
         to=lambda _: _HERE,
         first=_values(settings, sent=sent),
         **about,
@@ -220,15 +220,15 @@ async def _save(request: Request, wish: Any, *, sent: Values, lines: int | None 
 
 
 def calendar(settings: PortalSettings, today: date) -> list[CalendarDay]:
-    """Tell what the coming weeks' days are, from this week's Monday on (domain rules 2 and 3)."""
+    """What the coming weeks' days are, from this week's Monday on (domain rules 2 and 3)."""
     monday = today - timedelta(days=today.weekday())
     return [_day(settings, monday + timedelta(days=n)) for n in range(7 * _WEEKS)]
 
 
 _CLOSED = {
-    DecisionRule.CLOSED_DAY: said("Stengt dag"),
-    DecisionRule.SPECIAL_CLOSED_DAY: said("Stengt dag"),
-    DecisionRule.CLOSED_WEEKDAY: said("Stengt"),
+    DecisionRule.CLOSED_DAY: marked("Stengt dag"),
+    DecisionRule.SPECIAL_CLOSED_DAY: marked("Stengt dag"),
+    DecisionRule.CLOSED_WEEKDAY: marked("Stengt"),
 }
 
 
@@ -240,20 +240,20 @@ def _day(settings: PortalSettings, day: date) -> CalendarDay:
     return CalendarDay(day, None, _CLOSED.get(known.closed_by) or holiday)
 
 
-def _insurer(request: Request) -> Viewer:
+def _insurer(visit: Visit) -> Viewer:
     """Only insurers have settings: for all others the pages do not exist."""
-    viewer = viewer_from(request)
+    viewer = visit.viewer
     if not viewer.is_insurer:
         raise HTTPException(404)
     return viewer
 
 
-def _settings(request: Request) -> PortalSettings:
-    return portal_of(request).directory.settings(_insurer(request).company.id, datetime.now(UTC))
+def _settings(visit: Visit) -> PortalSettings:
+    return visit.portal.directory.settings(_insurer(visit).company.id, datetime.now(UTC))
 
 
-def _rows(request: Request) -> list[OfficeRow]:
-    insurer, directory, at = _insurer(request).company.id, portal_of(request).directory, datetime.now(UTC)
+def _rows(visit: Visit) -> list[OfficeRow]:
+    insurer, directory, at = _insurer(visit).company.id, visit.portal.directory, datetime.now(UTC)
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
     return [
         OfficeRow(partner, office, directory.permission(insurer, office.id, at))
@@ -317,7 +317,7 @@ def _days_values(settings: PortalSettings) -> dict[str, str]:
 
 
 def _by_date(values: Mapping[str, str]) -> dict[str, str]:
-    """Tell the lines' days, each with its hours as one text; a line without a day is none."""
+    """The lines' days, each with its hours as one text; a line without a day is none."""
     days = {}
     for line in _lines(values):
         day, opens, closes = (values.get(f"days.{line}.{part}", "") for part in ("date", "opens", "closes"))

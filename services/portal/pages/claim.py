@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, State, TaskView
 from services.portal.corrections import corrections
+from services.portal.rendering import render
 from services.portal.viewer import Viewer
-from services.portal.web import portal_of, render, viewer_from
+from services.portal.visit import Visit
 from shared.contract.events import ClaimEvent, ClaimLinked, ContentImported, LinkFailed, LinkStarted
 
 
@@ -40,22 +40,22 @@ class ActionPoints:
     """Of the viewer's company, until the insurer approves."""
 
 
-async def page(request: Request) -> Response:
+async def page(visit: Visit) -> Response:
     """Show the claim; what the viewer's company may not see is not found (domain rule 10)."""
-    viewer, store = viewer_from(request), portal_of(request).store
-    claim = await claim_of(request)
+    viewer, store = visit.viewer, visit.portal.store
+    claim = await claim_of(visit)
     events = await store.history(viewer.company.id, claim.id)
     others = await store.short(viewer.company.id, *_named(claim, events))
     can = may(viewer, claim)
     alike = await store.suggestions(viewer.company.id, claim.id) if can.handle else []
     return render(
-        request,
+        visit,
         "claim.html",
         claim=claim,
         may=can,
         points=action_points(viewer, claim),
         alike=len(await store.short(viewer.company.id, *(each.claim_id for each in alike))),
-        unlinkable=unlinkable(request, claim),
+        unlinkable=unlinkable(visit, claim),
         events=list(reversed(events)),
         others=others,
         corrections=corrections,
@@ -63,16 +63,16 @@ async def page(request: Request) -> Response:
     )
 
 
-async def claim_of(request: Request) -> ClaimView:
+async def claim_of(visit: Visit) -> ClaimView:
     """Find the claim of the address; raises HTTPException where the viewer's company may not see it."""
-    claim = await portal_of(request).store.claim(viewer_from(request).company.id, request.path_params["claim"])
+    claim = await visit.portal.store.claim(visit.viewer.company.id, visit.request.path_params["claim"])
     if claim is None:
         raise HTTPException(404)
     return claim
 
 
 def may(viewer: Viewer, claim: ClaimView) -> May:
-    """Tell what is offered (domain rules 11, 13 and 14)."""
+    """What is offered (domain rules 11, 13 and 14)."""
     insurer = claim.insurer == viewer.company.id
     creator = claim.company == viewer.company.id
     temporary, cancelled = claim.state is State.TEMPORARY, claim.state is State.CANCELLED
@@ -86,7 +86,7 @@ def may(viewer: Viewer, claim: ClaimView) -> May:
 
 
 def action_points(viewer: Viewer, claim: ClaimView) -> ActionPoints:
-    """Tell what the viewer's company has to do on a claim, or waits for."""
+    """What the viewer's company has to do on a claim, or waits for."""
     open_tasks = [task for task in claim.tasks if not task.finished]
     own = [task for task in open_tasks if task.company == viewer.company.id]
     approves = may(viewer, claim).approve_budget
@@ -97,12 +97,12 @@ def action_points(viewer: Viewer, claim: ClaimView) -> ActionPoints:
     )
 
 
-def unlinkable(request: Request, claim: ClaimView) -> bool:
+def unlinkable(visit: Visit, claim: ClaimView) -> bool:
     """Whether the viewer's company can take the claim's link back now: for as many days as it has set."""
-    viewer, at = viewer_from(request), datetime.now(UTC)
+    viewer, at = visit.viewer, datetime.now(UTC)
     if viewer.company.id != claim.insurer:
         return False
-    return can_be_unlinked(claim, portal_of(request).directory.settings(claim.insurer, at).unlink_days, at)
+    return can_be_unlinked(claim, visit.portal.directory.settings(claim.insurer, at).unlink_days, at)
 
 
 def can_be_unlinked(claim: ClaimView, days: int, at: datetime) -> bool:

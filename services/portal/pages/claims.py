@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.claim_view import State
 from services.portal.listing import Day, Filter
+from services.portal.rendering import render
 from services.portal.viewer import Viewer
-from services.portal.web import portal_of, render, viewer_from
+from services.portal.visit import Visit
 from shared.contract.fields import Cause, CompanyKind
 from shared.contract.texts import by_name
 from shared.domain.companies import Office
@@ -21,22 +21,22 @@ _OLDEST_FIRST = "eldste"
 _LONGEST_TEXT = 100
 
 
-async def claims(request: Request) -> Response:
+async def claims(visit: Visit) -> Response:
     """Show a page of the list."""
-    viewer, portal = viewer_from(request), portal_of(request)
-    asked = {name: value for name, value in request.query_params.items() if value}
-    if "midlertidig" in asked:  # it is a status: no other one can be in force too
-        asked.pop("status", None)
-    if len(asked) < len(request.query_params):  # what a form leaves empty makes no part of an address to keep
-        return RedirectResponse(f"/saker?{urlencode(asked)}".rstrip("?"), 303)
-    wanted = read_filter(asked)
+    viewer, portal = visit.viewer, visit.portal
+    query = {name: value for name, value in visit.request.query_params.items() if value}
+    if "midlertidig" in query:  # it is a status: no other one can be in force too
+        query.pop("status", None)
+    if len(query) < len(visit.request.query_params):  # what a form leaves empty makes no part of an address to keep
+        return RedirectResponse(f"/saker?{urlencode(query)}".rstrip("?"), 303)
+    wanted = read_filter(query)
     try:
-        page = await portal.store.page(viewer.company.id, wanted, viewer.zone, asked.get("etter"))
+        page = await portal.store.page(viewer.company.id, wanted, viewer.zone, query.get("etter"))
     except ValueError:
         raise HTTPException(404) from None
-    chosen = {name: value for name, value in asked.items() if name != "etter"}
+    chosen = {name: value for name, value in query.items() if name != "etter"}
     return render(
-        request,
+        visit,
         "claims.html",
         page=page,
         filter=wanted,
@@ -48,28 +48,28 @@ async def claims(request: Request) -> Response:
             day: _address(chosen | {"dato": name, "rekkefolge": _turned(wanted, day)}) for name, day in _DAYS.items()
         },
         next_page=_address(chosen | {"etter": page.after}) if page.after else None,
-        first_page=_address(chosen) if "etter" in asked else None,
+        first_page=_address(chosen) if "etter" in query else None,
         advanced=bool(wanted.state is State.TEMPORARY),
     )
 
 
-def read_filter(asked: dict[str, str]) -> Filter:
+def read_filter(query: dict[str, str]) -> Filter:
     """Read an address; what is not understood is as if it were not there."""
-    state = {"normal": State.NORMAL, "avbrutt": State.CANCELLED}.get(asked.get("status", ""))
+    state = {"normal": State.NORMAL, "avbrutt": State.CANCELLED}.get(query.get("status", ""))
     return Filter(
-        state=State.TEMPORARY if asked.get("midlertidig") else state,
-        cause=next((cause for cause in Cause if cause == asked.get("arsak")), None),
-        office=asked.get("kontor"),
-        day=_DAYS.get(asked.get("dato", ""), Day.REGISTERED),
-        first=_date(asked.get("fra")),
-        last=_date(asked.get("til")),
-        text=asked.get("tekst", "")[:_LONGEST_TEXT],
-        newest_first=asked.get("rekkefolge") != _OLDEST_FIRST,
+        state=State.TEMPORARY if query.get("midlertidig") else state,
+        cause=next((cause for cause in Cause if cause == query.get("arsak")), None),
+        office=query.get("kontor"),
+        day=_DAYS.get(query.get("dato", ""), Day.REGISTERED),
+        first=_date(query.get("fra")),
+        last=_date(query.get("til")),
+        text=query.get("tekst", "")[:_LONGEST_TEXT],
+        newest_first=query.get("rekkefolge") != _OLDEST_FIRST,
     )
 
 
 def offices_in_list(viewer: Viewer, directory: Directory) -> list[Office]:
-    """Tell the offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
+    """The offices that a list can be filtered by: a partner's own, for an insurer all partners'."""
     at = datetime.now(UTC)
     if not viewer.is_insurer:
         return by_name(directory.offices_of(viewer.company.id, at))

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.forms import read, typed
-from services.portal.pages.acting import send, show
-from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to, language_of, tell_next_page
-from services.portal.web import country_of, portal_of, render, translated, viewer_from
-from services.portal.words import said
+from services.portal.pages.form_pages import send, show
+from services.portal.rendering import render
+from services.portal.session import tell_next_page
+from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to
+from services.portal.visit import Visit
+from services.portal.words import marked
 from shared.contract.fields import CompanyKind
 from shared.contract.requests import CreateTemporaryClaim
 from shared.contract.texts import alphabetical, by_name
@@ -25,54 +26,54 @@ _MOST_TASKS = 20
 _ONE_MORE, _ONE_LESS = "en-til", "fjern-"
 
 
-async def form(request: Request) -> Response:
+async def form(visit: Visit) -> Response:
     """Show the form, or first the choice of the insurer where there are several."""
-    insurers = _insurers(request)
+    insurers = _insurers(visit)
     if not insurers:
-        text = translated(request, said("Kontoret kan ikke opprette midlertidige saker nå."))
-        viewer, directory = viewer_from(request), portal_of(request).directory
+        text = visit.translated(marked("Kontoret kan ikke opprette midlertidige saker nå."))
+        viewer, directory = visit.viewer, visit.portal.directory
         for company, why in insurers_not_understood(viewer, directory, datetime.now(UTC)):
-            text += f" {company.name}: {getattr(why, language_of(request))}."
-        tell_next_page(request, text, "info")
+            text += f" {company.name}: {getattr(why, visit.language)}."
+        tell_next_page(visit, text, "info")
         return RedirectResponse("/", 303)
-    insurer = _chosen(insurers, request.query_params.get("forsikringsselskap"))
+    insurer = _chosen(insurers, visit.request.query_params.get("forsikringsselskap"))
     if insurer is None:
-        return render(request, "creation_insurer.html", insurers=insurers)
-    return show(request, "creation.html", _first_values(request, insurer), **_about(request, insurer, 1))
+        return render(visit, "creation_insurer.html", insurers=insurers)
+    return show(visit, "creation.html", _first_values(visit, insurer), **_about(visit, insurer, 1))
 
 
-async def create(request: Request) -> Response:
+async def create(visit: Visit) -> Response:
     """Create the claim (*Legg til*), or give the form back with one line for a task more or less."""
-    values = typed((await request.form()).multi_items())
-    insurer = portal_of(request).directory.insurer(values.get("insurer", ""), datetime.now(UTC))
+    values = typed((await visit.request.form()).multi_items())
+    insurer = visit.portal.directory.insurer(values.get("insurer", ""), datetime.now(UTC))
     if insurer is None:
         raise HTTPException(404)
     lines, button = _task_lines(values), values.get("handling", "")
     if button == _ONE_MORE:
-        about = _about(request, insurer, min(len(lines) + 1, _MOST_TASKS), focus=len(lines))
-        return show(request, "creation.html", values, **about)
+        about = _about(visit, insurer, min(len(lines) + 1, _MOST_TASKS), focus=len(lines))
+        return show(visit, "creation.html", values, **about)
     if button.startswith(_ONE_LESS):
         removed = button.removeprefix(_ONE_LESS)
         left = [line for line in lines if line != removed]
         focus = lines.index(removed) if removed in lines else 0
-        return show(request, "creation.html", _with_lines(values, left), **_about(request, insurer, len(left), focus))
+        return show(visit, "creation.html", _with_lines(values, left), **_about(visit, insurer, len(left), focus))
     return await send(
-        request,
+        visit,
         "creation.html",
         lambda typed: read(
             CreateTemporaryClaim,
             _without_empty_tasks(typed),
-            country_of(request, insurer.id),
-            office=viewer_from(request).user.office,
+            visit.country_of(insurer.id),
+            office=visit.viewer.user.office,
         ),
-        done=said("Den midlertidige saken er opprettet."),
+        done=marked("Den midlertidige saken er opprettet."),
         to=lambda claim: f"/saker/{claim}",
-        **_about(request, insurer, len(lines)),
+        **_about(visit, insurer, len(lines)),
     )
 
 
-def _insurers(request: Request) -> list[Company]:
-    return insurers_open_to(viewer_from(request), portal_of(request).directory, datetime.now(UTC))
+def _insurers(visit: Visit) -> list[Company]:
+    return insurers_open_to(visit.viewer, visit.portal.directory, datetime.now(UTC))
 
 
 def _chosen(insurers: list[Company], id: str | None) -> Company | None:
@@ -81,14 +82,14 @@ def _chosen(insurers: list[Company], id: str | None) -> Company | None:
     return next((insurer for insurer in insurers if insurer.id == id), None)
 
 
-def _first_values(request: Request, insurer: Company) -> dict[str, str]:
+def _first_values(visit: Visit, insurer: Company) -> dict[str, str]:
     """Today is the insurer's, which decides whether a date is in the future."""
-    zone, _ = zone_to_show(portal_of(request).directory.settings(insurer.id, datetime.now(UTC)).time_zone)
+    zone, _ = zone_to_show(visit.portal.directory.settings(insurer.id, datetime.now(UTC)).time_zone)
     return {"incident.date": datetime.now(zone).date().isoformat()}
 
 
 def _task_lines(values: Mapping[str, str]) -> list[str]:
-    """Tell the numbers of the lines for tasks, in the form's order."""
+    """The numbers of the lines for tasks, in the form's order."""
     return list(dict.fromkeys(name.split(".")[1] for name in values if name.startswith("tasks.")))
 
 
@@ -108,13 +109,13 @@ def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
     return {n: v for n, v in values.items() if not n.startswith("tasks.") or n.split(".")[1] in kinds}
 
 
-def _about(request: Request, insurer: Company, tasks: int, focus: int | None = None) -> dict[str, Any]:
-    """Tell what the form needs beside its values; `focus` is the line to go on with, after the last the button."""
-    viewer, directory, at = viewer_from(request), portal_of(request).directory, datetime.now(UTC)
+def _about(visit: Visit, insurer: Company, tasks: int, focus: int | None = None) -> dict[str, Any]:
+    """What the form needs beside its values; `focus` is the line to go on with, after the last the button."""
+    viewer, directory, at = visit.viewer, visit.portal.directory, datetime.now(UTC)
     rights = rights_in_force(directory, insurer.id, viewer.user.office or "", at)
     return {
         "insurer": insurer,
-        "several_insurers": len(_insurers(request)) > 1,
+        "several_insurers": len(_insurers(visit)) > 1,
         "may_define_claim_number": rights.may_define_claim_number,
         "may_assign_to_others": rights.may_assign_to_others,
         "offices": offices_to_assign(viewer, directory, others=rights.may_assign_to_others),
@@ -124,7 +125,7 @@ def _about(request: Request, insurer: Company, tasks: int, focus: int | None = N
 
 
 def offices_to_assign(viewer: Viewer, directory: Directory, *, others: bool) -> list[tuple[Company, list[Office]]]:
-    """Tell the offices that a task can be given to: the own ones, with the right all partners' (domain rule 7)."""
+    """The offices that a task can be given to: the own ones, with the right all partners' (domain rule 7)."""
     at = datetime.now(UTC)
     partners = [company for company in directory.companies(at) if company.kind is CompanyKind.PARTNER]
     wanted = [company for company in partners if others or company.id == viewer.company.id]

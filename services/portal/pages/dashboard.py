@@ -1,21 +1,21 @@
 """Instrumentbord: what waits for the user (domain rule 12)."""
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import State
 from services.portal.listing import Filter
-from services.portal.web import portal_of, render, viewer_from
+from services.portal.rendering import render
+from services.portal.visit import Visit
 
 
-async def dashboard(request: Request) -> Response:
+async def dashboard(visit: Visit) -> Response:
     """Show what waits: temporary claims and budgets for an insurer, tasks for a partner."""
-    viewer, store = viewer_from(request), portal_of(request).store
+    viewer, store = visit.viewer, visit.portal.store
     company = viewer.company.id
     temporary = None if viewer.is_insurer else Filter(state=State.TEMPORARY)
     newest = await store.page(company, Filter(), viewer.zone)
     return render(
-        request,
+        visit,
         "dashboard.html",
         waiting=await store.waiting(company) if viewer.is_insurer else 0,
         temporary=temporary and await store.page(company, temporary, viewer.zone),

@@ -5,28 +5,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, TaskView
 from services.portal.editing import SHOWN, changed, pack
 from services.portal.forms import WrongForm, read, read_over
-from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, reportable
 from services.portal.pages.creation import offices_to_assign
+from services.portal.pages.form_pages import send, show
 from services.portal.phones import NORWAY
 from services.portal.sentences import of_uploads
-from services.portal.viewer import language_of
-from services.portal.web import country_of, portal_of, viewer_from
-from services.portal.words import said
+from services.portal.visit import Visit
+from services.portal.words import marked
 from shared.contract.events import ClaimAmended, ClaimEvent
 from shared.contract.requests import AmendClaim, ApproveBudget, AssignTask, CancelClaim, ConvertToNormal, ReportTask
 from shared.contract.texts import by_name
 from shared.domain.companies import User
 from shared.domain.creation import rights_in_force
-from shared.media import MAX_MEDIA_BYTES
+from shared.storage.media_store import MAX_MEDIA_BYTES
 
-_STAYS = said("Feltet kan rettes, men ikke tømmes.")
+_STAYS = marked("Feltet kan rettes, men ikke tømmes.")
 """The contract takes an empty field for one that was left out."""
 
 
@@ -34,39 +32,39 @@ def _to(claim: ClaimView) -> str:
     return f"/saker/{claim.id}"
 
 
-async def normal(request: Request) -> Response:
+async def normal(visit: Visit) -> Response:
     """*Normal*: a claim number and a claims handler (domain rule 14)."""
-    claim = await claim_of(request)
-    offered = may(viewer_from(request), claim).handle
-    about: dict[str, Any] = {"claim": claim, "handlers": [(user.id, user.name) for user in _colleagues(request)]}
-    if request.method == "GET":
+    claim = await claim_of(visit)
+    offered = may(visit.viewer, claim).handle
+    about: dict[str, Any] = {"claim": claim, "handlers": [(user.id, user.name) for user in _colleagues(visit)]}
+    if visit.request.method == "GET":
         _offered(offered)
-        return show(request, "normal.html", {"handler": viewer_from(request).user.id}, **about)
+        return show(visit, "normal.html", {"handler": visit.viewer.user.id}, **about)
     return await send(
-        request,
+        visit,
         "normal.html",
         lambda typed: read(ConvertToNormal, typed, claim_id=claim.id),
-        done=said("Saken er nå en normal sak."),
+        done=marked("Saken er nå en normal sak."),
         to=lambda _: _to(claim),
         **about,
     )
 
 
-async def amend(request: Request) -> Response:
+async def amend(visit: Visit) -> Response:
     """Correct what was written (domain rule 14); only what was changed is sent."""
-    claim = await claim_of(request)
-    offered = may(viewer_from(request), claim).amend
-    if request.method == "GET":
+    claim = await claim_of(visit)
+    offered = may(visit.viewer, claim).amend
+    if visit.request.method == "GET":
         _offered(offered)
         before = written(claim)
-        return show(request, "amend.html", before | {SHOWN: pack(before)}, claim=claim)
+        return show(visit, "amend.html", before | {SHOWN: pack(before)}, claim=claim)
     return await send(
-        request,
+        visit,
         "amend.html",
-        lambda typed: correction(claim, typed, country_of(request, claim.insurer)),
-        done=said("Rettelsen er lagret."),
+        lambda typed: correction(claim, typed, visit.country_of(claim.insurer)),
+        done=marked("Rettelsen er lagret."),
         to=lambda _: _to(claim),
-        changed_by=lambda: _last_correction(request, claim),
+        changed_by=lambda: _last_correction(visit, claim),
         claim=claim,
     )
 
@@ -86,85 +84,85 @@ def correction(claim: ClaimView, typed: Mapping[str, str], region: str = NORWAY)
     return read_over(AmendClaim, present, mine, region, claim_id=claim.id)
 
 
-async def _last_correction(request: Request, claim: ClaimView) -> ClaimEvent | None:
-    events = await portal_of(request).store.history(viewer_from(request).company.id, claim.id)
+async def _last_correction(visit: Visit, claim: ClaimView) -> ClaimEvent | None:
+    events = await visit.portal.store.history(visit.viewer.company.id, claim.id)
     return next((event for event in reversed(events) if isinstance(event, ClaimAmended)), None)
 
 
-async def cancel(request: Request) -> Response:
+async def cancel(visit: Visit) -> Response:
     """Take a claim out, with a reason (domain rule 14)."""
-    claim = await claim_of(request)
-    offered = may(viewer_from(request), claim).cancel
-    if request.method == "GET":
+    claim = await claim_of(visit)
+    offered = may(visit.viewer, claim).cancel
+    if visit.request.method == "GET":
         _offered(offered)
-        return show(request, "cancel.html", claim=claim)
+        return show(visit, "cancel.html", claim=claim)
     return await send(
-        request,
+        visit,
         "cancel.html",
         lambda typed: read(CancelClaim, typed, claim_id=claim.id),
-        done=said("Saken er avbrutt."),
+        done=marked("Saken er avbrutt."),
         to=lambda _: _to(claim),
         claim=claim,
     )
 
 
-async def assign(request: Request) -> Response:
+async def assign(visit: Visit) -> Response:
     """Give an office a task (domain rules 7 and 11)."""
-    claim, viewer, directory = await claim_of(request), viewer_from(request), portal_of(request).directory
+    claim, viewer, directory = await claim_of(visit), visit.viewer, visit.portal.directory
     offered = may(viewer, claim).assign
-    others = viewer.is_insurer or _may_assign_to_others(request, claim)
+    others = viewer.is_insurer or _may_assign_to_others(visit, claim)
     about: dict[str, Any] = {"claim": claim, "offices": offices_to_assign(viewer, directory, others=others)}
-    if request.method == "GET":
+    if visit.request.method == "GET":
         _offered(offered)
-        return show(request, "assign.html", **about)
+        return show(visit, "assign.html", **about)
     return await send(
-        request,
+        visit,
         "assign.html",
         lambda typed: read(AssignTask, typed, claim_id=claim.id),
-        done=said("Oppgaven er tildelt."),
+        done=marked("Oppgaven er tildelt."),
         to=lambda _: _to(claim),
         **about,
     )
 
 
-async def budget(request: Request) -> Response:
+async def budget(visit: Visit) -> Response:
     """Approve a task's budget (domain rule 11)."""
-    claim = await claim_of(request)
-    task = _task(request, claim)
-    offered = may(viewer_from(request), claim).approve_budget and task.waits_for_budget
-    if request.method == "GET":
+    claim = await claim_of(visit)
+    task = _task(visit, claim)
+    offered = may(visit.viewer, claim).approve_budget and task.waits_for_budget
+    if visit.request.method == "GET":
         _offered(offered)
-        return show(request, "budget.html", {"currency": "NOK"}, claim=claim, task=task)
+        return show(visit, "budget.html", {"currency": "NOK"}, claim=claim, task=task)
     return await send(
-        request,
+        visit,
         "budget.html",
         lambda typed: read(ApproveBudget, typed, claim_id=claim.id, task_id=task.task_id),
-        done=said("Budsjettet er godkjent."),
+        done=marked("Budsjettet er godkjent."),
         to=lambda _: _to(claim),
         claim=claim,
         task=task,
     )
 
 
-async def report(request: Request) -> Response:
+async def report(visit: Visit) -> Response:
     """Report on a task: text, and whether it is finished (domain rule 11)."""
-    claim = await claim_of(request)
-    task = _task(request, claim)
-    offered = reportable(viewer_from(request), claim, task)
+    claim = await claim_of(visit)
+    task = _task(visit, claim)
+    offered = reportable(visit.viewer, claim, task)
     about: dict[str, Any] = {
         "claim": claim,
         "task": task,
-        "why_not": of_uploads(language_of(request)),
+        "why_not": of_uploads(visit.language),
         "largest": MAX_MEDIA_BYTES,
     }
-    if request.method == "GET":
+    if visit.request.method == "GET":
         _offered(offered)
-        return show(request, "report.html", **about)
+        return show(visit, "report.html", **about)
     return await send(
-        request,
+        visit,
         "report.html",
         lambda typed: _report(typed, claim, task),
-        done=said("Rapporten er sendt."),
+        done=marked("Rapporten er sendt."),
         to=lambda _: _to(claim),
         **about,
     )
@@ -173,7 +171,7 @@ async def report(request: Request) -> Response:
 def _report(typed: Mapping[str, str], claim: ClaimView, task: TaskView) -> ReportTask:
     finished = bool(typed.get("finished"))
     if not typed.get("text") and not finished and not any(name.startswith("media.") for name in typed):
-        raise WrongForm({"text": said("Skriv noe, legg ved en fil, eller meld oppgaven ferdig.")})
+        raise WrongForm({"text": marked("Skriv noe, legg ved en fil, eller meld oppgaven ferdig.")})
     return read(
         ReportTask,
         {n: v for n, v in typed.items() if n != "finished"},
@@ -189,20 +187,20 @@ def _offered(yes: bool) -> None:
         raise HTTPException(404)
 
 
-def _task(request: Request, claim: ClaimView) -> TaskView:
-    found = next((task for task in claim.tasks if task.task_id == request.path_params["task"]), None)
+def _task(visit: Visit, claim: ClaimView) -> TaskView:
+    found = next((task for task in claim.tasks if task.task_id == visit.request.path_params["task"]), None)
     if found is None:
         raise HTTPException(404)
     return found
 
 
-def _colleagues(request: Request) -> list[User]:
-    company = viewer_from(request).company.id
-    return by_name(user for user in portal_of(request).directory.users(datetime.now(UTC)) if user.company == company)
+def _colleagues(visit: Visit) -> list[User]:
+    company = visit.viewer.company.id
+    return by_name(user for user in visit.portal.directory.users(datetime.now(UTC)) if user.company == company)
 
 
-def _may_assign_to_others(request: Request, claim: ClaimView) -> bool:
-    viewer, directory, at = viewer_from(request), portal_of(request).directory, datetime.now(UTC)
+def _may_assign_to_others(visit: Visit, claim: ClaimView) -> bool:
+    viewer, directory, at = visit.viewer, visit.portal.directory, datetime.now(UTC)
     return any(
         rights_in_force(directory, claim.insurer, office.id, at).may_assign_to_others
         for office in directory.offices_of(viewer.company.id, at)
@@ -210,7 +208,7 @@ def _may_assign_to_others(request: Request, claim: ClaimView) -> bool:
 
 
 def written(claim: ClaimView) -> dict[str, str]:
-    """Tell what the form for corrections shows of a claim, by field."""
+    """What the form for corrections shows of a claim, by field."""
     incident, address, who = claim.incident, claim.incident.address, claim.policyholder
     return {
         "incident.date": incident.date.isoformat(),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from services.portal.forms import WrongForm
-from services.portal.words import said
+from services.portal.words import marked
 from shared.contract.requests import SetPortalSettings
 from shared.domain.office_hours import office_day, region_of
 from shared.domain.portal_settings import PortalSettings
@@ -37,7 +37,7 @@ class HolidayRow:
 
 
 def about(settings: PortalSettings, today: date) -> dict[str, Any]:
-    """Tell what the page shows of holidays."""
+    """What the page shows of holidays."""
     region = region_of(settings)
     usual = [(day, holiday.name) for day, holiday in _coming(Region(region.country, region.subdivision), today)]
     public = dict(_days_of(region, PUBLIC, today))
@@ -51,7 +51,7 @@ def about(settings: PortalSettings, today: date) -> dict[str, Any]:
 
 
 def values(settings: PortalSettings) -> dict[str, str]:
-    """Tell what the form begins with."""
+    """What the form begins with."""
     if settings.holiday_categories is None:
         return {_USUAL: "1"}
     return {f"holidays.{name}": "1" for name in settings.holiday_categories}
@@ -63,7 +63,7 @@ def wish(typed: Mapping[str, str]) -> SetPortalSettings:
         return SetPortalSettings(holiday_categories=[])
     chosen = sorted(name.removeprefix("holidays.") for name in typed if name.startswith("holidays."))
     if not chosen:
-        raise WrongForm({_USUAL: said("Velg minst én slags helligdager.")})
+        raise WrongForm({_USUAL: marked("Velg minst én slags helligdager.")})
     return SetPortalSettings(holiday_categories=chosen)
 
 

@@ -5,16 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.portal.claim_view import ClaimView, State
 from services.portal.forms import read
 from services.portal.listing import Filter
-from services.portal.pages.acting import send, show
 from services.portal.pages.claim import claim_of, may, unlinkable
-from services.portal.web import portal_of, render, viewer_from
-from services.portal.words import said
+from services.portal.pages.form_pages import send, show
+from services.portal.rendering import render
+from services.portal.visit import Visit
+from services.portal.words import marked
 from shared.contract.requests import LinkClaim, UnlinkClaim
 
 _MOST_FOUND = 20
@@ -30,17 +30,17 @@ class Copied:
     files: int
 
 
-async def search(request: Request) -> Response:
+async def search(visit: Visit) -> Response:
     """Find the other claim among the insurer's normal ones; beginning with what looks alike."""
-    viewer, claim = viewer_from(request), await claim_of(request)
+    viewer, claim = visit.viewer, await claim_of(visit)
     if not may(viewer, claim).handle:
         raise HTTPException(404)
-    text = request.query_params.get("tekst", "")[:_LONGEST_TEXT].strip()
-    suggested = await portal_of(request).store.suggestions(viewer.company.id, claim.id)
-    known = await portal_of(request).store.short(viewer.company.id, *(each.claim_id for each in suggested))
-    found = await portal_of(request).store.page(viewer.company.id, Filter(state=State.NORMAL, text=text), viewer.zone)
+    text = visit.request.query_params.get("tekst", "")[:_LONGEST_TEXT].strip()
+    suggested = await visit.portal.store.suggestions(viewer.company.id, claim.id)
+    known = await visit.portal.store.short(viewer.company.id, *(each.claim_id for each in suggested))
+    found = await visit.portal.store.page(viewer.company.id, Filter(state=State.NORMAL, text=text), viewer.zone)
     return render(
-        request,
+        visit,
         "link_search.html",
         claim=claim,
         text=text,
@@ -50,40 +50,40 @@ async def search(request: Request) -> Response:
     )
 
 
-async def link(request: Request) -> Response:
+async def link(visit: Visit) -> Response:
     """Say what will be copied, and link when that is confirmed."""
-    viewer, claim = viewer_from(request), await claim_of(request)
-    target_id: UUID = request.path_params["target"]
-    target = await portal_of(request).store.claim(viewer.company.id, target_id)
+    viewer, claim = visit.viewer, await claim_of(visit)
+    target_id: UUID = visit.request.path_params["target"]
+    target = await visit.portal.store.claim(viewer.company.id, target_id)
     if target is None:
         raise HTTPException(404)
     about: dict[str, Any] = {"claim": claim, "target": target, "copied": copied(claim)}
-    if request.method == "GET":
+    if visit.request.method == "GET":
         if not may(viewer, claim).handle:
             raise HTTPException(404)
-        return show(request, "link.html", None, **about)
+        return show(visit, "link.html", None, **about)
     return await send(
-        request,
+        visit,
         "link.html",
         lambda typed: read(LinkClaim, typed, claim_id=claim.id, target_claim_id=target_id),
-        done=said("Tilknytningen er startet."),
+        done=marked("Tilknytningen er startet."),
         to=lambda _: f"/saker/{claim.id}",
         **about,
     )
 
 
-async def unlink(request: Request) -> Response:
+async def unlink(visit: Visit) -> Response:
     """Take a link back: the claim is temporary again, and the other gives up what it had imported."""
-    claim = await claim_of(request)
-    if request.method == "GET":
-        if not unlinkable(request, claim):
+    claim = await claim_of(visit)
+    if visit.request.method == "GET":
+        if not unlinkable(visit, claim):
             raise HTTPException(404)
-        return show(request, "unlink.html", None, claim=claim)
+        return show(visit, "unlink.html", None, claim=claim)
     return await send(
-        request,
+        visit,
         "unlink.html",
         lambda typed: read(UnlinkClaim, typed, claim_id=claim.id),
-        done=said("Opphevingen er startet."),
+        done=marked("Opphevingen er startet."),
         to=lambda _: f"/saker/{claim.id}",
         claim=claim,
     )

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from services.portal.live import Live
+from services.portal.rendering import render
 from services.portal.sentences import of_refusal
-from services.portal.viewer import Viewer, insurers_open_to, language_of, viewer_of
-from services.portal.web import Portal, portal_of, render, viewer_from
+from services.portal.viewer import Viewer, insurers_open_to, viewer_of
+from services.portal.visit import Portal, Visit
 from shared.contract.outcomes import RequestRefused
 
 _LOOK_EVERY_S = 1.0
@@ -19,7 +19,7 @@ _AT_MOST_EVERY_S = 0.5
 _LONGEST_NUMBER = 15
 
 
-async def stream(request: Request) -> Response:
+async def stream(visit: Visit) -> Response:
     """Server-sent events, which say that something is new and not what; a tab hands them on to its browser's others.
 
     `sak-<id>` is about a claim, `endret` about anything of the company, `katalog` about the directory, `ny-sak` about
@@ -27,54 +27,54 @@ async def stream(request: Request) -> Response:
     listen to.
     """
     return StreamingResponse(
-        _events(request, portal_of(request), viewer_from(request)),
+        _events(visit, visit.portal, visit.viewer),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def creation_link(request: Request) -> Response:
+async def creation_link(visit: Visit) -> Response:
     """The link *+ Ny midlertidig sak*, or nothing."""
-    return render(request, "part_creation_link.html", may_create=bool(_open_now(request)))
+    return render(visit, "part_creation_link.html", may_create=bool(_open_now(visit)))
 
 
-async def pending(request: Request) -> Response:
+async def pending(visit: Visit) -> Response:
     """What has become of a request that was on its way."""
-    viewer = viewer_from(request)
-    outcome = await portal_of(request).store.outcome(viewer.company.id, request.path_params["request_id"])
+    viewer = visit.viewer
+    outcome = await visit.portal.store.outcome(viewer.company.id, visit.request.path_params["request_id"])
     if outcome is None:
         return Response(status_code=204)
     refused = None
     if isinstance(outcome, RequestRefused):
-        refused = of_refusal(outcome.code, outcome.message, language_of(request))
-    return render(request, "part_outcome.html", refused=refused)
+        refused = of_refusal(outcome.code, outcome.message, visit.language)
+    return render(visit, "part_outcome.html", refused=refused)
 
 
-def _open_now(request: Request) -> bool:
-    viewer = viewer_from(request)
-    return bool(insurers_open_to(viewer, portal_of(request).directory, datetime.now(UTC)))
+def _open_now(visit: Visit) -> bool:
+    viewer = visit.viewer
+    return bool(insurers_open_to(viewer, visit.portal.directory, datetime.now(UTC)))
 
 
-def _number(request: Request, name: str) -> int | None:
-    given = request.query_params.get(name, "")
+def _number(visit: Visit, name: str) -> int | None:
+    given = visit.request.query_params.get(name, "")
     return int(given) if given.isdecimal() and len(given) <= _LONGEST_NUMBER else None
 
 
-async def _events(request: Request, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
+async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
     may_create: bool | None = None
     silent_s = 0.0
-    directory = _number(request, "katalog")
+    directory = _number(visit, "katalog")
     live: Live = portal.live
     yield "retry: 2000\n\n"
-    since = _number(request, "fra")
+    since = _number(visit, "fra")
     with live.watch(viewer.company.id, since and since / 1000) as watch:
-        while not live.closing and viewer_of(request, portal.directory) is not None:
+        while not live.closing and viewer_of(visit.request, portal.directory) is not None:
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
                 yield "data: ny-sak\n\n"
             may_create = now
-            if portal.followed.changes != directory:
-                directory = portal.followed.changes
+            if portal.follower.changes != directory:
+                directory = portal.follower.changes
                 yield "data: katalog\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()

@@ -5,30 +5,30 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from services.portal.api import AS_IT_IS, FETCHED_WITHIN
 from services.portal.media_store import File
 from services.portal.thumbnails import Unreadable
 from services.portal.uploads import Refused
-from services.portal.web import portal_of, viewer_from
+from services.portal.visit import Visit
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode
-from shared.media import MediaGone, StoreAway
-from shared.media_keys import stored
-from shared.media_names import disposition, kept_name
-from shared.media_types import FIRST_BYTES, MediaType, recognised
-from shared.runtime.database import DatabaseAway
+from shared.media.keys import stored
+from shared.media.names import disposition, kept_name
+from shared.media.types import FIRST_BYTES, MediaType, recognised
+from shared.storage.database import DatabaseAway
+from shared.storage.media_store import MediaGone, StoreAway
 
 _FOR_A_DAY = {"cache-control": "private, max-age=86400, immutable", "x-content-type-options": "nosniff"}
 _SHOWN = frozenset({MediaType.JPEG, MediaType.PNG, MediaType.WEBP, MediaType.MP4, MediaType.PDF})
 """What a browser shows itself; the others are downloaded."""
 
 
-async def file(request: Request) -> Response:
+async def file(visit: Visit) -> Response:
     """Give a file of a claim that the viewer's company may see (domain rule 10)."""
-    portal, found = portal_of(request), await _file(request)
+    portal, found = visit.portal, await _file(visit)
     if portal.files.signs:
         url = await portal.files.signed("GET", stored(found.stored_as), FETCHED_WITHIN)
         return RedirectResponse(url, 302, {"cache-control": "no-store"})
@@ -40,11 +40,11 @@ async def file(request: Request) -> Response:
     return FileResponse(path, media_type=type, headers=AS_IT_IS | saved_as)
 
 
-async def thumbnail(request: Request) -> Response:
+async def thumbnail(visit: Visit) -> Response:
     """Give a small picture of a picture."""
-    found = await _file(request)
+    found = await _file(visit)
     try:
-        jpeg = await portal_of(request).thumbnails.of(found)
+        jpeg = await visit.portal.thumbnails.of(found)
     except (MediaGone, Unreadable):
         raise HTTPException(404) from None
     except StoreAway:
@@ -65,18 +65,18 @@ class Chosen(Message):
     model_config = ConfigDict(val_json_bytes="base64")
 
 
-async def start_upload(request: Request) -> Response:
+async def start_upload(visit: Visit) -> Response:
     """Announce a file from a browser as what it is; tell where to send it, and what a report says of it."""
-    company = viewer_from(request).company.id
+    company = visit.viewer.company.id
     try:
-        chosen = Chosen.model_validate_json(await request.body())
+        chosen = Chosen.model_validate_json(await visit.request.body())
         about = NewUpload(
             name=kept_name(chosen.name),
             content_type=recognised(chosen.first) or "application/octet-stream",
             size=chosen.size,
             sha256=chosen.sha256,
         )
-        id, url = await portal_of(request).uploads.start(company, about)
+        id, url = await visit.portal.uploads.start(company, about)
     except ValidationError:
         return _refused(UploadCode.INVALID_REQUEST)
     except Refused as refused:
@@ -86,11 +86,11 @@ async def start_upload(request: Request) -> Response:
     return JSONResponse({"id": str(id), "url": url, "name": about.name, "content_type": about.content_type}, 201)
 
 
-async def complete_upload(request: Request) -> Response:
+async def complete_upload(visit: Visit) -> Response:
     """Verify what the browser has sent; tell the key that a report names."""
-    company = viewer_from(request).company.id
+    company = visit.viewer.company.id
     try:
-        key = await portal_of(request).uploads.complete(company, request.path_params["id"])
+        key = await visit.portal.uploads.complete(company, visit.request.path_params["id"])
     except Refused as refused:
         return _refused(refused.code)
     except (StoreAway, DatabaseAway, ClientDisconnect):
@@ -98,14 +98,14 @@ async def complete_upload(request: Request) -> Response:
     return JSONResponse({"key": key})
 
 
-async def _file(request: Request) -> File:
-    id: UUID = request.path_params["media"]
-    found = await portal_of(request).tables.file(id, viewer_from(request).company.id)
+async def _file(visit: Visit) -> File:
+    id: UUID = visit.request.path_params["media"]
+    found = await visit.portal.tables.file(id, visit.viewer.company.id)
     if found is None:
         raise HTTPException(404)
     return found
 
 
 def _refused(code: UploadCode) -> Response:
-    """Tell the code alone: the page has the sentences, in its own language."""
+    """The code alone: the page has the sentences, in its own language."""
     return JSONResponse({"code": code}, 503 if code is UploadCode.TRY_AGAIN else 422)

@@ -7,13 +7,13 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.starlette_client import OAuth
 from httpx2 import HTTPError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.portal.guards import may_log_in
 from services.portal.pages.log_in import show, way_back
+from services.portal.session import log_in
 from services.portal.settings import WebSettings
-from services.portal.viewer import log_in
-from services.portal.web import may_log_in, portal_of
+from services.portal.visit import Visit
 from shared.runtime.logs import log
 
 
@@ -32,30 +32,30 @@ class Provider:
         )
         self._client: Any = oauth.create_client("provider")  # type: ignore[no-untyped-call]
 
-    async def leave(self, request: Request) -> Response:
+    async def leave(self, visit: Visit) -> Response:
         """Send somebody to the provider."""
-        if not await may_log_in(request):
-            return show(request, 429)
-        request.session["til"] = way_back(request)
+        if not await may_log_in(visit):
+            return show(visit, 429)
+        visit.request.session["til"] = way_back(visit)
         try:
             back_to = f"{self._settings.address}/oidc/tilbake"
-            response: Response = await self._client.authorize_redirect(request, back_to)
+            response: Response = await self._client.authorize_redirect(visit.request, back_to)
         except (HTTPError, OAuthError) as error:
             log.warning("the log-in provider does not answer", reason=type(error).__name__)
             raise HTTPException(503) from error
         return response
 
-    async def come_back(self, request: Request) -> Response:
+    async def come_back(self, visit: Visit) -> Response:
         """Take in who the provider says it is; nobody who is not in the directory comes in."""
-        back = str(request.session.get("til", "/"))
+        back = str(visit.request.session.get("til", "/"))
         try:
-            token = await self._client.authorize_access_token(request)
+            token = await self._client.authorize_access_token(visit.request)
         except (HTTPError, OAuthError) as error:
             log.warning("somebody was not logged in", reason=type(error).__name__)
-            return show(request, 403)
+            return show(visit, 403)
         id = str((token.get("userinfo") or {}).get(self._settings.oidc_user_claim, ""))
-        user = portal_of(request).directory.user(id, datetime.now(UTC))
+        user = visit.portal.directory.user(id, datetime.now(UTC))
         if user is None:
-            return show(request, 403)
-        log_in(request, user)
+            return show(visit, 403)
+        log_in(visit, user)
         return RedirectResponse(back, 303)

@@ -1,8 +1,6 @@
-"""Run the migrations on the connection of the service that starts."""
+"""Run the migrations on the connection of whoever migrates."""
 
 from alembic import context
 
-from services.reporting.store import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 context.run_migrations()

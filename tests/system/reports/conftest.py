@@ -20,8 +20,8 @@ from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store, Transaction
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import DIRECTORY, OPERATOR, Topic
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, KafkaSettings
+from shared.storage.database import engine_for
 from tests.world import wait_until
 
 T = TypeVar("T")

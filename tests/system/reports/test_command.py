@@ -11,7 +11,6 @@ import pytest
 from openpyxl import load_workbook
 
 from operations.bus import NewRequest
-from services.reporting.store import Transaction
 from tests.builders.content import POLICYHOLDER
 from tests.system.reports.conftest import Reporting
 from tests.world import World, as_json, claimbus, report
@@ -127,11 +126,11 @@ def test_there_is_no_report_of_who_is_not_an_insurer(reporting: Reporting, world
 
 
 def test_a_period_in_which_claims_can_be_missing_is_refused_with_a_sentence(reporting: Reporting, world: World) -> None:
-    reporting.in_database(lambda transaction: transaction.set_incomplete(True))
+    reporting.in_database(lambda transaction: transaction.completeness.set_incomplete(True))
     try:
         done = claimbus("report", f"--insurer={world.insurer_id}", connection_file=reporting.connection_file)
     finally:
-        reporting.in_database(lambda transaction: transaction.set_incomplete(False))
+        reporting.in_database(lambda transaction: transaction.completeness.set_incomplete(False))
     assert (done.returncode, done.stdout) == (1, "")
     assert "claims can be missing in it: run `claimbus rebuild reporting`" in " ".join(done.stderr.split())
 
@@ -146,13 +145,15 @@ def test_a_rebuild_while_claims_go_on_comes_to_the_same(reporting: Reporting, wo
             claimbus, "rebuild", "reporting", "--json", connection_file=reporting.connection_file
         )
         while not rebuilding.done():
-            was_under_way = reporting.in_database(Transaction.is_incomplete)
+            was_under_way = reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())
             created = busy.partner.ask(busy.creation(office=busy.other_office), *(busy.creation() for _ in range(NEW)))
             assert [outcome.accepted for outcome in created] == [False] + [True] * NEW
             claim_id = old[rounds].body["claim_id"]
             _ask(busy, "convert-to-normal", claim_id=claim_id, claim_number=f"SK-{rounds}", handler=busy.handler)
             rounds += 1
-            rounds_inside += bool(was_under_way and reporting.in_database(Transaction.is_incomplete))
+            rounds_inside += bool(
+                was_under_way and reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())
+            )
     done = rebuilding.result()
     assert done.returncode == 0, done.stderr
     assert rounds_inside > 0

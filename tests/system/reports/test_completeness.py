@@ -16,8 +16,8 @@ from shared.contract.reports import Figures, ReportReady
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.domain.directory import Directory
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import engine_for
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
+from shared.storage.database import engine_for
 from tests.system.reports.conftest import Reporting
 from tests.world import World, claimbus, wait_until
 
@@ -112,12 +112,12 @@ def test_nothing_is_closed_while_claims_can_be_missing(reporting: Reporting, wor
     directory = directory_from_bus(reporting.connection)
     period = next(periods_of(directory, world.insurer_id))
     later = period.ends + timedelta(minutes=1)
-    reporting.in_database(lambda transaction: transaction.begin_rebuild("a rebuild"))
+    reporting.in_database(lambda transaction: transaction.completeness.begin_rebuild("a rebuild"))
     for _ in range(3):
         asyncio.run(close_what_can_be(reporting, directory, later))
     assert made(reporting, world, period) is None
-    assert reporting.in_database(lambda transaction: transaction.end_rebuild("another")) is False
-    assert reporting.in_database(lambda transaction: transaction.end_rebuild("a rebuild")) is True
+    assert reporting.in_database(lambda transaction: transaction.completeness.end_rebuild("another")) is False
+    assert reporting.in_database(lambda transaction: transaction.completeness.end_rebuild("a rebuild")) is True
 
     def is_made() -> bool:
         asyncio.run(close_what_can_be(reporting, directory, later))
@@ -137,7 +137,10 @@ def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_b
     reporting.delete_messages(CLAIM_EVENTS)
     service.start()
     reporting.stack.wait_until_ready()
-    wait_until(lambda: bool(reporting.in_database(Transaction.is_incomplete)), what="it to be noticed")
+    wait_until(
+        lambda: bool(reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())),
+        what="it to be noticed",
+    )
     world.create()  # goes on meanwhile
     reporting.all_read()
     assert counted(reporting, world, period).created.total == 1
@@ -147,16 +150,18 @@ def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_b
     service.stop()
     service.start()
     reporting.stack.wait_until_ready()
-    assert reporting.in_database(Transaction.is_incomplete) is False  # also after the next start
+    assert (
+        reporting.in_database(lambda transaction: transaction.completeness.is_incomplete()) is False
+    )  # also after the next start
 
 
 def counted(reporting: Reporting, world: World, period: Period) -> Figures:
-    return reporting.in_database(lambda t: t.figures(world.insurer_id, period, closed_at=None))
+    return reporting.in_database(lambda t: t.counting.figures(world.insurer_id, period, closed_at=None))
 
 
 def made(reporting: Reporting, world: World, period: Period) -> ReportReady | None:
     async def find(transaction: Transaction) -> ReportReady | None:
-        report = await transaction.report(world.insurer_id, period.label)
+        report = await transaction.reports.of(world.insurer_id, period.label)
         return None if report is None else report.message
 
     return reporting.in_database(find)

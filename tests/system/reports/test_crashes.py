@@ -48,4 +48,4 @@ def test_each_claim_is_counted_once_while_instances_of_reporting_are_killed(repo
 
 
 def counted(reporting: Reporting, world: World, period: Period) -> Figures:
-    return reporting.in_database(lambda t: t.figures(world.insurer_id, period, closed_at=None))
+    return reporting.in_database(lambda t: t.counting.figures(world.insurer_id, period, closed_at=None))

@@ -22,14 +22,15 @@ from services.claims.claim import apply
 from services.claims.tables import claim_events as recorded_events
 from services.claims.tables import claims as recorded_claims
 from services.claims.tables import requests as recorded_requests
-from services.reporting.store import Transaction, reports
+from services.reporting.store import Transaction
+from services.reporting.tables import reports
 from shared.contract import ids
 from shared.contract.directory_events import CompanyRegistered, DirectoryEvent, PortalSettingsSet
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.topics import CLAIM_EVENTS, DIRECTORY, OPERATOR, REQUEST_OUTCOMES
-from shared.runtime.database import engine_for, transaction
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.database import engine_for, transaction
 from tests.builders import directory_file, outcomes
 from tests.builders.directory import directory_event
 from tests.system.reports.conftest import Reporting, run_reporting
@@ -101,9 +102,10 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     (instance,) = reporting.stack.of("reporting")
     instance.stop()
     drop(reporting)
+    assert claimbus("migrate", "reporting", connection_file=reporting.connection_file).returncode == 0
     instance.start()
     reporting.stack.wait_until_ready()
-    assert reporting.in_database(Transaction.is_incomplete)
+    assert reporting.in_database(lambda transaction: transaction.completeness.is_incomplete())
     refused = claimbus("report", f"--insurer={WEEKLY}", connection_file=reporting.connection_file)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "claims can be missing" in refused.stderr
@@ -168,7 +170,7 @@ def all_made(reporting: Reporting) -> dict[str, dict[str, Json]]:
 
 
 async def _of(insurer: str, transaction: Transaction) -> dict[str, Json]:
-    found = {label: await transaction.report(insurer, label) for label in periods_of(insurer)}
+    found = {label: await transaction.reports.of(insurer, label) for label in periods_of(insurer)}
     return {label: made.message.report.document() for label, made in found.items() if made is not None}
 
 
@@ -213,7 +215,7 @@ def delivered(reporting: Reporting, insurer: str) -> set[str]:
 
 def forget_reports(reporting: Reporting) -> None:
     async def forget(transaction: Transaction) -> None:
-        await transaction._connection.execute(delete(reports))
+        await transaction.connection.execute(delete(reports))
 
     reporting.in_database(forget)
 
@@ -222,8 +224,8 @@ def drop(reporting: Reporting) -> None:
     """Throw the whole database away, the reports too."""
 
     async def do(transaction: Transaction) -> None:
-        await transaction._connection.execute(text("drop schema public cascade"))
-        await transaction._connection.execute(text("create schema public"))
+        await transaction.connection.execute(text("drop schema public cascade"))
+        await transaction.connection.execute(text("create schema public"))
 
     reporting.in_database(do)
 

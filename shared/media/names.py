@@ -8,7 +8,7 @@ import unicodedata
 from typing import Literal
 from urllib.parse import quote
 
-from shared.media_types import MediaType
+from shared.media.types import MediaType
 
 LONGEST_NAME = 200
 """Characters, as the contract has it."""
@@ -38,7 +38,7 @@ _ALL_ENDINGS = {ending for endings in _ENDINGS.values() for ending in endings}
 
 
 def kept_name(name: str) -> str:
-    """Tell the name that a file is kept under: a line of 1 to 200 characters in Unicode NFC that shows as it is.
+    """The name that a file is kept under: a line of 1 to 200 characters in Unicode NFC that shows as it is.
 
     Whatever a device calls it: what cannot be seen and the folders before it are left out, and of a name that is too
     long the end before its ending.
@@ -54,7 +54,7 @@ def kept_name(name: str) -> str:
 
 
 def saved_name(name: str, type: MediaType) -> str:
-    """Tell the name that a file is saved under: it ends as what the file is, and every system takes it.
+    """The name that a file is saved under: it ends as what the file is, and every system takes it.
 
     A HEIC that was called `.jpg` is saved as `.heic`, and a PDF that was called `.html` as `.html.pdf`: what it is
     opened with is decided by what it is.

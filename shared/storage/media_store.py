@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from shared.errors import TryAgain
-from shared.media_types import FIRST_BYTES
+from shared.media.types import FIRST_BYTES
 
 MAX_MEDIA_BYTES = 100 * 1024 * 1024
 """100 MiB, the largest file that is taken."""
@@ -108,11 +108,11 @@ class MediaStore:
             return await obstore.sign_async(self._store, method, key, expires_in)
 
     def path(self, key: str) -> Path | None:
-        """Tell where a file is on this machine, in a store that is a folder; it need not be there."""
+        """Where a file is on this machine, in a store that is a folder; it need not be there."""
         return self._folder / key if self._folder is not None else None
 
     async def head(self, key: str) -> Stored:
-        """Tell of a file without reading it. Raises MediaGone."""
+        """Of a file without reading it. Raises MediaGone."""
         async with self._reached():
             meta = await obstore.head_async(self._store, key)
         return Stored(key, meta["size"], meta["last_modified"])
@@ -146,7 +146,7 @@ class MediaStore:
         on_s3 = isinstance(self._store, S3Store)
         described = {"Content-Type": content_type, "Content-Disposition": disposition} if on_s3 else {}
         if self._folder is not None:
-            await self.answers()  # a folder that is not mounted would take it
+            await self.ping()  # a folder that is not mounted would take it
         async with self._reached():
             await obstore.put_async(
                 self._store,
@@ -189,7 +189,7 @@ class MediaStore:
                 await obstore.delete_async(self._store, key)
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
-        """Tell every file whose key begins with a prefix that ends in a slash."""
+        """Every file whose key begins with a prefix that ends in a slash."""
         async with self._reached():
             async for batch in obstore.list(self._store, prefix):
                 for meta in batch:
@@ -206,7 +206,7 @@ class MediaStore:
             await self.delete(key)
         return len(old) + (await asyncio.to_thread(_remove_remains, self._folder, before) if self._folder else 0)
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise StoreAway unless the store answers, and is the one that was made here."""
         if self._folder is not None and not (self._folder / _MARK).exists():
             raise StoreAway("the folder is not the store's; is it mounted?")
@@ -223,7 +223,7 @@ class MediaStore:
             with _away_if_it_fails():
                 yield
         except MediaGone:
-            await self.answers()
+            await self.ping()
             raise
 
     async def _sha256(self, key: str) -> str | None:

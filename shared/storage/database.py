@@ -1,12 +1,7 @@
-"""A service's own PostgreSQL: its pool, its transactions, and its migrations, run before the first message is read."""
+"""A service's own PostgreSQL: its pool, its transactions, and the version that it must have."""
 
-import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 from asyncpg import ClientConfigurationError
 from asyncpg import InterfaceError as DriverError
@@ -16,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.errors import Conflict, Misconfigured, TryAgain
+from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings
 
 _THE_MESSAGE = ("22", "54")
@@ -29,8 +25,8 @@ SESSION = {
     "transaction_timeout": "15s",  # it may hang between the messages of a statement, and then is not idle
     "lock_timeout": "20s",
 }
-AWAY = 75
-"""The exit status of a migration that did not reach the database (EX_TEMPFAIL)."""
+OUTDATED = "database_not_migrated"
+"""The code of a database that is older than a service needs."""
 _SAME_KEY = "23505"
 _LOST_A_RACE = "40"
 """The class of deadlocks and serialization failures."""
@@ -46,8 +42,8 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {why}" if why else type(error).__name__
 
 
-class MigrationFailed(Exception):
-    """The database could not be brought to the newest version."""
+class DatabaseOutdated(TryAgain):
+    """The database must be migrated first: `claimbus migrate`."""
 
 
 def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngine:
@@ -107,41 +103,44 @@ def _named(error: DBAPIError) -> str:
     return f"{type(cause).__name__} {getattr(error.orig, 'sqlstate', None) or ''}".rstrip()
 
 
-async def answers(engine: AsyncEngine) -> None:
+async def ping(engine: AsyncEngine) -> None:
     """Raise DatabaseAway or OSError unless the database answers."""
     async with transaction(engine) as connection:
         await connection.execute(text("select 1"))
 
 
-async def migrate(engine: AsyncEngine, package: str) -> None:
-    """Bring the database to the newest version of the package's migrations, one instance at a time.
-
-    Raises DatabaseAway, and MigrationFailed with what Alembic said.
-    """
-    async with transaction(engine) as connection:
-        versioned = await connection.scalar(text("select to_regclass('alembic_version')"))
-        version = versioned and await connection.scalar(text("select version_num from alembic_version"))
-    if version == _newest(package):
-        return
-    url = engine.url.render_as_string(hide_password=False)
-    migration = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shared.runtime.migrations", package),
-        env=os.environ | {"CLAIMBUS_DATABASE_URL": url},
-        stderr=PIPE,
-    )
-    try:
-        _, said = await migration.communicate()
-    finally:
-        if migration.returncode is None:
-            migration.kill()
-            await migration.wait()
-    if migration.returncode == AWAY:
-        raise DatabaseAway
-    if migration.returncode:
-        raise MigrationFailed(said.decode(errors="replace").strip().rpartition("\n")[-1])
+async def version_of(connection: AsyncConnection) -> str | None:
+    """Find out which migration was the last; None if there was none yet."""
+    if await connection.scalar(text("select to_regclass('alembic_version')")) is None:
+        return None
+    version: str | None = await connection.scalar(text("select version_num from alembic_version"))
+    return version
 
 
-def _newest(package: str) -> str:
-    """The newest version, from the names of the migrations' files: 0002_links.py."""
-    versions = files(package) / "migrations" / "versions"
-    return max(file.name.partition("_")[0] for file in versions.iterdir() if file.name[0].isdigit())
+class NeededVersion:
+    """Has a service wait until its database was migrated, and says so in its log and its health meanwhile."""
+
+    def __init__(self, engine: AsyncEngine, service: str, version: str) -> None:
+        """`version` is the least that will do: a newer database serves older services too."""
+        self._engine = engine
+        self._service = service
+        self._version = version
+        self._missing: str | None = None
+
+    async def check(self) -> None:
+        """Raise DatabaseOutdated, or DatabaseAway, unless the database has the version."""
+        async with transaction(self._engine) as connection:
+            version = await version_of(connection)
+        if version is not None and version >= self._version:
+            self._missing = None
+            return
+        found = "has no tables" if version is None else f"is at version {version}"
+        missing = f"it {found} and {self._version} is needed: run `claimbus migrate {self._service}`"
+        if missing != self._missing:
+            log.error("the database must be migrated", code=OUTDATED, reason=missing)
+        self._missing = missing
+        raise DatabaseOutdated(missing)
+
+    def notes(self) -> Sequence[str]:
+        """What the health answer says of it."""
+        return [] if self._missing is None else [f"{OUTDATED}: {self._missing}"]

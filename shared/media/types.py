@@ -61,12 +61,12 @@ _ALSO_CALLED = {
 
 
 def declared(content_type: str) -> MediaType | None:
-    """Tell which type a sender means: `image/jpg` and `IMAGE/JPEG; charset=binary` are `image/jpeg`."""
+    """Which type a sender means: `image/jpg` and `IMAGE/JPEG; charset=binary` are `image/jpeg`."""
     return _ALSO_CALLED.get(content_type.partition(";")[0].strip().lower().replace("/x-", "/"))
 
 
 def recognised(first: bytes) -> MediaType | None:
-    """Tell a file's type from its first bytes, of which FIRST_BYTES are enough; None if it is not one that is taken."""
+    """A file's type from its first bytes, of which FIRST_BYTES are enough; None if it is not one that is taken."""
     if first.startswith(b"\xff\xd8\xff"):
         return MediaType.JPEG
     if first.startswith(_PNG):
@@ -82,7 +82,7 @@ def recognised(first: bytes) -> MediaType | None:
 
 
 def _first_box(first: bytes) -> tuple[bytes, bytes]:
-    """Tell the name of a file's first box that is no filler, and the bytes from there on."""
+    """The name of a file's first box that is no filler, and the bytes from there on."""
     at = 0
     while first[at + 4 : at + 8] in _FILLERS and (size := int.from_bytes(first[at : at + 4], "big")) >= 8:
         at += size
@@ -90,7 +90,7 @@ def _first_box(first: bytes) -> tuple[bytes, bytes]:
 
 
 def _of_brands(first: bytes) -> MediaType | None:
-    """Tell what an ISO base media file is: its major brand decides, and where that says little, the compatible ones."""
+    """What an ISO base media file is: its major brand decides, and where that says little, the compatible ones."""
     end = min(int.from_bytes(first[:4], "big"), len(first))
     major = first[8:12]
     compatible = {first[at : at + 4] for at in range(16, end - 3, 4)}

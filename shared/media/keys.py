@@ -13,19 +13,19 @@ from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from shared.media_types import MediaType
+from shared.media.types import MediaType
 
 INCOMING = "incoming/"
 MEDIA = "media/"
 
 
 def incoming(upload_id: UUID) -> str:
-    """Tell where in the store a file is while it is uploaded; its company can write it, several times."""
+    """Where in the store a file is while it is uploaded; its company can write it, several times."""
     return f"{INCOMING}{upload_id}"
 
 
 def stored(id: UUID) -> str:
-    """Tell where in the store a file is that was verified, which nobody writes again.
+    """Where in the store a file is that was verified, which nobody writes again.
 
     `id` is that of its upload, or where a link copied it, the copy's media id.
     """
@@ -77,7 +77,7 @@ class MediaKeys:
         return text if isinstance(text, str) else text.decode()
 
     def verify(self, key: str) -> UploadedMedia | None:
-        """Tell what a key says, or None if we have not signed it. Whether it may still be named is not asked."""
+        """What a key says, or None if we have not signed it. Whether it may still be named is not asked."""
         try:
             company, upload_id, name, content_type, size, sha256, name_by = self._serializer.loads(key)
             return UploadedMedia(

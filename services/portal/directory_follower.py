@@ -25,7 +25,7 @@ class DirectoryNotRead(Exception):
     """The directory has not been read yet: that somebody is not in it says nothing."""
 
 
-class FollowedDirectory:
+class DirectoryFollower:
     """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
@@ -38,7 +38,7 @@ class FollowedDirectory:
         self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def changes(self) -> int:
@@ -48,15 +48,15 @@ class FollowedDirectory:
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
         await self.catch_up()
-        if self._task is None:
-            self._task = asyncio.create_task(self._follow())
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Stop keeping up."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._following is not None:
+            self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await self._following
         if self._reader is not None:
             await self._reader.stop()
 

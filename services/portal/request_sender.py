@@ -1,4 +1,4 @@
-"""Asking on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
+"""RequestSender on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
-from services.portal.followed_directory import FollowedDirectory
+from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
 from services.portal.read_model import ASKED_HERE
 from services.portal.store import Store
@@ -20,7 +20,7 @@ from shared.contract.requests import ClaimRequest, DirectoryRequest, Request
 from shared.contract.topics import REQUESTS
 from shared.domain.companies import User
 from shared.messaging.publisher import Publisher
-from shared.runtime.database import DatabaseAway
+from shared.storage.database import DatabaseAway
 
 _PUBLISH_S = 8.0
 _ANSWER_S = 4.0
@@ -33,7 +33,7 @@ class BusAway(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class SentRequest:
     """A request that the bus has; `outcome` is None while it is on its way."""
 
     request_id: str
@@ -51,16 +51,16 @@ def is_request_id(text: str) -> bool:
     return _OWN_ID.fullmatch(text) is not None
 
 
-class Asking:
+class RequestSender:
     """Sends users' requests."""
 
-    def __init__(self, publisher: Publisher, store: Store, live: Live, followed: FollowedDirectory) -> None:
+    def __init__(self, publisher: Publisher, store: Store, live: Live, follower: DirectoryFollower) -> None:
         self._publisher = publisher
         self._store = store
         self._live = live
-        self._followed = followed
+        self._follower = follower
 
-    async def ask(self, user: User, request: Request, request_id: str) -> Asked:
+    async def send(self, user: User, request: Request, request_id: str) -> SentRequest:
         """Send a request and wait a little for its outcome, and for what it did to be on the pages. Raises BusAway."""
         claim_id = claim_of(user.company, request, request_id)
         with self._live.watch(user.company) as watch:
@@ -75,7 +75,7 @@ class Asking:
                     await watch.news(_LOOK_EVERY_S)
             except (DatabaseAway, OSError, KafkaError):
                 pass  # the bus has it: the page tells the outcome later
-        return Asked(request_id, claim_id, outcome)
+        return SentRequest(request_id, claim_id, outcome)
 
     async def _publish(self, user: User, request: Request, request_id: str, claim_id: UUID) -> None:
         message = Outgoing(
@@ -101,13 +101,13 @@ class Asking:
         if not isinstance(outcome, RequestAccepted):
             return True
         if isinstance(request, DirectoryRequest):
-            await self._followed.catch_up()
+            await self._follower.catch_up()
             return True
         return outcome.redirected_to is not None or await self._store.shows(claim_id, outcome.request_id)
 
 
 def claim_of(company: str, request: Request, request_id: str) -> UUID:
-    """Tell the claim that a request is about, or that it creates: the key of its message."""
+    """The claim that a request is about, or that it creates: the key of its message."""
     if isinstance(request, ClaimRequest):
         return request.claim_id
     return ids.claim_id(company, request_id)

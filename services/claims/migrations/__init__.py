@@ -1,0 +1,4 @@
+"""How the database of claims came to be what it is, in Alembic's steps."""
+
+VERSION = "0003"
+"""The last step, which the service needs its database to have."""

@@ -1,0 +1,62 @@
+"""A browser's session: who is logged in, the tokens of forms, and what the next page says."""
+
+import hmac
+import secrets
+from datetime import timedelta
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from services.portal.visit import Visit
+from shared.domain.companies import User
+
+_CSRF = "csrf"
+_OPEN_FOR = timedelta(days=7)
+"""A form that was open for longer is not taken."""
+
+
+def log_in(visit: Visit, user: User) -> None:
+    """Begin a session of a user; whatever was in the cookie before is gone, but for the language."""
+    language = visit.request.session.get("language")
+    visit.request.session.clear()
+    visit.request.session["user"] = user.id
+    if language:
+        visit.request.session["language"] = language
+
+
+def csrf_token(visit: Visit) -> str:
+    """Make the token that forms carry: whose form it is, signed, so that it counts after a new log-in too.
+
+    While nobody is logged in it is the session's.
+    """
+    user: str | None = visit.request.session.get("user")
+    if user is not None:
+        return _signer(visit).dumps(user)
+    token: str = visit.request.session.setdefault(_CSRF, secrets.token_urlsafe(24))
+    return token
+
+
+def has_token(visit: Visit, given: object) -> bool:
+    """Whether a form came from a page of ours that was made for whoever sends it now."""
+    user = visit.request.session.get("user")
+    if user is not None and writer_of(visit, given) == user:
+        return True
+    expected = visit.request.session.get(_CSRF)
+    return isinstance(given, str) and bool(expected) and hmac.compare_digest(given.encode(), str(expected).encode())
+
+
+def writer_of(visit: Visit, given: object) -> str | None:
+    """The user for whom a page of ours was made whose form has this token; None where none of ours was."""
+    try:
+        user = _signer(visit).loads(str(given), max_age=int(_OPEN_FOR.total_seconds()))
+    except BadData:
+        return None
+    return str(user)
+
+
+def _signer(visit: Visit) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(visit.portal.settings.secret.get_secret_value(), salt="claimbus form")
+
+
+def tell_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
+    """Have the next page say something, once; `link` is an address to go to and what it is called."""
+    visit.request.session["notices"] = [*visit.request.session.get("notices", []), [kind, text, link]][-3:]

@@ -1,0 +1,87 @@
+"""What reports are counted from, as the stream makes it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.reporting.completeness import Completeness
+from services.reporting.projection import Changes, Claim, Ending, Refusal
+from services.reporting.tables import amended_causes, claims, refusals, tasks, undone_links
+
+
+class Counted:
+    """Claims with what a report counts of them, and refused creation requests."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def changes_to(self, ids: Collection[UUID]) -> Changes:
+        """Load the claims that a batch is about. They are locked: an instance that was thought dead waits here."""
+        incomplete = await Completeness(self._connection).is_incomplete(hold=True)
+        rows = await self._connection.execute(
+            select(claims)
+            .where(claims.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+            .order_by(claims.c.claim_id)
+            .with_for_update(),
+            {"ids": list(ids)},
+        )
+        return Changes(claims={row.claim_id: _claim(row) for row in rows}, incomplete=bool(incomplete))
+
+    async def save(self, changes: Changes, refused: Iterable[Refusal]) -> None:
+        """Write what a batch has changed, in the order of the keys so that two writers can't deadlock."""
+        await self._insert(claims, [asdict(changes.claims[id]) for id in sorted(changes.created)])
+        await self._update_claims([changes.claims[id] for id in sorted(changes.changed - changes.created)])
+        await self._insert(tasks, [asdict(task) for task in sorted(changes.tasks, key=lambda task: task.task_id)])
+        await self._report_tasks(changes)
+        await self._insert(amended_causes, [asdict(cause) for cause in changes.causes])
+        await self._insert(undone_links, [asdict(link) for link in changes.undone_links])
+        rows = {(r.company, r.request_id): asdict(r) for r in refused}
+        if rows:
+            statement = upsert(refusals).on_conflict_do_nothing()
+            await self._connection.execute(statement, [rows[key] for key in sorted(rows)])
+
+    async def _update_claims(self, changed: list[Claim]) -> None:
+        if changed:
+            await self._connection.execute(
+                update(claims)
+                .where(claims.c.claim_id == bindparam("id"))
+                .values(
+                    version=bindparam("to_version"), ended_as=bindparam("as_ending"), ended_at=bindparam("at_moment")
+                ),
+                [
+                    {"id": c.claim_id, "to_version": c.version, "as_ending": c.ended_as, "at_moment": c.ended_at}
+                    for c in changed
+                ],
+            )
+
+    async def _report_tasks(self, changes: Changes) -> None:
+        if changes.reported:
+            await self._connection.execute(
+                update(tasks)
+                .where(tasks.c.task_id == bindparam("id"), tasks.c.reported_at.is_(None))
+                .values(reported_at=bindparam("at_moment")),
+                [{"id": id, "at_moment": at} for id, at in sorted(changes.reported.items())],
+            )
+
+    async def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            await self._connection.execute(insert(table), rows)
+
+
+def _claim(row: Any) -> Claim:
+    return Claim(
+        claim_id=row.claim_id,
+        insurer=row.insurer,
+        version=row.version,
+        created_at=row.created_at,
+        office=row.office,
+        cause=row.cause,
+        inside_office_hours=row.inside_office_hours,
+        ended_as=Ending(row.ended_as) if row.ended_as else None,
+        ended_at=row.ended_at,
+    )
