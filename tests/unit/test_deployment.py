@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from importlib import import_module
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,8 @@ def test_import_linter_keeps_every_service_from_the_others_and_every_rules_from_
     independent = contracts["A service imports shared and itself, never another service"]["modules"]
     assert sorted(independent) == sorted(entry.package for entry in REGISTRY.values())
     rules = {f"services.{file.parent.name}.{file.stem}" for file in (ROOT / "services").glob("*/*rules.py")}
-    assert rules <= set(contracts["rules decide without I/O"]["source_modules"])
+    held = contracts["rules decide without I/O"]["source_modules"]
+    assert [name for name in rules if not any(fnmatchcase(name, pattern) for pattern in held)] == []
 
 
 def test_wheel_and_image_have_what_a_service_is_made_of() -> None:
