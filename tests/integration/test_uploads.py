@@ -445,6 +445,7 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
         ("image/heif", MediaType.HEIC, b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00miafheic"),
         ("video/x-m4v", MediaType.MP4, b"\x00\x00\x00\x18ftypM4V \x00\x00\x00\x00M4V mp42"),
     ],
+    ids=["jpg", "JPEG with a parameter", "x-pdf", "heif", "x-m4v"],
 )
 async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_called(
     on_folder: Portal, said: str, type: MediaType, content: bytes
