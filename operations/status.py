@@ -37,7 +37,7 @@ class ServiceStatus:
 
     service: str
     lag: int | None
-    """How many messages; None if it has never read anything."""
+    """How many messages; None if it has never read anything and nothing is known of any instance."""
     lag_seconds: float | None
     """The age of the oldest of them by append time, 0 if there is none; None like `lag`."""
     health: list[str]
@@ -92,7 +92,11 @@ def look(connection: Connection) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
     ends = _ends(connection)
     admin = AdminClient(connection.client())
-    unread = {s: _unread(admin, s, ends) for s in SERVICES if s in (connection.health or REGISTRY)}
+    unread = {
+        service: _unread(admin, service, ends, runs=service in connection.health)
+        for service in SERVICES
+        if service in (connection.health or REGISTRY)
+    }
     appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
     services = [
         ServiceStatus(
@@ -141,14 +145,19 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
         consumer.close()
 
 
-def _unread(admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]]) -> dict[Place, int] | None:
-    """Count what a service has not read of the topics that it reads in a group, by where each partition goes on."""
+def _unread(
+    admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]], *, runs: bool
+) -> dict[Place, int] | None:
+    """Count what a service has not read of the topics that it reads in a group, by where each partition goes on.
+
+    One that has never read anything has everything to read, if it is known that it `runs`; else it is None.
+    """
     read = [topic for topic in REGISTRY[service].reads if topic != DIRECTORY]
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
     committed: dict[tuple[str, int], int] = {
         (p.topic, p.partition): p.offset for p in answer.result(timeout=_TIMEOUT_S).topic_partitions
     }
-    if not committed:
+    if not committed and not runs:
         return None
     places = {
         (*partition, max(first, committed.get(partition, first))): end

@@ -136,11 +136,19 @@ def connection(project: Project) -> Connection:
     return project.connection()
 
 
+@pytest.fixture(scope="module")
+def account(project: Project) -> dict[str, Any]:
+    """What a storm has come to: all the claims that there are."""
+    account: dict[str, Any] = json.loads(project.command("storm", f"--claims={CLAIMS}", "--json"))
+    return account
+
+
 @pytest.mark.promise(
     "In containers, a storm over three instances of `claims` loses nothing and doubles nothing.", about="running"
 )
-def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothing(project: Project) -> None:
-    account = json.loads(project.command("storm", f"--claims={CLAIMS}", "--json"))
+def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothing(
+    project: Project, account: dict[str, Any]
+) -> None:
     assert account["sent"] == account["accepted"] == CLAIMS
     assert account["lost"] == account["duplicated"] == 0
     assert account["refused"] == {}
@@ -191,6 +199,7 @@ def owners_of(container: str) -> set[str]:
     return {uid for uid, _ in lasting}
 
 
+@pytest.mark.usefixtures("account")
 def test_every_command_works_in_compose(project: Project) -> None:
     office, insurer = "--office=vest-bergen", "--insurer=fjord-forsikring"
     assert "created" in project.command("report", insurer, "--format=csv")
