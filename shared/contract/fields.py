@@ -32,9 +32,7 @@ T = TypeVar("T")
 class Message(BaseModel):
     """A part of a message: unknown fields are ignored in what we read and never sent; nothing is guessed."""
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="ignore", str_strip_whitespace=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", str_strip_whitespace=True)
 
     def json_bytes(self) -> bytes:
         """Write it as JSON, leaving out what is not there."""
