@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 
 class Record(Protocol):
@@ -24,8 +24,6 @@ class Record(Protocol):
 class UndecodableRecord:
     """Stands for a record that Kafka's client cannot decode: only where it is is known. It stays on its topic."""
 
-    reason: ClassVar[str] = "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"
-
     topic: str
     partition: int
     offset: int
@@ -35,3 +33,4 @@ class UndecodableRecord:
     key: bytes | None = None
     value: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
+    reason: str = "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"

@@ -5,6 +5,7 @@
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
 | `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
+| `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
@@ -33,10 +34,12 @@ from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
+from aiokafka.record._crecords import default_records
 from faststream.kafka import KafkaBroker
 
 from shared.errors import Misconfigured
 from shared.messaging.record import UndecodableRecord
+from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -57,7 +60,8 @@ _TOUCHED = """
     coordinator._coordination_task coordinator.coordinator_id coordinator.generation
     assignment.tps state.consumed_to state.has_valid_position state.highwater state.timestamp
     fetched._assignment fetched._partition_records fetched._topic_partition fetched.check_assignment
-    records.next_fetch_offset
+    records.next_fetch_offset records._records
+    unpacking.gzip_decode unpacking.snappy_decode unpacking.lz4_decode unpacking.zstd_decode
     producer._sender.sender_task producer.client
 """
 
@@ -75,6 +79,7 @@ def check() -> None:
     state = assignment.state_value(partition)
     fetched = fetcher.FetchResult(partition, assignment=assignment, partition_records=None, backoff=0)
     records = fetcher.PartitionRecords(partition, None, None, 0, None, None, check_crcs=False, isolation_level=0)
+    unpacking = default_records
     parts = locals() | {part.__name__: part for part in (KafkaBroker, StickyPartitionAssignor)}
     for path in _TOUCHED.split():
         owner, _, names = path.partition(".")
@@ -135,20 +140,36 @@ class Place:
     """How long ago that was."""
 
 
+class _Batches:
+    """The record batches of a fetch, and which was begun last."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self.last: Any = None
+
+    def has_next(self) -> bool:
+        return bool(self._batches.has_next())
+
+    def next_batch(self) -> Any:
+        self.last = self._batches.next_batch()
+        return self.last
+
+
 class Fetched(fetcher.FetchResult):
     """What was fetched of a partition; what of it cannot be decoded costs nothing else.
 
     Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, is past what it
     had taken of other partitions, fetches the same again and raises again: one company's record would stop the reader
     for all. What its producer sent in the same batch behind it cannot be decoded either, and is passed likewise, one
-    fetch after the other. Any other error is raised when the poll before it has handed over what it had taken.
+    fetch after the other. A batch that is too large unpacked is passed as a whole. Any other error is raised when the
+    poll before it has handed over what it had taken.
     """
 
     _partition_records: Any
     _error: Exception | None = None
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        """Take records, with an UndecodableRecord in the place of one with a bad header."""
+        """Take records, with an UndecodableRecord in the place of one with a bad header, or of a batch's last one."""
         if self._error is not None:
             error, self._error = self._error, None  # then it is fetched again
             raise error
@@ -156,6 +177,8 @@ class Fetched(fetcher.FetchResult):
         at, records = self._topic_partition, self._partition_records
         if not self.check_assignment(at):
             return taken
+        if not isinstance(records._records, _Batches):
+            records._records = _Batches(records._records)
         try:
             for record in records:
                 taken.append(record)
@@ -165,8 +188,14 @@ class Fetched(fetcher.FetchResult):
                 self._partition_records = None
         except UnicodeDecodeError:
             offset = records.next_fetch_offset
-            taken.append(UndecodableRecord(at.topic, at.partition, offset, time.time_ns() // 1_000_000))
+            taken.append(UndecodableRecord(at.topic, at.partition, offset, _now_ms()))
             records.next_fetch_offset = offset + 1
+            self._partition_records = None
+        except CannotBeUnpacked as error:
+            first, end = records.next_fetch_offset, records._records.last.next_offset
+            reason = f"{error}, with all from offset {first} on, so it cannot be read; it is still on its topic"
+            taken.append(UndecodableRecord(at.topic, at.partition, end - 1, _now_ms(), reason=reason))
+            records.next_fetch_offset = end
             self._partition_records = None
         except Exception as error:  # noqa: BLE001 - raised by the next poll, which comes to it first
             self._error = error
@@ -174,7 +203,12 @@ class Fetched(fetcher.FetchResult):
         return taken
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 fetcher.FetchResult = Fetched
+unpack_within_bounds()
 
 
 class KafkaConsumer(AIOKafkaConsumer):

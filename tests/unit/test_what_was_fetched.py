@@ -1,6 +1,7 @@
 """Of what was fetched, a part that cannot be decoded costs no other part; aiokafka itself loses what it took before."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
+from shared.messaging.unpacking import LARGEST_UNPACKED_BYTES
 from shared.messaging.upstream import Fetched
 
 GOOD, BAD, LATER = TopicPartition("good", 0), TopicPartition("bad", 0), TopicPartition("later", 0)
@@ -51,11 +53,11 @@ async def consumer() -> AsyncIterator[Consumer]:
     await consumer.fetcher.close()
 
 
-def batch(offset: int, *, is_whole: bool = True) -> bytes:
+def batch(offset: int, *, is_whole: bool = True, codec: int = 0, size: int = 5) -> bytes:
     """Make a batch of three records; if it is not whole its checksum is another."""
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1000)
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 10**9)
     for n in range(3):
-        builder.append(n, 1, b"key", b"value", [])
+        builder.append(n, 1, b"key", b"v" * size, [])
     built = bytearray(builder.build())
     built[:8] = offset.to_bytes(8, "big")
     built[-1] ^= not is_whole
@@ -77,6 +79,23 @@ async def test_what_is_before_it_and_of_other_partitions_is_handed_over_and_then
         consumer.fetched(BAD, batch(3, is_whole=False))
         assert await consumer.poll() == {}
     assert [consumer.position(partition) for partition in (GOOD, BAD, LATER)] == [6, 3, 3]
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
+async def test_a_batch_that_is_far_larger_unpacked_is_passed_in_bounded_memory(consumer: Consumer, codec: int) -> None:
+    consumer.fetched(GOOD, batch(0, codec=codec), batch(3, codec=codec, size=30_000_000), batch(6))
+    consumer.fetched(LATER, batch(0, codec=codec, size=LARGEST_UNPACKED_BYTES // 4))
+    tracemalloc.start()
+    try:
+        taken = await consumer.fetcher.fetched_records((), 0, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * LARGEST_UNPACKED_BYTES
+    assert [record.offset for record in taken[GOOD]] == [0, 1, 2, 5]
+    assert [record.offset for record in taken[LATER]] == [0, 1, 2]
+    assert "from offset 3 on" in taken[GOOD][-1].reason
+    assert consumer.position(GOOD) == 6
 
 
 async def test_no_more_are_taken_than_asked_for_and_the_rest_by_the_next_poll(consumer: Consumer) -> None:
