@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from operations.bus import NewRequest
 from operations.connection import Connection
 from operations.dead_letters import DeadLetters
 from operations.stack import Stack
-from shared.contract.topics import REQUESTS
+from shared.contract.topics import MIB, REQUESTS
+from tests.system.test_media import resident
 from tests.world import World, wait_until
 
 pytestmark = pytest.mark.promise(
@@ -72,6 +74,26 @@ def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_s
     world.create()
     letters = DeadLetters(world.connection)
     wait_until(lambda: any(x.cut and world.partner_id in x.source_topic for x in letters.open()), what="the cut letter")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_what_unpacks_to_hundreds_of_megabytes_is_put_aside_and_costs_nobody_memory(
+    stack: Stack, world: World, codec: str
+) -> None:
+    (permissions,) = stack.of("permissions")
+    Path(f"/proc/{permissions.pid}/clear_refs").write_text("5")  # the peak is counted anew
+    before = resident(permissions.pid)
+    settings = {"compression.type": codec, "message.max.bytes": 10**9}
+    producer = Producer(world.connection.client(world.partner_id) | settings)
+    producer.produce(REQUESTS.of(world.partner_id), key="k", value=bytes(200 * MIB))
+    assert producer.flush(60) == 0
+    world.create()
+    letters = DeadLetters(world.connection)
+    wait_until(
+        lambda: any("too large unpacked" in x.reason and world.partner_id in x.source_topic for x in letters.open()),
+        what="the letter that says where it is",
+    )
+    assert resident(permissions.pid, "VmHWM") - before < 64 * MIB
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
