@@ -254,7 +254,7 @@ async def _log_in(browser: httpx2.AsyncClient) -> None:
     page = await browser.get("/logg-inn")
     token = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert token is not None
-    answer = await browser.post("/logg-inn", data={"csrf": token[1], "bruker": HANDLER})
+    answer = await browser.post("/logg-inn", data={"csrf": token[1], "user": HANDLER})
     assert answer.status_code == 303, answer.text
 
 

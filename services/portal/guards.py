@@ -68,7 +68,7 @@ async def _to_log_in(visit: Visit) -> Response:
         address = f"/logg-inn?{urlencode({'til': f'/skjema/{kept}'})}" if kept else "/logg-inn"
         return Response(status_code=401, headers={"hx-redirect": address}) if by_script else _see(address)
     if by_script:
-        return Response(status_code=401, headers={"hx-trigger": "okt-avsluttet"})
+        return Response(status_code=401, headers={"hx-trigger": "session-ended"})
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     asked_for = urlencode({"til": back}) if back != "/" else ""
     return _see(f"/logg-inn?{asked_for}".rstrip("?"))

@@ -11,7 +11,7 @@ from services.portal.rendering import Names, render
 from services.portal.session import csrf_token, writer_of
 from services.portal.visit import Visit
 
-BUTTON, SHOWN_AGAIN = "handling", "vis"
+BUTTON, SHOWN_AGAIN = "button", "show"
 """The field of the button that was pressed, and its value for a form that is to be shown with what was typed."""
 
 

@@ -169,7 +169,7 @@ def log_in(context: BrowserContext, user: str) -> None:
     def is_in() -> bool:
         token = re.search('name="csrf" value="([^"]+)"', context.request.get("/logg-inn").text())
         assert token is not None
-        form = {"csrf": token[1], "bruker": user}
+        form = {"csrf": token[1], "user": user}
         return context.request.post("/logg-inn", form=form, max_redirects=0).status == 303
 
     wait_until(is_in, what=f"the portal to know {user}")

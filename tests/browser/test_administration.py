@@ -24,7 +24,7 @@ def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(
     expect(partner.get_by_role("link", name=NEW)).to_have_count(0)
     page = browse(world.handler)
     page.get_by_role("link", name="Selskapets admin").click()
-    row = page.locator(f"#kontor-{world.other_office}")
+    row = page.locator(f"#office-{world.other_office}")
     row.click()
     dialog = page.get_by_role("dialog", name="Other, Tromsø")
     permission = dialog.get_by_label("Har tillatelse til å opprette midlertidige saker")
@@ -33,14 +33,14 @@ def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(
     permission.select_option("always")
     dialog.get_by_role("button", name="Lagre").click()
     expect(page.get_by_text("Lagret.")).to_be_visible()
-    expect(page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.other_office}"))).to_contain_text("Alltid")
+    expect(page.get_by_role("row").filter(has=page.locator(f"#office-{world.other_office}"))).to_contain_text("Alltid")
     expect(partner.get_by_role("link", name=NEW)).to_be_visible()
 
 
 def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) -> None:
     page = browse(world.handler, "/admin/kontorer")
     page.evaluate("""() => {
-        window.told = {katalog: 0, endret: 0};
+        window.told = {directory: 0, changed: 0};
         const stream = new EventSource(document.body.getAttribute("sse-connect"));
         stream.onmessage = ({ data }) => { if (data in told) told[data] += 1; };
     }""")
@@ -49,21 +49,21 @@ def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) ->
         return int(page.evaluate("name => told[name]", name))
 
     def change_a_claim() -> None:
-        before = told("endret")
+        before = told("changed")
         world.create()
-        page.wait_for_function("before => told.endret > before", arg=before)
+        page.wait_for_function("before => told.changed > before", arg=before)
 
     world.permit(world.office, "never")
-    row = page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.office}"))
+    row = page.get_by_role("row").filter(has=page.locator(f"#office-{world.office}"))
     expect(row).to_contain_text("Aldri")
     world.permit(world.office, "always")
     expect(row).to_contain_text("Alltid")
     change_a_claim()
-    before = told("katalog")
+    before = told("directory")
     assert before > 0
     for _ in range(3):
         change_a_claim()
-    assert told("katalog") == before
+    assert told("directory") == before
 
 
 def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World, browse: Browse) -> None:
@@ -77,7 +77,7 @@ def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World
     page.goto(f"/admin/kontorer/{world.office}")
     right.check()
     page.get_by_role("button", name="Lagre", exact=True).click()
-    row = page.get_by_role("row").filter(has=page.locator(f"#kontor-{world.office}"))
+    row = page.get_by_role("row").filter(has=page.locator(f"#office-{world.office}"))
     expect(row).to_contain_text("bestemme skadenummer")
     partner = browse(world.plumber, "/saker/ny")
     expect(partner.get_by_label("Skadenummer")).to_be_visible()
@@ -168,7 +168,7 @@ def test_holidays_are_those_of_the_country_and_others_can_be_chosen(world: World
     assert all("stengt" in eve for eve in eves.all_inner_texts())
     usual = page.get_by_label("Som vanlig i landet")
     expect(usual).to_be_checked()
-    expect(page.locator("[id='holidays.usual-hjelp']")).to_contain_text("Midsommarafton")
+    expect(page.locator("[id='holidays.usual-help']")).to_contain_text("Midsommarafton")
     usual.uncheck()
     page.get_by_role("button", name="Lagre helligdager").click()
     expect(page.get_by_role("alert")).to_contain_text("Velg minst én slags helligdager.")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.promise(
 
 def numbers(page: Page) -> list[str]:
     """The claim numbers that the list shows, in its order."""
-    return page.locator("#saksliste tbody tr td:first-child").all_text_contents()
+    return page.locator("#claims-list tbody tr td:first-child").all_text_contents()
 
 
 def follow(page: Page, link: str) -> list[str]:

@@ -107,7 +107,7 @@ def test_what_is_wrong_is_told_at_its_field_and_nothing_is_lost(world: World, br
     page.get_by_label("Telefon").fill("12")
     page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
     page.get_by_role("button", name="Legg til").click()
-    expect(page.locator("#policyholder\\.phone-feil")).to_be_visible()
+    expect(page.locator("#policyholder\\.phone-problem")).to_be_visible()
     expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
     page.get_by_label("Telefon").fill("91234567")
     page.get_by_role("button", name="Legg til").click()

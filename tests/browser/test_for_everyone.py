@@ -216,7 +216,7 @@ def test_a_colour_that_is_wrong_in_one_scheme_is_found_in_that_one_alone(browse:
 
 def test_a_form_with_errors_and_an_open_dialog_pass_axe_too(world: World, browse: Browse) -> None:
     page = browse(world.plumber, "/saker/ny")
-    page.locator("form#skjema").evaluate("form => { form.noValidate = true; }")
+    page.locator("form#form").evaluate("form => { form.noValidate = true; }")
     page.get_by_role("button", name="Legg til").click()
     expect(page.get_by_role("alert")).to_be_visible()
     assert violations(page) == []

@@ -49,7 +49,7 @@ def test_a_number_that_is_taken_is_refused_at_its_field(world: World, browse: Br
         page = browse(world.handler, f"/saker/{claim}/normal", java_script_enabled=False)
         page.get_by_label("Skadenummer").fill("2026-1")
         page.get_by_role("button", name="Lagre").click()
-    expect(page.locator("#claim_number-feil")).to_be_visible()
+    expect(page.locator("#claim_number-problem")).to_be_visible()
     page.get_by_label("Skadenummer").fill("2026-2")
     page.get_by_role("button", name="Lagre").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("2026-2")
@@ -122,7 +122,7 @@ def test_a_task_is_assigned_later_and_waits_on_the_dashboard_of_its_office(world
     expect(other.get_by_role("heading", name="Oppgaver å rapportere på (1)")).to_be_visible()
     other.get_by_role("link", name="Førstehjelpsoppgave").click()
     other.get_by_role("button", name="Send").click()
-    expect(other.locator("#text-feil")).to_be_visible()
+    expect(other.locator("#text-problem")).to_be_visible()
     other.get_by_label("Rapport").fill("Vannet er stengt.")
     other.get_by_role("button", name="Send").click()
     expect(other.get_by_text("Rapporten er sendt.")).to_be_visible()
@@ -131,7 +131,7 @@ def test_a_task_is_assigned_later_and_waits_on_the_dashboard_of_its_office(world
 def test_the_same_form_sent_twice_has_one_effect(world: World, browse: Browse) -> None:
     claim = world.create().body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}/oppgaver/ny")
-    hidden = {name: page.locator(f"#skjema [name={name}]").input_value() for name in ("csrf", "request_id")}
+    hidden = {name: page.locator(f"#form [name={name}]").input_value() for name in ("csrf", "request_id")}
     form: dict[str, str | float | bool] = {**hidden, "kind": "first_aid", "office": world.office}
     for _ in range(2):
         assert page.request.post(page.url, form=form).status == 200

@@ -26,7 +26,7 @@ def test_every_dialog_begins_at_its_first_field_and_gives_the_focus_back(
     names = set()
     for path in (claim, f"/saker/{linked}", "/admin/kontorer"):
         page.goto(path)
-        own = page.locator(f"#kontor-{world.office}") if path == "/admin/kontorer" else page.locator("a[data-dialog]")
+        own = page.locator(f"#office-{world.office}") if path == "/admin/kontorer" else page.locator("a[data-dialog]")
         for opener in own.all():
             opener.focus()
             page.keyboard.press("Enter")

@@ -19,7 +19,7 @@ def test_the_insurer_lets_an_office_create(world: World, browse: Browse) -> None
     # Selskapets admin → Kontorer → the office: a pop-up whose first category is Innstillinger.
     page.get_by_role("link", name="Selskapets admin").click()
     page.get_by_role("link", name="Kontorer").click()
-    page.locator(f"#kontor-{world.other_office}").click()
+    page.locator(f"#office-{world.other_office}").click()
     pop_up = page.get_by_role("dialog")
     expect(pop_up.get_by_label(PERMISSION)).to_be_visible()
     assert pop_up.get_by_role("group").all_text_contents()[0].strip().startswith("Innstillinger")

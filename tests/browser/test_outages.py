@@ -191,7 +191,7 @@ def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World,
 def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, browse: Browse, tmp_path: Path) -> None:
     claim = world.create(tasks=[{"kind": "first_aid"}]).body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}")
-    before, rows = page.locator("#sak").inner_text(), in_portal_database(world, rows_of(world, claim))
+    before, rows = page.locator("#claim").inner_text(), in_portal_database(world, rows_of(world, claim))
     assert rows.keys() == {"claims", "history", "listing", "office_listing", "open_tasks", "waiting"}
     in_portal_database(world, spoil(world, claim))
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"listing", "waiting"}
@@ -201,7 +201,7 @@ def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, b
     assert in_portal_database(world, rows_of(world, claim)) == rows
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"waiting"}
     page.goto(f"/saker/{claim}")
-    assert page.locator("#sak").inner_text() == before
+    assert page.locator("#claim").inner_text() == before
     page.goto("/saker")
     expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="1 sak(er) trenger å være forbundet")).to_be_visible()

@@ -108,7 +108,7 @@ def test_nobody_else_gets_what_a_user_had_typed(world: World, browse: Browse) ->
     assert "Hemmelig" not in page.content()
     page.go_back()
     writing = browse(world.handler, f"/saker/{claim}/avbryt")
-    token = writing.locator("#skjema [name=csrf]").input_value()
+    token = writing.locator("#form [name=csrf]").input_value()
     other = browse(world.adjuster)
     answer = other.request.post(f"/saker/{claim}/avbryt", form={"csrf": token, "reason": "Hemmelig"})
     assert answer.status == 403

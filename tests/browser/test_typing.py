@@ -11,7 +11,7 @@ def correct(page: Page, claim: str, label: str, text: str) -> None:
     """Correct one field of a claim."""
     page.goto(f"/saker/{claim}/rett")
     page.get_by_label(label, exact=True).fill(text)
-    page.locator("form.skjema").evaluate("form => form.requestSubmit()")
+    page.locator("form.form").evaluate("form => form.requestSubmit()")
     expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
 
 

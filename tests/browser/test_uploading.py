@@ -108,7 +108,7 @@ def test_what_is_refused_says_what_to_do_fits_every_screen_and_is_removed(page: 
 def narrowest_text(page: Page) -> float:
     """How many pixels a name or a sentence of the list has for its lines."""
     boxes = "texts => Math.min(...texts.map(text => text.parentElement.clientWidth))"
-    width: float = page.locator(".filnavn:visible, .filtilstand:visible").evaluate_all(boxes)
+    width: float = page.locator(".file-name:visible, .file-state:visible").evaluate_all(boxes)
     return width
 
 
@@ -173,7 +173,7 @@ def test_whatever_ends_an_upload_is_told_to_people_and_it_can_be_tried_again(fai
         expect(listed(page, name), way).to_contain_text("Ble ikke lastet opp:")
         expect(listed(page, name), way).to_contain_text(sentence)
         page.unroute_all()
-    said = page.locator("#multimedia").inner_text()
+    said = page.locator("#media").inner_text()
     assert [word for word in (*FOR_DEVELOPERS, "utviklere") if word in said] == []
     page.context.set_offline(True)
     choose(page, file("uten-nett.png", picture("red"), "image/png"))

@@ -149,7 +149,7 @@ class Site:
         page = await self.ask("GET", b"/logg-inn", headers=[HOST])
         self.cookies[user] = page.cookies[0].partition(";")[0]
         self.tokens[user] = token_of(page.text)
-        answer = await self.send(user, "/logg-inn", [("csrf", self.tokens[user]), ("bruker", user)])
+        answer = await self.send(user, "/logg-inn", [("csrf", self.tokens[user]), ("user", user)])
         assert answer.status == 303, answer.text
         self.cookies[user] = answer.cookies[0].partition(";")[0]
         self.tokens[user] = token_of((await self.page(user, "/saker")).text)

@@ -17,12 +17,15 @@ from sqlalchemy.exc import DBAPIError
 from starlette.routing import Route
 
 import services.portal
+from services.portal.store import KeptForm
 from shared.storage.database import cannot_be_kept
 from shared.storage.migrations import migrate
+from tests.builders.requests import FJORD
 from tests.integration.conftest import Databases, engine_of
 from tests.integration.portal_site import (
     HOST,
     INSURER_S,
+    PARTNER_S,
     TOKEN,
     USERS,
     Answer,
@@ -123,7 +126,7 @@ async def surface(databases: Databases, tmp_path_factory: pytest.TempPathFactory
         found = Surface(site)
         for user in USERS:
             await _read_pages(found, user)
-        asked = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(request, "(\w+)"')
+        asked = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(visit, "(\w+)"')
         named = {a or b for file in SOURCES.rglob("*.py") for a, b in asked.findall(file.read_text())}
         fields = {name for forms in found.forms.values() for form in forms for name, _ in form.fields}
         found.named = sorted(named | fields)
@@ -258,7 +261,7 @@ async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Sur
         (f"/saker?etter={base64.urlsafe_b64encode(b'[' * 40_000).decode()}", 404, "Fant ikke"),
         ("/admin/rapporter/%00", 400, "Forstår ikke"),
         ("/del/foresporsel/%00", 400, "Forstår ikke"),
-        (f"/direkte?fra={'9' * 5000}&katalog={'9' * 400}", 200, ""),
+        (f"/direkte?since={'9' * 5000}&directory={'9' * 400}", 200, ""),
         ("/logg-inn?til=//[", 200, 'action="/logg-inn?til=%2F"'),
         ("/saker?kontor=\xff", 400, "The address cannot be read"),
         ("/saker/ny%00", 404, "Fant ikke"),
@@ -283,10 +286,20 @@ async def test_an_odd_address_is_answered_with_what_it_says(
 
 async def test_the_words_of_a_refusal_are_in_the_session_s_language(surface: Surface) -> None:
     site = surface.site
-    chosen = await site.send(INSURER_S, "/sprak", [("csrf", site.tokens[INSURER_S]), ("sprak", "en")])
+    chosen = await site.send(INSURER_S, "/sprak", [("csrf", site.tokens[INSURER_S]), ("language", "en")])
     cookie = (b"cookie", chosen.cookies[0].partition(";")[0].encode())
     answer = await site.ask("GET", b"/saker", b"kontor=%00", [HOST, cookie])
     assert "What was sent is not understood" in answer.text
+
+
+async def test_a_form_that_was_kept_under_older_names_is_shown_and_not_sent(surface: Surface) -> None:
+    site = surface.site
+    typed = [("insurer", FJORD), ("incident.address.street", "Torget 1"), ("handling", "en-til"), ("sprak", "en")]
+    await site.portal.store.keep_form(KeptForm("older", PARTNER_S, "/saker/ny", typed))
+    answer = await site.page(PARTNER_S, "/skjema/older")
+    assert answer.status == 200
+    assert 'value="Torget 1"' in answer.text
+    assert "og er ikke sendt ennå" in answer.text
 
 
 @pytest.mark.parametrize("id", ["x", "portal:", "portal:a\0b", f"portal:{'g' * 32}", "a" * 3000])

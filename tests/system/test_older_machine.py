@@ -146,7 +146,7 @@ def as_person(connection: Connection, user: str, paths: tuple[str, ...]) -> dict
         def is_in() -> bool:
             token = re.search('name="csrf" value="([^"]+)"', browser.get("/logg-inn").text)
             assert token is not None
-            form = {"csrf": token[1], "bruker": user}
+            form = {"csrf": token[1], "user": user}
             return browser.post("/logg-inn", data=form, follow_redirects=False).status_code == 303
 
         wait_until(is_in, what=f"the portal to know {user}")

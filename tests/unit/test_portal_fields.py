@@ -33,7 +33,7 @@ def test_numbers_and_weekdays_are_part_of_what_fields_are_called() -> None:
 
 
 def test_what_a_form_carries_unseen_is_not_shown() -> None:
-    unseen = ["request_id", "insurer", "handling", "rights", "bruker", "media.0.key", "incident.address.country", "x.y"]
+    unseen = ["request_id", "insurer", "button", "rights", "user", "media.0.key", "incident.address.country", "x.y"]
     assert said(*((name, "x") for name in unseen)) == []
 
 

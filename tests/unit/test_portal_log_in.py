@@ -74,7 +74,7 @@ async def log_in(browser: httpx2.AsyncClient, back: str = "/") -> httpx2.Respons
     page = await browser.get("/logg-inn", params={"til": back})
     token = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert token is not None
-    return await browser.post("/logg-inn", params={"til": back}, data={"csrf": token[1], "bruker": "kari"})
+    return await browser.post("/logg-inn", params={"til": back}, data={"csrf": token[1], "user": "kari"})
 
 
 async def test_after_some_attempts_in_a_minute_nobody_at_the_address_can_try_again(browser: httpx2.AsyncClient) -> None:
@@ -103,7 +103,7 @@ async def test_a_page_that_needs_a_user_sends_to_the_log_in_and_back(browser: ht
 
 async def test_a_log_in_without_the_session_s_token_is_not_taken(browser: httpx2.AsyncClient) -> None:
     await browser.get("/logg-inn")
-    assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 403
+    assert (await browser.post("/logg-inn", data={"user": "kari"})).status_code == 403
 
 
 async def test_a_form_from_another_site_is_not_taken(browser: httpx2.AsyncClient) -> None:
@@ -166,7 +166,7 @@ async def test_the_list_of_users_is_there_only_where_it_is_turned_on(tmp_path: P
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
         page = await browser.get("/logg-inn")
         assert "Kari Holm" not in page.text
-        assert (await browser.post("/logg-inn", data={"bruker": "kari"})).status_code == 405
+        assert (await browser.post("/logg-inn", data={"user": "kari"})).status_code == 405
 
 
 async def test_every_address_is_answered_by_one_page() -> None:
@@ -229,7 +229,7 @@ async def test_a_log_in_page_that_was_open_in_two_tabs_goes_on_in_both(browser: 
     token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/logg-inn")).text)
     assert token is not None
     answers = [
-        await browser.post("/logg-inn", params={"til": "/skjema/1"}, data={"csrf": token[1], "bruker": user})
+        await browser.post("/logg-inn", params={"til": "/skjema/1"}, data={"csrf": token[1], "user": user})
         for user in ("kari", "kari", "somebody else")
     ]
     assert [answer.status_code for answer in answers] == [303, 303, 403]
@@ -250,7 +250,7 @@ async def test_a_script_whose_session_has_ended_is_told_in_its_own_words(browser
     assert answer.status_code == 401
     assert answer.json()["message"] == "Du er logget ut. Logg inn i en annen fane, og prøv igjen."
     answer = await browser.get("/del/ny-sak", headers={"hx-request": "true"})
-    assert (answer.status_code, answer.headers["hx-trigger"]) == (401, "okt-avsluttet")
+    assert (answer.status_code, answer.headers["hx-trigger"]) == (401, "session-ended")
 
 
 async def test_a_form_that_cannot_be_kept_either_comes_back_and_still_says_whose_it_is(

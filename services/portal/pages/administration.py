@@ -14,6 +14,7 @@ from services.portal.forms import REQUIRED, WrongForm, read, typed
 from services.portal.pages import holidays
 from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
+from services.portal.typed import BUTTON
 from services.portal.viewer import Viewer
 from services.portal.visit import Visit
 from services.portal.words import marked
@@ -27,7 +28,7 @@ from shared.domain.office_hours import office_day
 from shared.domain.portal_settings import PortalSettings
 
 _WEEKS = 6
-_ONE_MORE = "en-til"
+_ONE_MORE = "one-more"
 _HERE = "/admin/selskap"
 _RIGHTS = ("may_assign_to_others", "may_define_claim_number")
 _SWITCHES = ("enhanced_function", "inspection_needs_budget")
@@ -142,7 +143,7 @@ async def days(visit: Visit) -> Response:
     """Set closed days and special hours (domain rule 2), or add one more line (*Legg til*)."""
     values = typed((await visit.request.form()).multi_items())
     settings, lines = _settings(visit), len(_lines(values))
-    if values.get("handling") == _ONE_MORE:
+    if values.get(BUTTON) == _ONE_MORE:
         others = _values(settings, sent=_days_values)
         return show(visit, "company.html", others | values, **_about(settings, lines + 1))
     try:

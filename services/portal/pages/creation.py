@@ -11,6 +11,7 @@ from services.portal.forms import read, typed
 from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
 from services.portal.session import tell_next_page
+from services.portal.typed import BUTTON
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to
 from services.portal.visit import Visit
 from services.portal.words import marked
@@ -23,7 +24,7 @@ from shared.domain.creation import rights_in_force
 from shared.domain.directory import Directory
 
 _MOST_TASKS = 20
-_ONE_MORE, _ONE_LESS = "en-til", "fjern-"
+_ONE_MORE, _ONE_LESS = "one-more", "remove-"
 
 
 async def form(visit: Visit) -> Response:
@@ -48,7 +49,7 @@ async def create(visit: Visit) -> Response:
     insurer = visit.portal.directory.insurer(values.get("insurer", ""), datetime.now(UTC))
     if insurer is None:
         raise HTTPException(404)
-    lines, button = _task_lines(values), values.get("handling", "")
+    lines, button = _task_lines(values), values.get(BUTTON, "")
     if button == _ONE_MORE:
         about = _about(visit, insurer, min(len(lines) + 1, _MOST_TASKS), focus=len(lines))
         return show(visit, "creation.html", values, **about)

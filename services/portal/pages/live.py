@@ -22,8 +22,8 @@ _LONGEST_NUMBER = 15
 async def stream(visit: Visit) -> Response:
     """Server-sent events, which say that something is new and not what; a tab hands them on to its browser's others.
 
-    `sak-<id>` is about a claim, `endret` about anything of the company, `katalog` about the directory, `ny-sak` about
-    whether the viewer may create. They are the data of events without a name: a tab does not know what the others
+    `claim-<id>` is about a claim, `changed` about anything of the company, `directory` about the directory, `creation`
+    about whether the viewer may create. They are the data of events without a name: a tab does not know what the others
     listen to.
     """
     return StreamingResponse(
@@ -63,25 +63,25 @@ def _number(visit: Visit, name: str) -> int | None:
 async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
     may_create: bool | None = None
     silent_s = 0.0
-    directory = _number(visit, "katalog")
+    directory = _number(visit, "directory")
     live: Live = portal.live
     yield "retry: 2000\n\n"
-    since = _number(visit, "fra")
+    since = _number(visit, "since")
     with live.watch(viewer.company.id, since and since / 1000) as watch:
         while not live.closing and viewer_of(visit.request, portal.directory) is not None:
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
-                yield "data: ny-sak\n\n"
+                yield "data: creation\n\n"
             may_create = now
             if portal.follower.changes != directory:
                 directory = portal.follower.changes
-                yield "data: katalog\n\n"
+                yield "data: directory\n\n"
             if await watch.news(_LOOK_EVERY_S):
                 changed, watch.claims = watch.claims, set()
                 silent_s = 0.0
                 for claim in sorted(changed):
-                    yield f"data: sak-{claim}\n\n"
-                yield "data: endret\n\n"
+                    yield f"data: claim-{claim}\n\n"
+                yield "data: changed\n\n"
                 await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is told as one change
             else:
                 silent_s += _LOOK_EVERY_S

@@ -44,13 +44,13 @@ async def from_directory(visit: Visit) -> Response:
         await check_form(visit)
     except HTTPException as error:
         if error.status_code != 403 or visit.request.session.get("user") not in (await visit.request.form()).getlist(
-            "bruker"
+            "user"
         ):
             raise
         return RedirectResponse(way_back(visit), 303)  # logged in already, in another tab
     if not await may_log_in(visit):
         return show(visit, 429)
-    user = visit.portal.directory.user(str((await visit.request.form()).get("bruker")), datetime.now(UTC))
+    user = visit.portal.directory.user(str((await visit.request.form()).get("user")), datetime.now(UTC))
     if user is None:
         return show(visit, 422)
     log_in(visit, user)
@@ -69,8 +69,8 @@ async def language(visit: Visit) -> Response:
     """Choose the language of the session."""
     await check_form(visit)
     form = await visit.request.form()
-    if form.get("sprak") in LANGUAGES:
-        visit.request.session["language"] = form["sprak"]
+    if form.get("language") in LANGUAGES:
+        visit.request.session["language"] = form["language"]
     return RedirectResponse(way_back(visit), 303)
 
 

@@ -36,7 +36,7 @@ class Provider:
         """Send somebody to the provider."""
         if not await may_log_in(visit):
             return show(visit, 429)
-        visit.request.session["til"] = way_back(visit)
+        visit.request.session["back"] = way_back(visit)
         try:
             back_to = f"{self._settings.address}/oidc/tilbake"
             response: Response = await self._client.authorize_redirect(visit.request, back_to)
@@ -47,7 +47,7 @@ class Provider:
 
     async def come_back(self, visit: Visit) -> Response:
         """Take in who the provider says it is; nobody who is not in the directory comes in."""
-        back = str(visit.request.session.get("til", "/"))
+        back = str(visit.request.session.get("back", "/"))
         try:
             token = await self._client.authorize_access_token(visit.request)
         except (HTTPError, OAuthError) as error:

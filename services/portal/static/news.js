@@ -8,7 +8,7 @@ const AGAIN_MS = 3000;
 const REMEMBERED = 500;
 
 function news(address) {
-  const user = document.body.dataset.bruker;
+  const user = document.body.dataset.user;
   const tab = `${performance.timeOrigin}-${Math.random()}`;
   const told = new EventTarget();
   const names = new Set();
@@ -131,5 +131,5 @@ function news(address) {
 
 if (document.body.hasAttribute("sse-connect")) htmx.createEventSource = news;
 else if (window.BroadcastChannel) {
-  new BroadcastChannel("claimbus").postMessage({ user: document.body.dataset.bruker, begins: true });
+  new BroadcastChannel("claimbus").postMessage({ user: document.body.dataset.user, begins: true });
 }

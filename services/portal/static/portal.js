@@ -2,7 +2,7 @@
 "use strict";
 
 document.addEventListener("click", async (event) => {
-  const closes = event.target.closest("dialog [data-lukk]");
+  const closes = event.target.closest("dialog [data-close]");
   if (closes) {
     event.preventDefault();
     closes.closest("dialog").close();
@@ -13,7 +13,7 @@ document.addEventListener("click", async (event) => {
   event.preventDefault();
   try {
     const answer = await fetch(link.href, { headers: { accept: "text/html" } });
-    const form = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#skjema");
+    const form = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#form");
     if (!answer.ok || !form) throw new Error(answer.status);
     open(link, form);
   } catch {
@@ -23,8 +23,8 @@ document.addEventListener("click", async (event) => {
 
 function open(link, form) {
   const dialog = document.createElement("dialog");
-  dialog.className = "ds-dialog vindu";
-  dialog.setAttribute("aria-labelledby", "skjema-navn");
+  dialog.className = "ds-dialog window";
+  dialog.setAttribute("aria-labelledby", "form-name");
   dialog.append(form);
   dialog.addEventListener("close", () => {
     dialog.remove();
@@ -38,11 +38,11 @@ function open(link, form) {
 }
 
 // The session has ended. Whoever is writing goes on, and is asked to log in when they send; other pages go to the log-in.
-document.addEventListener("okt-avsluttet", () => {
+document.addEventListener("session-ended", () => {
   const fields = Array.from(document.querySelectorAll("main input, main select, main textarea"));
   const isWritten = (field) =>
     field.type === "checkbox" ? field.checked !== field.defaultChecked
     : field.options ? field.selectedIndex !== Math.max(0, Array.from(field.options).findIndex((o) => o.defaultSelected))
     : field.type !== "hidden" && field.value !== field.defaultValue;
-  if (!document.querySelector("dialog[open], .opplastinger li") && !fields.some(isWritten)) location.reload();
+  if (!document.querySelector("dialog[open], .uploads li") && !fields.some(isWritten)) location.reload();
 });

@@ -1,10 +1,10 @@
 // Files of a report: announced as what they are, sent with progress, verified, and named in the form by their signed key.
-const fieldset = document.getElementById("multimedia");
+const fieldset = document.getElementById("media");
 const form = fieldset.closest("form");
-const list = fieldset.querySelector(".opplastinger");
-const dialog = document.getElementById("uten-filer");
-const said = list.dataset;
-const whyNot = JSON.parse(said.hvorfor);
+const list = fieldset.querySelector(".uploads");
+const dialog = document.getElementById("without-files");
+const texts = list.dataset;
+const whyNot = JSON.parse(texts.whyNot);
 const inVain = ["invalid_request", "media_too_large", "media_type_not_taken", "upload_differs", "unreadable", "insecure"];
 const firstBytes = 1024;
 const running = new Map();
@@ -31,21 +31,21 @@ form.addEventListener("submit", (event) => {
   dialog.querySelector("ul").replaceChildren(
     ...missing.map((item) => {
       const line = document.createElement("li");
-      line.textContent = item.querySelector(".filnavn").textContent;
+      line.textContent = item.querySelector(".file-name").textContent;
       return line;
     }),
   );
   dialog.showModal();
 });
 
-document.getElementById("send-uten").addEventListener("click", () => {
+document.getElementById("send-without").addEventListener("click", () => {
   notUploaded().forEach(remove);
   dialog.close();
   form.requestSubmit();
 });
 
 function notUploaded() {
-  return Array.from(list.children).filter((item) => !("lastet" in item.dataset));
+  return Array.from(list.children).filter((item) => !("uploaded" in item.dataset));
 }
 
 function take(input) {
@@ -56,9 +56,9 @@ function take(input) {
 function add(file) {
   const item = fieldset.querySelector("template").content.firstElementChild.cloneNode(true);
   show(file, item.querySelector("img"));
-  item.querySelector(".filnavn").textContent = file.name;
+  item.querySelector(".file-name").textContent = file.name;
   item.querySelector("progress").setAttribute("aria-label", file.name);
-  item.querySelector("[data-igjen]").addEventListener("click", () => begin(item, file));
+  item.querySelector("[data-again]").addEventListener("click", () => begin(item, file));
   list.append(item);
   removable(item);
   begin(item, file);
@@ -77,12 +77,12 @@ function show(file, picture) {
 }
 
 function removable(item) {
-  const name = item.querySelector(".filnavn").textContent;
+  const name = item.querySelector(".file-name").textContent;
   for (const button of item.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent} ${name}`);
-  item.querySelector("[data-fjern]").addEventListener("click", () => {
+  item.querySelector("[data-remove]").addEventListener("click", () => {
     const next = item.nextElementSibling || item.previousElementSibling;
     remove(item);
-    (next ? next.querySelector("[data-fjern]") : fieldset.querySelector('input[type="file"]')).focus();
+    (next ? next.querySelector("[data-remove]") : fieldset.querySelector('input[type="file"]')).focus();
   });
 }
 
@@ -93,18 +93,18 @@ function remove(item) {
 }
 
 function number() {
-  for (const [at, item] of list.querySelectorAll("li[data-lastet]").entries()) {
-    for (const input of item.querySelectorAll("[data-felt]")) input.name = `media.${at}.${input.dataset.felt}`;
+  for (const [at, item] of list.querySelectorAll("li[data-uploaded]").entries()) {
+    for (const input of item.querySelectorAll("[data-media]")) input.name = `media.${at}.${input.dataset.media}`;
   }
 }
 
 function begin(item, file) {
   const stop = new AbortController();
   running.set(item, stop);
-  delete item.dataset.feilet;
-  item.querySelector("[data-igjen]").hidden = true;
+  delete item.dataset.failed;
+  item.querySelector("[data-again]").hidden = true;
   item.querySelector("progress").hidden = false;
-  tell(item, said.venter);
+  tell(item, texts.waiting);
   waiting = waiting
     .then(() => stop.signal.aborted || send(item, file, stop.signal))
     .catch((error) => stop.signal.aborted || fail(item, error))
@@ -112,21 +112,21 @@ function begin(item, file) {
 }
 
 function tell(item, text) {
-  item.querySelector(".filtilstand").textContent = text;
+  item.querySelector(".file-state").textContent = text;
 }
 
 function fail(item, error) {
   const code = error instanceof NotUploaded ? error.code : "upload_broken";
-  item.dataset.feilet = "";
+  item.dataset.failed = "";
   item.querySelector("progress").hidden = true;
-  item.querySelector("[data-igjen]").hidden = inVain.includes(code);
-  tell(item, `${said.feil} ${whyNot[code]}`);
+  item.querySelector("[data-again]").hidden = inVain.includes(code);
+  tell(item, `${texts.failed} ${whyNot[code]}`);
 }
 
 async function send(item, file, signal) {
-  if (file.size > Number(said.storst)) throw new NotUploaded("media_too_large");
+  if (file.size > Number(texts.largest)) throw new NotUploaded("media_too_large");
   if (!window.crypto.subtle) throw new NotUploaded("insecure");
-  tell(item, said.leser);
+  tell(item, texts.reading);
   const bytes = await file.arrayBuffer().catch(() => {
     throw new NotUploaded("unreadable");
   });
@@ -135,15 +135,15 @@ async function send(item, file, signal) {
   const name = file.name.replace(/[\ud800-\udfff]/gu, ""); // halves of a character, which no JSON can carry
   const chosen = { name, size: file.size, sha256, first };
   const { id, url, ...known } = await ask("/opplasting", JSON.stringify(chosen), signal);
-  tell(item, said.sender);
+  tell(item, texts.sending);
   await put(url, file, item.querySelector("progress"), signal);
   const { key } = await ask(`/opplasting/${id}/ferdig`, "", signal);
   for (const [field, value] of Object.entries({ ...known, size: file.size, sha256, key })) {
-    item.querySelector(`[data-felt="${field}"]`).value = value;
+    item.querySelector(`[data-media="${field}"]`).value = value;
   }
-  item.dataset.lastet = "";
+  item.dataset.uploaded = "";
   item.querySelector("progress").remove();
-  tell(item, said.lastet);
+  tell(item, texts.uploaded);
   number();
 }
 
