@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from operations.connection import Connection
 from operations.stack import Stack
@@ -24,6 +25,10 @@ os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
 os.environ["CLAIMBUS_RENEW_AFTER_S"] = "4"
 # All tests come from one address.
 os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
+
+# No property fails because the machine is busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 _TOGETHER = ("stack", "browser", "containers", "system/reports", "integration", "memory")
 """What one process runs as a whole, since its tests share what takes long to start: the longest first."""

@@ -194,8 +194,9 @@ class Worlds:
         """Tell the next test's companies."""
         registered = self._registered[connection.bootstrap_servers]
         if not registered:
-            registered += [Names() for _ in range(self._at_once)]
-            register(connection, registered)
+            names = [Names() for _ in range(self._at_once)]
+            register(connection, names)
+            registered += names
         return World(connection, registered.pop(0))
 
 

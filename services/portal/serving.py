@@ -13,6 +13,8 @@ from shared.messaging.service import QuietServer
 from shared.runtime.logs import log
 
 _GOODBYE_S = 3
+_KEPT_OPEN_S = 75
+"""How long a connection without a request is kept: longer than clients and proxies keep theirs, or they meet its end."""
 
 
 class _WithoutTexts(logging.Filter):
@@ -49,6 +51,7 @@ class WebServer:
                 proxy_headers=True,
                 server_header=False,
                 timeout_graceful_shutdown=_GOODBYE_S,
+                timeout_keep_alive=_KEPT_OPEN_S,
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -291,6 +291,8 @@ def _attributes_of_broken(event: str) -> dict[str, str]:
             depth += len(text)
         elif text[0] in "]}":
             depth -= len(text)
+            if depth < 1:
+                break  # the event has ended, and what follows is none of it
         elif depth == 1 and last == ":" and last_but_one in names and text[0] == '"':
             with suppress(ValueError):  # an escape that means nothing, or a text that is not ended
                 attributes[names[last_but_one]] = json.loads(text)

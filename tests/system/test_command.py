@@ -148,7 +148,7 @@ def test_apply_leaves_a_password_that_it_does_not_know_in_use(world: World, file
     assert f"no password of {world.insurer_id}" in changed.stderr
 
 
-def test_apply_refuses_a_wrong_file_as_a_whole_with_line_and_reason(file: Path, tmp_path: Path) -> None:
+def test_apply_refuses_a_wrong_file_as_a_whole_with_line_and_reason(world: World, file: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(
         "companies:\n"
@@ -161,7 +161,8 @@ def test_apply_refuses_a_wrong_file_as_a_whole_with_line_and_reason(file: Path, 
     assert done.returncode == 1
     assert re.search(r"wrong\.yaml:3: companies\.1\.id: ", done.stderr)
     assert re.search(r"wrong\.yaml:5: companies\.1\.kind: ", done.stderr)
-    unknown = claimbus("explain", "--insurer", "ok-forsikring", "--office", "x", "--json", "--connection-file", file)
+    creation = ["--insurer", "ok-forsikring", "--office", world.office]
+    unknown = claimbus("explain", *creation, "--json", "--connection-file", file)
     assert as_json(unknown)["code"] == "unknown_insurer"
 
 
