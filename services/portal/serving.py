@@ -14,7 +14,7 @@ from shared.runtime.logs import log
 
 _GOODBYE_S = 3
 _KEPT_OPEN_S = 75
-"""How long a connection without a request is kept: longer than clients and proxies keep theirs, or they meet its end."""
+"""How long a connection without a request is kept: longer than clients and proxies keep theirs, who meet its end else."""
 
 
 class _WithoutTexts(logging.Filter):
