@@ -32,7 +32,7 @@ from tests.integration.portal_site import (
     read_page,
     site_on,
 )
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "Nothing in an address, form, header or cookie makes a page fail, as anybody.", about="portal"
@@ -218,7 +218,7 @@ def odd_form(draw: Any, surface: Surface, user: str | None, path: bytes) -> list
     return [*fields, ("csrf", surface.site.tokens.get(user, ""))] if draw(st.integers(0, 20)) else fields
 
 
-@settings(unhurried, max_examples=500)
+@settings(no_deadline, max_examples=500)
 @given(data=st.data())
 async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Surface, data: st.DataObject) -> None:
     site, draw = surface.site, data.draw

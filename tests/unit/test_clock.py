@@ -20,7 +20,7 @@ from shared.domain.clock import (
 )
 from shared.domain.office_hours import local_moment
 from tests.builders.directory import settings_of
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 
@@ -72,7 +72,7 @@ def test_a_time_that_comes_twice_is_the_first_and_the_other_can_be_said() -> Non
     assert comes_twice(moments[:1]) is None
 
 
-@unhurried
+@no_deadline
 @given(
     st.sampled_from(ZONES),
     st.datetimes(datetime.fromisoformat("1970-01-03"), datetime.fromisoformat("2037-12-30")),
@@ -124,7 +124,7 @@ def test_a_day_begins_at_the_first_moment_that_the_clocks_show_it(zone: str, day
     assert start_of(date.fromisoformat(day), time_zone(zone)) == datetime.fromisoformat(begins)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(ZONES), st.dates(date(1970, 1, 3), date(2037, 12, 30)))
 def test_no_earlier_moment_has_a_days_date(name: str, day: date) -> None:
     zone = ZoneInfo(name)

@@ -27,7 +27,7 @@ from tests.builders.content import ADDRESS
 from tests.builders.directory import registered
 from tests.builders.moments import oslo
 from tests.builders.requests import CLAIM, FJORD, FULL, Json, asks
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 INCIDENT, POLICYHOLDER = (FULL["create-temporary-claim"][part] for part in ("incident", "policyholder"))
 
@@ -268,7 +268,7 @@ json_values = st.recursive(
 )
 
 
-@settings(unhurried, max_examples=500)
+@settings(no_deadline, max_examples=500)
 @given(st.data())
 def test_whatever_stands_in_a_field_code_and_schema_agree(data: st.DataObject) -> None:
     request = data.draw(st.sampled_from(list(REQUESTS.values())))
@@ -403,7 +403,7 @@ def test_settings_of_empty_fields_alone_change_nothing_and_are_refused_as_before
 # One text is one text
 
 
-@unhurried
+@no_deadline
 @given(st.text(st.sampled_from("AaÅåÖöéñ Ωж"), min_size=1, max_size=20).filter(str.strip))
 def test_a_text_is_kept_in_one_form_however_it_was_sent(text: str) -> None:
     for request in (REQUESTS["claimbus.create-temporary-claim.v1"], REQUESTS["claimbus.register-user.v1"]):

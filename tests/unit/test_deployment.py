@@ -4,8 +4,8 @@ import inspect
 import json
 import re
 import tomllib
-from importlib import import_module
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 

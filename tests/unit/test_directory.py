@@ -24,7 +24,7 @@ from shared.domain.history import History
 from shared.domain.portal_settings import PortalSettings
 from tests.builders.directory import REGISTERED, answer_of, directory_event, registered, settings_of
 from tests.builders.requests import FJORD, FJORD_OSLO, NORD, NORD_TROMSO, NORDLYS, VEST, VEST_BERGEN, VEST_VOSS, Json
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
@@ -340,7 +340,7 @@ def as_json(portal: PortalSettings) -> Json:
     }
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), patches), max_size=8))
 def test_at_any_moment_the_settings_are_the_parts_given_until_then(sent: list[tuple[int, int, Json]]) -> None:
     """Each is (minutes after the one before, request id, settings); a request id met before has no effect."""
@@ -377,7 +377,7 @@ events: st.SearchStrategy[tuple[type[DirectoryEvent], Json]] = st.one_of(
 )
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), events), max_size=10))
 def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: list[tuple[int, Any]]) -> None:
     messages = [
@@ -399,7 +399,7 @@ def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: l
         assert once.settled(FJORD, event.request_id) == twice.settled(FJORD, event.request_id)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.lists(st.integers(0, 20), max_size=10), st.integers(-1, 21))
 def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(minutes: list[int], asked: int) -> None:
     history: History[int] = History()

@@ -25,7 +25,7 @@ from tests.builders.directory import permitted
 from tests.builders.moments import oslo
 from tests.builders.records import record, record_of
 from tests.builders.requests import FJORD, FULL, VEST, Json, headers_of
-from tests.properties import unhurried
+from tests.properties import no_deadline
 from tests.unit.test_contract_fields import TRIED, paths, with_part
 from tests.unit.test_envelope import BROKEN, STRUCTURED
 
@@ -111,7 +111,7 @@ def test_what_is_no_json_is_refused_with_its_reason_in_both_modes(data: bytes, s
 
 
 @both_modes
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(
     names,
     st.lists(
@@ -133,7 +133,7 @@ def test_whatever_becomes_of_a_body_its_request_is_answered(
 
 
 @both_modes
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(
     names,
     st.lists(
@@ -149,7 +149,7 @@ def test_whatever_stands_beside_an_id_its_request_is_answered(structured: bool, 
     answered(DIRECTORY, FJORD, *written(name, body, structured=structured, headers=headers))
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(names, st.data())
 def test_both_modes_get_the_same_answer(name: str, data: st.DataObject) -> None:
     body: Any = FULL[name]

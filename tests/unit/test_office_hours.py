@@ -19,7 +19,7 @@ from shared.domain.public_holidays import Region, unknown_region
 from tests.builders.directory import settings_of
 from tests.builders.moments import oslo
 from tests.builders.requests import Json
-from tests.properties import unhurried, utc_moments
+from tests.properties import no_deadline, utc_moments
 
 pytestmark = [
     pytest.mark.promise(
@@ -300,7 +300,7 @@ def public_holidays(country: str, subdivision: str | None, year: int) -> dict[da
     return dict(holidays.country_holidays(country, subdiv=subdivision, years=years).items())
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.sampled_from(REGIONS), st.integers(2020, 2035), st.data())
 def test_an_insurer_that_is_always_open_is_closed_on_its_countrys_public_holidays_and_no_other_day(
     region: tuple[str, str | None], year: int, data: st.DataObject
@@ -364,7 +364,7 @@ def last_sunday(year: int, month: int) -> date:
     return day - timedelta(days=day.isoweekday() % 7)
 
 
-@settings(unhurried, max_examples=200)
+@settings(no_deadline, max_examples=200)
 @given(utc_moments(1997, 2037))
 def test_summer_time_in_oslo_is_what_the_directive_says(at: datetime) -> None:
     starts, ends = (datetime.combine(last_sunday(at.year, month), time(1), UTC) for month in (3, 10))
@@ -485,7 +485,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(unhurried, max_examples=600)
+@settings(no_deadline, max_examples=600)
 @given(cases())
 def test_any_moment_in_any_zone_with_any_settings_is_inside_just_when_rule_3_says_so(case: Case) -> None:
     answer = local_moment(settings_of(case.asked), case.at)
@@ -494,7 +494,7 @@ def test_any_moment_in_any_zone_with_any_settings_is_inside_just_when_rule_3_say
     assert answer.inside is (answer.rule.value == "inside_office_hours")
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(cases())
 def test_asking_again_or_from_another_zone_gives_the_same_answer(case: Case) -> None:
     portal = settings_of(case.asked)
@@ -530,7 +530,7 @@ def on(day: datetime, clock: str) -> datetime:
     return day + timedelta(hours=int(hours), minutes=int(minutes))
 
 
-@settings(unhurried, max_examples=250)
+@settings(no_deadline, max_examples=250)
 @given(one_open_day())
 def test_opening_time_is_inside_and_the_microsecond_before_is_outside(
     open_day: tuple[Json, datetime, dict[str, str]],
@@ -542,7 +542,7 @@ def test_opening_time_is_inside_and_the_microsecond_before_is_outside(
     assert not inside(portal, opening - MICROSECOND)
 
 
-@settings(unhurried, max_examples=250)
+@settings(no_deadline, max_examples=250)
 @given(one_open_day())
 def test_closing_time_is_outside_and_the_microsecond_before_is_inside(
     open_day: tuple[Json, datetime, dict[str, str]],
@@ -557,7 +557,7 @@ def test_closing_time_is_outside_and_the_microsecond_before_is_inside(
     assert not inside(portal, closing)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(cases())
 def test_a_closed_day_is_outside_whatever_its_hours(case: Case) -> None:
     day = wall_clock(case.asked["time_zone"], case.at).date().isoformat()

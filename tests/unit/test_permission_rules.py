@@ -60,7 +60,7 @@ from tests.builders.requests import (
     asks_with_bytes,
     creation,
 )
-from tests.properties import unhurried, utc_moments
+from tests.properties import no_deadline, utc_moments
 
 pytestmark = pytest.mark.promise(
     "Who may ask for what: permissions, the enhanced function, companies' own offices and users.", about="requests"
@@ -312,7 +312,7 @@ def test_a_creation_refused_for_a_missing_right_carries_the_decision_that_came_b
     assert answer.decision.rule.value == "always_permitted"
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(
     st.sampled_from(("never", "outside_office_hours", "always")),
     st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})),
@@ -338,7 +338,7 @@ def test_at_any_moment_never_refuses_always_permits_and_the_third_permits_outsid
     assert decision.local_time.endswith(f"[{zone}]")
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from(("never", "outside_office_hours", "always"))), max_size=8),
     st.integers(0, 50),
@@ -484,7 +484,7 @@ steps = st.one_of(
 )
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.lists(steps, max_size=12))
 def test_a_right_is_held_just_while_it_is_given_and_the_function_is_on(asked: list[tuple[str, Json]]) -> None:
     directory, on, given_rights = registered(), False, {"may_assign_to_others": False, "may_define_claim_number": False}
@@ -848,7 +848,7 @@ def test_a_file_beside_the_time_zones_is_no_time_zone(zone: str) -> None:
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["time_zone"])
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.one_of(st.text(), st.sampled_from(("Europe", ".", "/etc/passwd", "zone.tab", "tzdata.zi", "a" * 5000))))
 def test_no_text_can_be_a_time_zone_and_break_the_office_hours(zone: str) -> None:
     directory = permitted("outside_office_hours")
@@ -1040,7 +1040,7 @@ anything = st.recursive(
 )
 
 
-@settings(unhurried, max_examples=300)
+@settings(no_deadline, max_examples=300)
 @given(st.data())
 def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataObject) -> None:
     directory = permitted(may_assign_to_others=True)
@@ -1064,7 +1064,7 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
         assert (answer.refusal is None) is (answer.request is not None)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.binary(max_size=60), st.sampled_from(sorted(BODIES)))
 def test_whatever_bytes_a_company_sends_it_gets_an_answer(value: bytes, name: str) -> None:
     asked = asks_with_bytes(FJORD, f"claimbus.{name}.v1", value, at=TUESDAY_EVENING)

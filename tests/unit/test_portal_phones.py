@@ -10,7 +10,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from services.portal.forms import WrongForm
 from services.portal.phones import WrongPhone, e164, findable, shown, sought
-from tests.properties import unhurried
+from tests.properties import no_deadline
 from tests.unit.test_portal_forms import creation
 
 NORDIC = ("NO", "SE", "DK", "FI", "IS", "FO", "GL", "AX", "SJ")
@@ -58,14 +58,14 @@ def written(draw: st.DrawFn) -> tuple[str, str, str]:
     return region, phonenumbers.format_number(number, PhoneNumberFormat.E164), f"{before}{text}{behind}"
 
 
-@unhurried
+@no_deadline
 @given(written())
 def test_however_a_number_is_written_it_is_the_same_number(number: tuple[str, str, str]) -> None:
     region, phone, text = number
     assert e164(text, region) == phone, ascii(text)
 
 
-@unhurried
+@no_deadline
 @given(written())
 def test_however_a_number_is_looked_for_it_is_found(number: tuple[str, str, str]) -> None:
     _, phone, text = number

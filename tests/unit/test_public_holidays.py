@@ -21,7 +21,7 @@ from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, known_categories, unknown_region
 from tests.builders.directory import REGISTERED, answers, code_of, registered, settings_of
 from tests.builders.requests import FJORD, Json
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "Office hours, public holidays, daylight saving: right to the microsecond, in every time zone.", about="requests"
@@ -145,7 +145,7 @@ def test_the_time_at_which_a_half_day_begins_is_read_from_every_name_that_has_on
     assert found["Vigília de Nadal (a partir de les 13h)"] == "13:00"
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(COUNTRIES), st.integers(2024, 2035), st.data())
 def test_with_any_categories_a_day_is_closed_just_when_one_of_them_has_it(
     country: str, year: int, data: st.DataObject

@@ -41,7 +41,7 @@ from shared.messaging.memory import MemoryRecord
 from tests.builders.directory import REGISTERED, registered, takes_effect
 from tests.builders.records import record
 from tests.builders.requests import BODIES, FJORD, NORDLYS, VEST, VEST_BERGEN, Json, asks
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "What was accepted once can be read by older and newer machines; what one does not know holds up its own insurer.",
@@ -294,7 +294,7 @@ def test_a_recorded_message_is_put_into_order_and_not_judged_whatever_judges_it(
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(sorted(PARTS)), st.data())
 def test_whatever_stands_in_a_field_no_message_of_a_company_stops_the_service(name: str, data: st.DataObject) -> None:
     type, event = recorded(name, json.loads(json.dumps(BODIES[PARTS[name][1]])))
