@@ -143,8 +143,8 @@ def _print(tables: Tables) -> None:
         for heading in headings:
             shown.add_column(tables.word(heading), justify="right")
         for row in table.rows:
-            before = [tables.said(row, row.previous), tables.change(row)] if tables.has_previous else []
-            shown.add_row(row.label, tables.said(row, row.value), *before)
+            before = [tables.formatted(row, row.previous), tables.change(row)] if tables.has_previous else []
+            shown.add_row(row.label, tables.formatted(row, row.value), *before)
         out.print(shown)
         if not table.rows:
             out.print(tables.word("nothing"))

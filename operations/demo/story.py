@@ -46,7 +46,7 @@ class Step:
 
     def came(self, company: str, message: Delivered) -> None:
         """Note an outcome or event."""
-        self.lines.append(f"{company} ◀ {_said(message)}")
+        self.lines.append(f"{company} ◀ {_summary(message)}")
 
     def expect(self, what: str, holds: bool) -> None:
         """Check something."""
@@ -422,7 +422,7 @@ def _rule(outcome: Delivered) -> str:
     return str(outcome.body.get("decision", {}).get("rule"))
 
 
-def _said(message: Delivered) -> str:
+def _summary(message: Delivered) -> str:
     body = message.body
     parts = [message.type]
     parts += [str(body[name]) for name in ("code", "claim_number", "reason") if name in body]

@@ -88,7 +88,9 @@ def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) ->
     try:
         request = model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
     except ValidationError as error:
-        problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
+        problems = {
+            ".".join(str(part) for part in problem["loc"]): _sentence_for(problem) for problem in error.errors()
+        }
         raise WrongForm({_in_form(name): text for name, text in problems.items()} | dict(wrong)) from None
     if wrong:
         raise WrongForm(wrong)
@@ -150,7 +152,7 @@ def as_contract_has_it(name: str, value: str, region: str = NORWAY) -> str:
     return value
 
 
-def _said_of(problem: Any) -> str:
+def _sentence_for(problem: Any) -> str:
     if problem["type"] == "missing":
         return REQUIRED
     return _WRONG.get(_last(".".join(str(part) for part in problem["loc"])), _OTHERWISE)

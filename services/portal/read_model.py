@@ -143,7 +143,7 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[Claim
     await _save_answers(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
     await save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
-    await _tell(connection, changes.changed, outcomes)
+    await _notify(connection, changes.changed, outcomes)
     return [item.event for item in changes.happened]
 
 
@@ -262,13 +262,14 @@ async def save_reports(connection: AsyncConnection, made: Sequence[ReportReady])
         await connection.execute(upsert(reports).on_conflict_do_nothing(), rows)
 
 
-async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
+async def _notify(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
     """Notify every instance of claims that have changed and requests with outcomes, by ids, once it is committed."""
-    told = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
-    told += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
-    if told:
-        each = func.unnest(bindparam("told", told, type_=ARRAY(Text))).table_valued("said").render_derived(name="each")
-        await connection.execute(select(func.pg_notify(CHANNEL, each.c.said)))
+    payloads = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
+    payloads += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
+    if payloads:
+        rows = func.unnest(bindparam("payloads", payloads, type_=ARRAY(Text))).table_valued("payload")
+        each = rows.render_derived(name="each")
+        await connection.execute(select(func.pg_notify(CHANNEL, each.c.payload)))
 
 
 def _replacing(table: Table, **values: Any) -> Insert:
@@ -300,7 +301,7 @@ def _history_row(item: Happened) -> dict[str, Any]:
 
 def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
     address = view.incident.address
-    said = words(
+    searchable = words(
         view.claim_number,
         view.policyholder.name,
         *findable(view.policyholder.phone),
@@ -324,7 +325,9 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
             "policyholder": view.policyholder.name,
             "place": f"{address.street}, {address.postal_code} {address.city}",
             "handler": view.handler,
-            "lexemes": lexemes(company, {*said, *facets(view.state, view.incident.cause, *view.offices_for(company))}),
+            "lexemes": lexemes(
+                company, {*searchable, *facets(view.state, view.incident.cause, *view.offices_for(company))}
+            ),
         }
 
 

@@ -27,13 +27,13 @@ class Published:
 def next_list(
     last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: Heard, now_ms: int
 ) -> Published | None:
-    """Make a claim's list anew; None if it says what the last one said. Without a last one, it said nothing.
+    """Make a claim's list anew; None if it has what the last one had. Without a last one, it had nothing.
 
     `now_ms`, milliseconds since 1970 UTC, makes the revision grow even if the database was lost in between.
     """
     suggestions = list(best(matches))
-    said = LinkSuggested.model_validate_json(last.body).suggestions if last else []
-    if suggestions == said:
+    published = LinkSuggested.model_validate_json(last.body).suggestions if last else []
+    if suggestions == published:
         return None
     revision = max(last.revision + 1 if last else 1, now_ms)
     body = LinkSuggested(

@@ -218,8 +218,8 @@ def test_every_command_works_in_compose(project: Project) -> None:
 def test_a_service_can_write_nothing_and_has_no_capabilities(project: Project) -> None:
     for service, count in SCALE.items():
         for number in range(1, count + 1):
-            said = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
-            assert json.loads(said) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}
+            output = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
+            assert json.loads(output) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}
 
 
 def test_a_client_without_a_password_or_with_a_wrong_one_is_refused(connection: Connection) -> None:

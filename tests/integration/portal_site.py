@@ -130,9 +130,14 @@ class Site:
 
         await self.app(scope, receive, send)
         start = answered[0]
-        said = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        response_headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         content = b"".join(message.get("body", b"") for message in answered[1:])
-        return Answer(start["status"], dict(said), [value for name, value in said if name == "set-cookie"], content)
+        return Answer(
+            start["status"],
+            dict(response_headers),
+            [value for name, value in response_headers if name == "set-cookie"],
+            content,
+        )
 
     async def page(self, user: str | None, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
         """Open an address as a user."""

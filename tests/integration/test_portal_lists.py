@@ -49,9 +49,9 @@ class Lists:
         async with self.store.transaction() as connection:
             await save(connection, [Happened(event, "request") for event in events])
 
-    async def found(self, company: str, office: str | None, said: str = "") -> list[UUID]:
+    async def found(self, company: str, office: str | None, typed_text: str = "") -> list[UUID]:
         """Tell what a company's list has for an office, with a text or without."""
-        page = await self.store.page(company, Filter(office=office, text=said), "Europe/Oslo")
+        page = await self.store.page(company, Filter(office=office, text=typed_text), "Europe/Oslo")
         assert page.count.number == len(page.rows)
         return [row.claim_id for row in page.rows]
 
@@ -75,16 +75,16 @@ def assigned(id: UUID, version: int, to: Task) -> TaskAssigned:
     )
 
 
-@pytest.mark.parametrize("said", ["", "berg"])
-async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, said: str) -> None:
+@pytest.mark.parametrize("typed_text", ["", "berg"])
+async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, typed_text: str) -> None:
     temporary, normal = uuid4(), uuid4()
     events = [created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO)]
     await lists.take_in(*events, registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
-    assert await lists.found(FJORD, VEST_BERGEN, said) == [temporary]
-    assert await lists.found(FJORD, VEST_VOSS, said) == [temporary]
-    assert set(await lists.found(FJORD, NORD_TROMSO, said)) == {temporary, normal}
-    assert await lists.found(VEST, VEST_VOSS, said) == [temporary]
-    assert set(await lists.found(NORD, NORD_TROMSO, said)) == {temporary, normal}
+    assert await lists.found(FJORD, VEST_BERGEN, typed_text) == [temporary]
+    assert await lists.found(FJORD, VEST_VOSS, typed_text) == [temporary]
+    assert set(await lists.found(FJORD, NORD_TROMSO, typed_text)) == {temporary, normal}
+    assert await lists.found(VEST, VEST_VOSS, typed_text) == [temporary]
+    assert set(await lists.found(NORD, NORD_TROMSO, typed_text)) == {temporary, normal}
 
 
 async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None:
@@ -100,10 +100,10 @@ async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None
         (swedish, ["070-123 45 67", "+46 (0)70-123 45 67", "(0046) 70 123", "070123", "+46\u00a070\u2011123"]),
         (other, ["912-34", "+44 (0)20 7946 0958", "020 7946 0958"]),
     ):
-        for said in texts:
-            found = await lists.found(FJORD, None, said)
-            assert event.claim_id in found, said
-            assert swedish.claim_id not in found or event is swedish, said
+        for typed_text in texts:
+            found = await lists.found(FJORD, None, typed_text)
+            assert event.claim_id in found, typed_text
+            assert swedish.claim_id not in found or event is swedish, typed_text
 
 
 async def test_a_partner_s_list_finds_nothing_by_another_partner_s_office(lists: Lists) -> None:
@@ -162,9 +162,9 @@ async def test_a_claim_is_found_in_whichever_form_a_text_is_stored_or_typed(
 ) -> None:
     id = uuid4()
     await lists.take_in(in_alesund(id, stored))
-    for said in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
-        page = await lists.store.page(FJORD, Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
-        assert [row.claim_id for row in page.rows] == [id], said
+    for typed_text in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
+        page = await lists.store.page(FJORD, Filter(text=unicodedata.normalize(typed, typed_text)), "Europe/Oslo")
+        assert [row.claim_id for row in page.rows] == [id], typed_text
         assert page.rows[0].place == "Åsvegen 1, 6002 Ålesund"
 
 
@@ -181,8 +181,8 @@ async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too
         await connection.execute(text("drop table kept_forms"))
         await connection.execute(text("update alembic_version set version_num = '0003'"))
     await migrate(lists.engine, "services.portal")
-    for said in ("Ålesund", "6002", "ødegård", "å-7"):
-        (row,) = (await lists.store.page(FJORD, Filter(text=said), "Europe/Oslo")).rows
+    for typed_text in ("Ålesund", "6002", "ødegård", "å-7"):
+        (row,) = (await lists.store.page(FJORD, Filter(text=typed_text), "Europe/Oslo")).rows
         assert (row.claim_id, row.place, row.policyholder) == (id, "Åsvegen 1, 6002 Ålesund", "Åse Ødegård")
 
 

@@ -36,7 +36,7 @@ class Instance:
         self.url = url
         self.engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
         self.store = Store(self.engine)
-        self.said: dict[UUID, LinkSuggested] = {}
+        self.newest_lists: dict[UUID, LinkSuggested] = {}
         """The newest list of each claim, as a reader keeps them."""
 
     async def take(self, *events: ClaimEvent) -> list[Outgoing]:
@@ -45,17 +45,17 @@ class Instance:
             messages = await lists_after(transaction, heard)
         for message in messages:
             assert message.topic == LINK_SUGGESTIONS.name
-            told = LinkSuggested.model_validate_json(message.value)
-            assert message.key == str(told.claim_id)
-            last = self.said.get(told.claim_id)
-            if last is None or told.revision > last.revision:
-                self.said[told.claim_id] = told
+            newest = LinkSuggested.model_validate_json(message.value)
+            assert message.key == str(newest.claim_id)
+            last = self.newest_lists.get(newest.claim_id)
+            if last is None or newest.revision > last.revision:
+                self.newest_lists[newest.claim_id] = newest
         return messages
 
     def suggested(self, claim: Told) -> list[UUID]:
         """Tell what is suggested for a claim now."""
-        told = self.said.get(claim.id)
-        return [suggestion.claim_id for suggestion in told.suggestions] if told else []
+        newest = self.newest_lists.get(claim.id)
+        return [suggestion.claim_id for suggestion in newest.suggestions] if newest else []
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_a_temporary_claim_gets_the_normal_one_whichever_comes_first(
     registered, created = normal.registered(), temporary.created()
     for event in (registered, created) if normal_first else (created, registered):
         await instance.take(event)
-    (suggestion,) = instance.said[temporary.id].suggestions
+    (suggestion,) = instance.newest_lists[temporary.id].suggestions
     assert suggestion.claim_id == normal.id
     assert suggestion.claim_number == registered.claim_number
     assert {Reason.SAME_PHONE, Reason.SAME_ADDRESS, Reason.SAME_NAME} <= {r.code for r in suggestion.reasons}
@@ -159,7 +159,7 @@ async def test_a_list_is_newer_than_those_before_the_claims_were_forgotten_and_r
     assert instance.suggested(temporary) == [normal.id]
     await _empty(instance, "claims", "blocks", "matches", "suggestions")
     (after,) = await instance.take(*events)
-    assert instance.said[temporary.id] == LinkSuggested.model_validate_json(after.value)
+    assert instance.newest_lists[temporary.id] == LinkSuggested.model_validate_json(after.value)
     assert before != after
 
 
@@ -198,7 +198,7 @@ async def test_the_order_in_which_claims_come_in_makes_no_difference(url: str, i
     final: list[dict[UUID, list[UUID]]] = []
     for attempt in range(4):
         await _empty(instance, "claims", "blocks", "matches", "suggestions")
-        instance.said.clear()
+        instance.newest_lists.clear()
         waiting = [list(history) for history in events]
         while any(waiting):
             batch = []

@@ -437,7 +437,7 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
 
 
 @pytest.mark.parametrize(
-    ("said", "type", "content"),
+    ("declared", "type", "content"),
     [
         ("image/jpg", MediaType.JPEG, photo()),
         ("IMAGE/JPEG; charset=binary", MediaType.JPEG, photo()),
@@ -447,9 +447,9 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
     ],
 )
 async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_called(
-    on_folder: Portal, said: str, type: MediaType, content: bytes
+    on_folder: Portal, declared: str, type: MediaType, content: bytes
 ) -> None:
-    key = await on_folder.upload(content, content_type=said, name="Kjøkken")
+    key = await on_folder.upload(content, content_type=declared, name="Kjøkken")
     uploaded = on_folder.keys.verify(key)
     assert uploaded is not None
     assert uploaded.content_type is type

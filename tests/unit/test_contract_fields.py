@@ -326,9 +326,9 @@ NEEDS_ONE: dict[str, Json] = {
 @every_request
 @pytest.mark.parametrize("empty", EMPTY)
 def test_an_empty_optional_field_is_as_if_it_were_left_out(request_type: Any, empty: str | None) -> None:
-    full, said = FULL[request_type.NAME], NEEDS_ONE.get(request_type.NAME, {})
-    optional = optional_fields(request_type) - said.keys()
-    mandatory = {name: part for name, part in full.items() if name not in optional_fields(request_type)} | said
+    full, needed = FULL[request_type.NAME], NEEDS_ONE.get(request_type.NAME, {})
+    optional = optional_fields(request_type) - needed.keys()
+    mandatory = {name: part for name, part in full.items() if name not in optional_fields(request_type)} | needed
     left_out = request_type.model_validate_json(json.dumps(mandatory))
     for names in (optional, *({name} for name in optional)):
         filled = request_type.model_validate_json(json.dumps(mandatory | dict.fromkeys(names, empty)))

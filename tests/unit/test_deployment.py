@@ -186,8 +186,8 @@ def kubernetes_environment(service: str) -> dict[str, Any]:
         if "configMapRef" in source:
             environment |= {line.partition("=")[0]: {} for line in maps[source["configMapRef"]["name"]]}
         else:  # as the file's first lines say that the secret is made
-            said = (KUBERNETES / "kustomization.yaml").read_text()
-            after = said.partition(f"generic {source['secretRef']['name']}")[2].partition("`;")[0]
+            text = (KUBERNETES / "kustomization.yaml").read_text()
+            after = text.partition(f"generic {source['secretRef']['name']}")[2].partition("`;")[0]
             environment |= {name: {} for name in re.findall(r"--from-literal=(\w+)=", after)}
     assert container["command"][-1] == REGISTRY[service].package
     assert {"name": "health", "containerPort": HEALTH_PORT} in container["ports"]

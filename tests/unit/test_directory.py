@@ -212,8 +212,8 @@ def test_office_hours_are_merged_day_by_day_and_null_closes_one() -> None:
         {"office_hours": {"mon": {"opens": "09:00", "closes": "15:00"}, "fri": None}},
         {"office_hours": {"tue": {"opens": "10:00", "closes": "14:00"}}},
     )
-    said = [str(hours) if hours else None for _, hours in sorted(portal.office_hours.items(), key=lambda day: day[0])]
-    by_day = dict(zip(sorted(Weekday), said, strict=True))
+    shown = [str(hours) if hours else None for _, hours in sorted(portal.office_hours.items(), key=lambda day: day[0])]
+    by_day = dict(zip(sorted(Weekday), shown, strict=True))
     assert by_day[Weekday.MON] == "09:00–15:00"
     assert by_day[Weekday.TUE] == "10:00–14:00"
     assert by_day[Weekday.WED] == "08:00–16:00"

@@ -59,8 +59,8 @@ def answered(directory: Directory, company: str, headers: Headers, value: bytes)
     assert asked.envelope.id == "r-1"
     sent, answer = _decided(directory, asked)
     for message in sent:
-        said = [raw.decode() for _, raw in message.headers] + list(texts_of(json.loads(message.value)))
-        assert not [text for text in said if "\x00" in text]  # PostgreSQL cannot keep it
+        texts = [raw.decode() for _, raw in message.headers] + list(texts_of(json.loads(message.value)))
+        assert not [text for text in texts if "\x00" in text]  # PostgreSQL cannot keep it
     return answer
 
 

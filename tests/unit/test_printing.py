@@ -134,11 +134,11 @@ def printed(printing: Printing, text: str) -> str:
 @pytest.mark.parametrize("name", PRINTERS)
 @pytest.mark.parametrize("text", NASTY)
 def test_no_text_is_interpreted_by_who_prints_it(name: str, text: str) -> None:
-    said = printed(PRINTERS[name], text)
-    assert not _DOES_SOMETHING.search(said)
-    folded = "".join(said.split())  # tables fold what is long
+    output = printed(PRINTERS[name], text)
+    assert not _DOES_SOMETHING.search(output)
+    folded = "".join(output.split())  # tables fold what is long
     for word in text.split("\n", maxsplit=1)[0].split():
-        assert "".join(visible(word).split()) in folded, said
+        assert "".join(visible(word).split()) in folded, output
 
 
 @settings(deadline=None)

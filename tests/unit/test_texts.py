@@ -46,10 +46,10 @@ def test_a_claim_is_matched_in_whichever_form_its_texts_are(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("said", ["Ålesund", "ÅLESUND", "ålesund"])
-def test_alesund_is_found_however_it_is_typed_and_stored(said: str, form: Any) -> None:
+@pytest.mark.parametrize("typed_text", ["Ålesund", "ÅLESUND", "ålesund"])
+def test_alesund_is_found_however_it_is_typed_and_stored(typed_text: str, form: Any) -> None:
     for stored in FORMS:
-        [found] = Filter(text=unicodedata.normalize(form, said)).readings
+        [found] = Filter(text=unicodedata.normalize(form, typed_text)).readings
         assert set(found) == words(unicodedata.normalize(stored, "Ålesund"))
 
 
