@@ -87,14 +87,14 @@ def main() -> None:
     options.add_argument("--claims", type=int, default=1_000_000)
     options.add_argument("--compare", type=int, default=100_000, help="the smaller year; 0 leaves it out")
     options.add_argument("--events", type=int, default=60_000, help="events to project; 0 leaves it out")
-    asked = options.parse_args()
+    arguments = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="claimbus-benchmark-"))
     folder.chmod(0o711)
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         postgres.start()
-        years = [in_a_process(year, database(postgres), n) for n in (asked.compare, asked.claims) if n]
-        stream = in_a_process(projection, database(postgres), asked.events) if asked.events else None
+        years = [in_a_process(year, database(postgres), n) for n in (arguments.compare, arguments.claims) if n]
+        stream = in_a_process(projection, database(postgres), arguments.events) if arguments.events else None
         print(json.dumps({"years": years, "projection": stream}, indent=2))
     finally:
         postgres.stop()

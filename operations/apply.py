@@ -295,7 +295,7 @@ class _Sending:
     def _send_part(self, company: Company, part: Sequence[tuple[int, Step]]) -> None:
         requests = {number: NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for number, step in part}
         numbers = {request.id: number for number, request in requests.items()}
-        for request, outcome in company.answers(list(requests.values()), self._late):
+        for request, outcome in company.outcomes_of(list(requests.values()), self._late):
             self._news_at = time.monotonic()
             if outcome.accepted:
                 self._applied.done.add(numbers[request.id])

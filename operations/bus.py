@@ -177,13 +177,13 @@ class Company:
         self.wait_until(all_answered, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
         return [found[request.id] for request in requests]
 
-    def answers(
+    def outcomes_of(
         self, requests: Sequence[NewRequest], late: Callable[[str], None]
     ) -> Iterator[tuple[NewRequest, Delivered]]:
-        """Send requests and give their outcomes as they come, however many and however long that takes.
+        """Send requests and yield their outcomes as they arrive, however many and however long that takes.
 
-        `late` is told again and again what has not come since the last outcome; it raises to give up. What has been
-        received is let go of.
+        `late` is called again and again with what has not arrived since the last outcome; it raises to give up. What
+        has been received is let go of.
         """
         self.send(requests)
         left = {request.id: request for request in requests}

@@ -169,7 +169,7 @@ class Story:
         outcome = self._ask(step, self.partner, named)
         step.expect("nor may it define the number", outcome.body.get("code") == "may_not_define_claim_number")
         self._settle()
-        refused = {str(ids.claim_id(PARTNER, asked.id)) for asked in (request, named)}
+        refused = {str(ids.claim_id(PARTNER, refused_request.id)) for refused_request in (request, named)}
         step.expect("neither became a claim", not refused & self._created())
 
     def duplicate(self, step: Step) -> None:

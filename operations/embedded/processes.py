@@ -228,7 +228,7 @@ def free_port() -> int:
         return port
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether somebody listens on a port of 127.0.0.1."""
     with socket.socket() as attempt:
         attempt.settimeout(1)

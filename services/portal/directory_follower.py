@@ -26,12 +26,12 @@ class DirectoryNotRead(Exception):
 
 
 class DirectoryFollower:
-    """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
+    """Every instance follows the whole topic; `reachable` is whether the brokers answered the last look."""
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
         self.unknown_settings = UnknownSettingsWatch(self.directory)
-        self.answering = False
+        self.reachable = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
         self._settings = settings
@@ -69,9 +69,9 @@ class DirectoryFollower:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._reader.catch_up()
             except (KafkaError, TimeoutError, OSError):
-                self.answering = False
+                self.reachable = False
                 raise
-            self.answering = self.was_read = True
+            self.reachable = self.was_read = True
             self.unknown_settings.look()
 
     async def _follow(self) -> None:

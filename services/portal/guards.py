@@ -50,10 +50,10 @@ def for_viewers(portal: Portal, page: Page) -> Handler:
 def for_anybody(portal: Portal, page: Page) -> Handler:
     """Answer whoever asks."""
 
-    async def answered(request: Request) -> Response:
+    async def unguarded(request: Request) -> Response:
         return await page(Visit(request, portal))
 
-    return answered
+    return unguarded
 
 
 async def _to_log_in(visit: Visit) -> Response:
@@ -70,8 +70,8 @@ async def _to_log_in(visit: Visit) -> Response:
     if by_script:
         return Response(status_code=401, headers={"hx-trigger": "okt-avsluttet"})
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    asked_for = urlencode({"til": back}) if back != "/" else ""
-    return _see(f"/logg-inn?{asked_for}".rstrip("?"))
+    query = urlencode({"til": back}) if back != "/" else ""
+    return _see(f"/logg-inn?{query}".rstrip("?"))
 
 
 def _see(address: str) -> Response:

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.claim_view import ClaimView, State, apply
 from services.portal.phones import findable
 from services.portal.tables import (
-    answers,
     claims,
     history,
+    kept_outcomes,
     listing,
     office_listing,
     open_tasks,
@@ -40,11 +40,11 @@ from shared.runtime.logs import log
 
 CHANNEL = "claimbus_portal"
 """The channel on which PostgreSQL tells every instance what has changed."""
-ASKED_HERE = "portal:"
-"""How the ids of requests that are made in the portal begin."""
+REQUEST_ID_PREFIX = "portal:"
+"""The ids of requests made in the portal begin with it."""
 
 _READER = "portal"
-_ANSWERS_KEPT = timedelta(days=30)
+_OUTCOMES_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def read(record: Record) -> Read:
     try:
         if envelope.type in OUTCOMES:
             outcome = OUTCOMES[envelope.type].model_validate_json(envelope.body)
-            return outcome if outcome.request_id.startswith(ASKED_HERE) else PassedOver()
+            return outcome if outcome.request_id.startswith(REQUEST_ID_PREFIX) else PassedOver()
         if envelope.type == LinkSuggested.type():
             return LinkSuggested.model_validate_json(envelope.body)
         if envelope.type == ReportReady.type():
@@ -140,7 +140,7 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[Claim
     for item in happened:
         changes.take_in(item)
     await _save_claims(connection, changes)
-    await _save_answers(connection, outcomes)
+    await _save_outcomes(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
     await save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
     await _notify(connection, changes.changed, outcomes)
@@ -207,7 +207,7 @@ async def _count(connection: AsyncConnection, more: dict[str, int]) -> None:
     await connection.execute(statement, [{"insurer": insurer, "claims": count} for insurer, count in more.items()])
 
 
-async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+async def _save_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     rows = [
@@ -219,8 +219,8 @@ async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]
         }
         for outcome in sorted(outcomes, key=lambda o: (o.company, o.request_id))
     ]
-    await connection.execute(upsert(answers).on_conflict_do_nothing(), rows)
-    await connection.execute(delete(answers).where(answers.c.answered_at < func.now() - _ANSWERS_KEPT))
+    await connection.execute(upsert(kept_outcomes).on_conflict_do_nothing(), rows)
+    await connection.execute(delete(kept_outcomes).where(kept_outcomes.c.answered_at < func.now() - _OUTCOMES_KEPT))
 
 
 async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[LinkSuggested]) -> None:

@@ -37,7 +37,7 @@ def render(
             notices=request.session.pop("notices", []),
             rendered_at=int(getattr(request.state, "began", 0) * 1000),
             directory_changes=follower.changes,
-            bus_answers=follower.answering,
+            bus_answers=follower.reachable,
             directory_was_read=follower.was_read,
             **_functions(visit),
             **context,

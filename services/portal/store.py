@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
 from services.portal.tables import (
-    answers,
     claims,
     history,
     kept_forms,
+    kept_outcomes,
     listing,
     open_tasks,
     reports,
@@ -162,8 +162,8 @@ class Store:
 
     async def outcome(self, company: str, request_id: str) -> Outcome | None:
         """Find the outcome of a request that the company made in the portal."""
-        query = select(answers.c.type, answers.c.outcome)
-        query = query.where(answers.c.company == company, answers.c.request_id == request_id)
+        query = select(kept_outcomes.c.type, kept_outcomes.c.outcome)
+        query = query.where(kept_outcomes.c.company == company, kept_outcomes.c.request_id == request_id)
         async with self.transaction() as connection:
             row = (await connection.execute(query)).first()
         return OUTCOMES[row.type].model_validate_json(row.outcome) if row is not None else None
@@ -198,7 +198,7 @@ def _short() -> Select[Any]:
 
 
 async def forget_claims(database_url: str) -> None:
-    """Forget what pages show of claims, for a rebuild; uploads, answers, suggestions and reports stay."""
+    """Forget what pages show of claims, for a rebuild; uploads, outcomes, suggestions and reports stay."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:

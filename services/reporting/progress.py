@@ -143,8 +143,8 @@ class Progress:
         ]
         if not partitions:
             return {}
-        asked = consumer.beginning_offsets if beginning else consumer.end_offsets
-        offsets: Places = await asked(partitions)
+        offsets_of = consumer.beginning_offsets if beginning else consumer.end_offsets
+        offsets: Places = await offsets_of(partitions)
         return offsets
 
     async def _connected(self) -> tuple[Any, Any]:

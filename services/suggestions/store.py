@@ -319,7 +319,7 @@ def _published(row: Any) -> Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ClaimSuggestions:
     """A claim and what is suggested for it, for operators."""
 
     claim: Claim
@@ -337,7 +337,7 @@ async def forget_claims(database_url: str) -> None:
         await engine.dispose()
 
 
-async def suggestions_for(database_url: str, claim: str, insurer: str | None = None) -> list[Answer]:
+async def suggestions_for(database_url: str, claim: str, insurer: str | None = None) -> list[ClaimSuggestions]:
     """Find what is suggested for a claim by its id or number; claims of several insurers can have the same number."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
@@ -354,7 +354,7 @@ async def suggestions_for(database_url: str, claim: str, insurer: str | None = N
                 .order_by(claims.c.insurer)
             )
             return [
-                Answer(_claim(row), None if row.body is None else LinkSuggested.model_validate_json(row.body))
+                ClaimSuggestions(_claim(row), None if row.body is None else LinkSuggested.model_validate_json(row.body))
                 for row in rows
             ]
     finally:

@@ -425,7 +425,7 @@ class MemoryProducer:
 
     async def start(self) -> None:
         """Connect."""
-        await self.answers()
+        await self.ping()
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -446,7 +446,7 @@ class MemoryProducer:
         with self._instance.in_this_process():
             return topics - self._bus.topics.keys()
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaConnectionError while the brokers are away."""
         with self._instance.in_this_process():
             return

@@ -90,12 +90,12 @@ class Publisher:
         missing: set[str] = await (await self._started()).missing(topics)
         return missing
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaError or OSError if the brokers do not answer the producer.
 
         It has a connection of its own: on a consumer's an answer waits for the fetch before it, half a second.
         """
-        await (await self._started()).answers()
+        await (await self._started()).ping()
 
     async def stop(self) -> None:
         """Close the connection; what was not acknowledged is published again after the next start."""

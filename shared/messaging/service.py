@@ -64,7 +64,7 @@ class Service:
         self.on_start: list[Hook] = []
         """Run once before the first message is read, and again if it fails: migrations, connections."""
         self.on_stop: list[Hook] = []
-        self.checks: dict[str, Hook] = {"kafka": self.publisher.answers}
+        self.checks: dict[str, Hook] = {"kafka": self.publisher.ping}
         self.notes: list[Callable[[], Sequence[str]]] = []
         """Tell what somebody has to look at although the service is ready; the health answer repeats it."""
         self.fault: str | None = None
@@ -255,7 +255,7 @@ class Service:
             return True
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
-                await self.publisher.answers()
+                await self.publisher.ping()
         except (KafkaError, OSError, TimeoutError):
             return True
         return False

@@ -109,18 +109,18 @@ def wait_between_looks(client: Any) -> None:
     While a partition has no leader, because brokers restart or a topic was deleted, its consumers and producers ask
     again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer.
     """
-    ask = client._metadata_update
-    asked_at = 0.0
+    update = client._metadata_update
+    looked_at = 0.0
 
-    async def ask_after_a_pause(cluster: Any, topics: Any) -> Any:
-        nonlocal asked_at
-        await asyncio.sleep(max(0.0, asked_at + _LOOKS_APART_S - time.monotonic()))
+    async def update_after_a_pause(cluster: Any, topics: Any) -> Any:
+        nonlocal looked_at
+        await asyncio.sleep(max(0.0, looked_at + _LOOKS_APART_S - time.monotonic()))
         try:
-            return await ask(cluster, topics)
+            return await update(cluster, topics)
         finally:
-            asked_at = time.monotonic()
+            looked_at = time.monotonic()
 
-    client._metadata_update = ask_after_a_pause
+    client._metadata_update = update_after_a_pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +329,7 @@ class KafkaProducer(AIOKafkaProducer):
         missing: set[str] = unknown - now.topics()
         return missing
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaConnectionError if no broker answers."""
         if not await self.client.force_metadata_update():
             raise KafkaConnectionError("no broker answers")

@@ -245,7 +245,7 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
         live.closing = not live_for_all
         follower.directory = _directory()
-        follower.was_read = follower.answering = True
+        follower.was_read = follower.reachable = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
         uploads = Uploads(tables, files, ["test"], UploadSettings())
         sender = RequestSender(Publisher(service), store, live, follower)

@@ -106,13 +106,13 @@ async def _health_when(service: Service, is_so: Callable[[str], bool]) -> tuple[
             return 0, ""
 
     def ask_until_so() -> tuple[int, str]:
-        answers: list[tuple[int, str]] = []
+        seen: list[tuple[int, str]] = []
 
         def is_so_now() -> bool:
-            answers[:] = [ask()]
-            return answers[0][0] != 0 and is_so(answers[0][1])
+            seen[:] = [ask()]
+            return seen[0][0] != 0 and is_so(seen[0][1])
 
         wait_until(is_so_now, what="the service's health")
-        return answers[0]
+        return seen[0]
 
     return await asyncio.to_thread(ask_until_so)

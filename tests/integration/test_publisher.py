@@ -26,7 +26,7 @@ async def test_a_producer_asks_for_what_it_publishes_to_and_not_for_all_that_the
     )
     publisher = Publisher(settings)
     try:
-        await publisher.answers()
+        await publisher.ping()
         assert await known(publisher) == {DEAD_LETTERS.name}
         for published in ([one], [another, one]):
             await publisher.publish([Outgoing(topic, "a key", (), b"{}") for topic in published])
@@ -39,6 +39,6 @@ async def test_a_producer_asks_for_what_it_publishes_to_and_not_for_all_that_the
 
 async def known(publisher: Publisher) -> set[str]:
     """Tell the topics that the producer knows when it has asked again."""
-    await publisher.answers()
+    await publisher.ping()
     producer = await publisher._started()
     return set(producer.client.cluster.topics())

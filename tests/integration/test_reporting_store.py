@@ -21,7 +21,7 @@ from shared.errors import Conflict
 from tests.builders import directory
 from tests.builders.requests import FJORD
 from tests.integration.conftest import Databases, engine_of
-from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
+from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, draw, events_of, expected_reports
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_a_period_that_is_counted_at_its_end_and_one_that_is_counted_later
         at_its_end.append(await count(store, period))
     assert left == []
     assert [await count(store, period) for period in PERIODS] == at_its_end
-    expected = answers(PLANS, [], WEEKLY)
+    expected = expected_reports(PLANS, [], WEEKLY)
     assert [figures.waiting for figures in at_its_end] == [expected[period.label]["waiting"] for period in PERIODS]
 
 

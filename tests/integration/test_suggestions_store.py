@@ -232,8 +232,8 @@ async def test_a_missing_event_stops_the_service_and_leaves_all_as_it_was(instan
     with pytest.raises(Misconfigured, match="rebuild suggestions"):
         await instance.take(Told().registered(), normal.cancelled())
     assert instance.suggested(temporary) == [normal.id]
-    (answer,) = await suggestions_for(instance.url, str(normal.id))
-    assert answer.claim.version == 1
+    (suggested,) = await suggestions_for(instance.url, str(normal.id))
+    assert suggested.claim.version == 1
 
 
 async def test_an_operator_finds_a_claim_by_id_and_by_number_of_one_insurer(instance: Instance) -> None:
@@ -244,11 +244,11 @@ async def test_an_operator_finds_a_claim_by_id_and_by_number_of_one_insurer(inst
     await instance.take(theirs.created(), Told(insurer=OTHER_INSURER).registered(content(cause=Cause.STORM)))
     number = f"Midlertidig {same.hex[:8]}"
     assert {a.claim.id for a in await suggestions_for(instance.url, number)} == {ours.id, theirs.id}
-    (answer,) = await suggestions_for(instance.url, number, OTHER_INSURER)
-    assert answer.published is not None
-    assert Reason.RELATED_CAUSE in {r.code for r in answer.published.suggestions[0].reasons}
-    (answer,) = await suggestions_for(instance.url, str(ours.id))
-    assert answer.published is None
+    (suggested,) = await suggestions_for(instance.url, number, OTHER_INSURER)
+    assert suggested.published is not None
+    assert Reason.RELATED_CAUSE in {r.code for r in suggested.published.suggestions[0].reasons}
+    (suggested,) = await suggestions_for(instance.url, str(ours.id))
+    assert suggested.published is None
     assert await suggestions_for(instance.url, "no such claim") == []
 
 
@@ -272,8 +272,8 @@ async def test_a_claim_is_found_by_every_spelling_of_its_number(instance: Instan
     registered = normal.registered()
     await instance.take(registered.model_copy(update={"claim_number": "Å-17 Bergen"}))
     for spelling in ("Å-17 Bergen", "A\u030a-17 bergen", " å-17  BERGEN"):
-        (answer,) = await suggestions_for(instance.url, spelling)
-        assert answer.claim.id == normal.id
+        (suggested,) = await suggestions_for(instance.url, spelling)
+        assert suggested.claim.id == normal.id
 
 
 async def test_claims_from_before_an_upgrade_are_found_by_every_spelling_too(instance: Instance) -> None:
@@ -283,5 +283,5 @@ async def test_claims_from_before_an_upgrade_are_found_by_every_spelling_too(ins
         await connection.execute(text("alter table claims drop column number_key"))
         await connection.execute(text("update alembic_version set version_num = '0001'"))
     await migrate(instance.engine, "services.suggestions")
-    (answer,) = await suggestions_for(instance.url, "sk 1")
-    assert answer.claim.id == normal.id
+    (suggested,) = await suggestions_for(instance.url, "sk 1")
+    assert suggested.claim.id == normal.id

@@ -22,7 +22,7 @@ from shared.domain.companies import Company, Office, OfficePermission, User
 from shared.domain.directory import BEGINNING, Directory
 from shared.domain.history import History
 from shared.domain.portal_settings import PortalSettings
-from tests.builders.directory import REGISTERED, answer_of, directory_event, registered, settings_of
+from tests.builders.directory import REGISTERED, directory_event, registered, settings_of, settled_request
 from tests.builders.requests import FJORD, FJORD_OSLO, NORD, NORD_TROMSO, NORDLYS, VEST, VEST_BERGEN, VEST_VOSS, Json
 from tests.properties import no_deadline
 
@@ -152,7 +152,7 @@ def test_of_two_messages_for_the_same_request_the_first_counts() -> None:
     directory.apply(first, AT)
     directory.apply(settings_set("1", time_zone="Europe/London"), AT + MINUTE)
     assert directory.settings(FJORD, AT + 2 * MINUTE).time_zone == "Asia/Tokyo"
-    assert directory.settled(FJORD, "1") == answer_of(first, AT)
+    assert directory.settled(FJORD, "1") == settled_request(first, AT)
 
 
 def test_a_refusal_that_came_first_counts_too() -> None:
@@ -162,7 +162,7 @@ def test_a_refusal_that_came_first_counts_too() -> None:
     directory.apply(settings_set("1", time_zone="Asia/Tokyo"), AT + MINUTE)
     assert directory.settings(FJORD, AT + MINUTE) == PortalSettings()
     answered = directory.settled(FJORD, "1")
-    assert answered == answer_of(refused, AT)
+    assert answered == settled_request(refused, AT)
     assert answered is not None
     assert answered.code is Code.ENHANCED_FUNCTION_OFF
 
@@ -401,15 +401,15 @@ def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: l
 
 @settings(no_deadline, max_examples=100)
 @given(st.lists(st.integers(0, 20), max_size=10), st.integers(-1, 21))
-def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(minutes: list[int], asked: int) -> None:
+def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(minutes: list[int], moment: int) -> None:
     history: History[int] = History()
     in_force, latest = [], -1
     for n, minute in enumerate(minutes):
         history.add(n, AT + minute * MINUTE)
         latest = max(latest, minute)
         in_force.append(latest)
-    begun = [n for n, since in enumerate(in_force) if since <= asked]
-    assert history.at(AT + asked * MINUTE) == (begun[-1] if begun else None)
+    begun = [n for n, since in enumerate(in_force) if since <= moment]
+    assert history.at(AT + moment * MINUTE) == (begun[-1] if begun else None)
     assert history.latest == (len(minutes) - 1 if minutes else None)
 
 

@@ -461,7 +461,7 @@ def moments(draw: st.DrawFn, zone_name: str) -> datetime:
 class Case:
     """An insurer's settings, as they were asked for, and a moment."""
 
-    asked: dict[str, Any]
+    body: dict[str, Any]
     at: datetime
 
 
@@ -488,16 +488,16 @@ def cases(draw: st.DrawFn) -> Case:
 @settings(no_deadline, max_examples=600)
 @given(cases())
 def test_any_moment_in_any_zone_with_any_settings_is_inside_just_when_rule_3_says_so(case: Case) -> None:
-    answer = local_moment(settings_of(case.asked), case.at)
-    assert answer.local.replace(tzinfo=None, fold=0) == wall_clock(case.asked["time_zone"], case.at)
-    assert answer.inside is inside_by_rule_3(case.asked, case.at)
+    answer = local_moment(settings_of(case.body), case.at)
+    assert answer.local.replace(tzinfo=None, fold=0) == wall_clock(case.body["time_zone"], case.at)
+    assert answer.inside is inside_by_rule_3(case.body, case.at)
     assert answer.inside is (answer.rule.value == "inside_office_hours")
 
 
 @settings(no_deadline, max_examples=100)
 @given(cases())
 def test_asking_again_or_from_another_zone_gives_the_same_answer(case: Case) -> None:
-    portal = settings_of(case.asked)
+    portal = settings_of(case.body)
     answer = local_moment(portal, case.at)
     assert local_moment(portal, case.at) == answer
     assert local_moment(portal, case.at.astimezone(ZoneInfo("America/St_Johns"))) == answer
@@ -510,12 +510,12 @@ def one_open_day(draw: st.DrawFn) -> tuple[Json, datetime, dict[str, str]]:
     day = draw(moments(zone)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     assume(day.date() not in public_holidays("NO", None, day.year))
     hours = draw(hours_of_a_day())
-    asked = {
+    body = {
         "time_zone": zone,
         "office_hours": CLOSED_ALL_WEEK,
         "special_hours": {day.date().isoformat(): hours},
     }
-    return asked, day, hours
+    return body, day, hours
 
 
 def first_moment(zone_name: str, wall: datetime) -> datetime:
@@ -535,9 +535,9 @@ def on(day: datetime, clock: str) -> datetime:
 def test_opening_time_is_inside_and_the_microsecond_before_is_outside(
     open_day: tuple[Json, datetime, dict[str, str]],
 ) -> None:
-    asked, day, hours = open_day
-    portal = settings_of(asked)
-    opening = first_moment(asked["time_zone"], on(day, hours["opens"]))
+    body, day, hours = open_day
+    portal = settings_of(body)
+    opening = first_moment(body["time_zone"], on(day, hours["opens"]))
     assert inside(portal, opening)
     assert not inside(portal, opening - MICROSECOND)
 
@@ -547,19 +547,19 @@ def test_opening_time_is_inside_and_the_microsecond_before_is_outside(
 def test_closing_time_is_outside_and_the_microsecond_before_is_inside(
     open_day: tuple[Json, datetime, dict[str, str]],
 ) -> None:
-    asked, day, hours = open_day
-    portal = settings_of(asked)
+    body, day, hours = open_day
+    portal = settings_of(body)
     last = on(day, hours["closes"]) - MICROSECOND
-    closing = first_moment(asked["time_zone"], last) + MICROSECOND
+    closing = first_moment(body["time_zone"], last) + MICROSECOND
     assert inside(portal, closing - MICROSECOND)
     # Where the clocks go back at closing time itself, its hours come once more.
-    assume(wall_clock(asked["time_zone"], closing) >= on(day, hours["closes"]))
+    assume(wall_clock(body["time_zone"], closing) >= on(day, hours["closes"]))
     assert not inside(portal, closing)
 
 
 @settings(no_deadline, max_examples=100)
 @given(cases())
 def test_a_closed_day_is_outside_whatever_its_hours(case: Case) -> None:
-    day = wall_clock(case.asked["time_zone"], case.at).date().isoformat()
-    portal = settings_of({**case.asked, "closed_days": [day]})
+    day = wall_clock(case.body["time_zone"], case.at).date().isoformat()
+    portal = settings_of({**case.body, "closed_days": [day]})
     assert not inside(portal, case.at)

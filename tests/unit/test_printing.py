@@ -24,7 +24,7 @@ from operations.options import as_it_is, err, fail, out
 from operations.printing import json_text, visible
 from services.suggestions.claim import Claim, State
 from services.suggestions.particulars import Particulars
-from services.suggestions.store import Answer
+from services.suggestions.store import ClaimSuggestions
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.fields import LocalizedText
 from shared.contract.suggestions import LinkSuggested, Suggestion, SuggestionReason
@@ -92,7 +92,7 @@ def _suggest(text: str) -> None:
     claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _as_it_is(Particulars))
     why = _as_it_is(SuggestionReason, message=_as_it_is(LocalizedText, en=text, nb=text))
     one = _as_it_is(Suggestion, score=98, claim_number=text, reasons=[why])
-    suggest._print(Answer(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
+    suggest._print(ClaimSuggestions(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
 
 
 def _outcome(text: str) -> Delivered:

@@ -19,7 +19,7 @@ from shared.contract.directory_events import SettingsRequestRefused
 from shared.domain.office_hours import local_moment, office_day, region_of
 from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, known_categories, unknown_region
-from tests.builders.directory import REGISTERED, answers, code_of, registered, settings_of
+from tests.builders.directory import REGISTERED, applied, code_of, registered, settings_of
 from tests.builders.requests import FJORD, Json
 from tests.properties import no_deadline
 
@@ -120,7 +120,7 @@ def test_categories_are_chosen_and_an_empty_list_is_what_is_usual_again() -> Non
 
 
 def test_a_category_that_the_country_does_not_have_is_refused_with_those_that_it_has() -> None:
-    event = answers(
+    event = applied(
         registered(), FJORD, "set-portal-settings", {"holiday_categories": ["de_facto", "public"]}, at=REGISTERED
     )
     assert code_of(event) == Code.INVALID_REQUEST

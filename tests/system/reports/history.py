@@ -198,7 +198,7 @@ def outcome_of(refused: Refused) -> RequestRefused:
     return outcomes.refused(refused.company, refused.id, refused.code, at=refused.at, insurer=refused.insurer)
 
 
-# The answer
+# What the reports must have
 
 
 def period_of(insurer: str, at: datetime) -> str:
@@ -215,19 +215,19 @@ def periods_of(insurer: str) -> list[str]:
     return list(dict.fromkeys(period_of(insurer, day) for day in days))
 
 
-def answers(plans: list[Plan], refused: list[Refused], insurer: str) -> dict[str, Json]:
+def expected_reports(plans: list[Plan], refused: list[Refused], insurer: str) -> dict[str, Json]:
     """Count what each report of an insurer must say, in its JSON, without when it is from, to and closed."""
     order = {label: n for n, label in enumerate(periods_of(insurer))}
     mine = [plan for plan in plans if plan.insurer == insurer]
     return {
-        label: _answer(
+        label: _expected_report(
             label, order, mine, [r for r in refused if r.insurer == insurer and period_of(insurer, r.at) == label]
         )
         for label in order
     }
 
 
-def _answer(label: str, order: dict[str, int], plans: list[Plan], refused: list[Refused]) -> Json:
+def _expected_report(label: str, order: dict[str, int], plans: list[Plan], refused: list[Refused]) -> Json:
     now = order[label]
     created: list[Plan] = []
     causes: Counter[str] = Counter()

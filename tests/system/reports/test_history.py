@@ -45,9 +45,9 @@ from tests.system.reports.history import (
     Json,
     Plan,
     Refused,
-    answers,
     draw,
     events_of,
+    expected_reports,
     outcome_of,
     periods_of,
 )
@@ -78,7 +78,7 @@ def history() -> History:
 def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_made_again(
     reporting: Reporting, history: History
 ) -> None:
-    expected = {insurer: answers(*history, insurer) for insurer in ZONES}
+    expected = {insurer: expected_reports(*history, insurer) for insurer in ZONES}
     messages = messages_of(*history)
     reporting.backdate_directory()
     reporting.companies(*ZONES, *PARTNERS)
