@@ -107,7 +107,7 @@ def directory() -> list[DirectoryEvent]:
 
 
 def some_filter(chance: random.Random) -> tuple[str, dict[str, str]]:
-    """Draw a filter, and tell what kind it is."""
+    """Draw a filter, and return what kind it is."""
     chosen: dict[str, str] = {}
     kinds = []
     if chance.random() < 0.5:

@@ -180,7 +180,7 @@ def apply_directory(
     companies_in_a_part: int = COMPANIES_IN_A_PART,
     requests_in_a_part: int = REQUESTS_IN_A_PART,
 ) -> Applied:
-    """Make a directory file true, in parts; tell what was done, also in `applied` while it goes on.
+    """Make a directory file true, in parts; return what was done, also in `applied` while it goes on.
 
     Passwords of new companies are put in the connection, and in its file if there is one. Raises Unreachable,
     NotProvisioned, NotApplied or NoAnswer; what was done until then stays, and the next call does the rest. One

@@ -220,7 +220,7 @@ class Company:
         self.wait_until(lambda _: all(self._next[n] >= end for n, end in ends.items()), what="the end of its topic")
 
     def error_reading(self, topic: str) -> str | None:
-        """Try to read another topic; tell the name of the brokers' error, or None if they let us."""
+        """Try to read another topic; return the name of the brokers' error, or None if they let us."""
         try:
             metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
         except KafkaException as error:

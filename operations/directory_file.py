@@ -209,7 +209,7 @@ _FIELDS: dict[str, type[BaseModel]] = {
 
 
 def _sentence(path: tuple[str | int, ...], problem: Any) -> str:
-    """Say what is wrong, and what may stand there."""
+    """What is wrong, and what may stand there instead."""
     kind = problem["type"]
     if kind == "extra_forbidden":
         model = next((_FIELDS[p] for p in reversed(path[:-1]) if isinstance(p, str) and p in _FIELDS), DirectoryFile)

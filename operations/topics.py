@@ -120,7 +120,7 @@ class NoResource(Exception):
 
 
 def kubernetes(companies: Iterable[str], cluster: str, replicas: int, api: Api = Api.V1) -> Iterator[dict[str, Any]]:
-    """Tell Strimzi's resources: a KafkaTopic for each topic, a KafkaUser with its ACLs and quotas for each user.
+    """Strimzi's resources: a KafkaTopic for each topic, a KafkaUser with its ACLs and quotas for each user.
 
     Raises NoResource for a user that cannot be one.
     """

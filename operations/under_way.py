@@ -39,7 +39,7 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
 
 
 def _ends(admin: AdminClient) -> dict[str, Offsets]:
-    """Tell where the partitions end that each service reads in its group."""
+    """The end offsets of the partitions that each service reads in its group."""
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by

@@ -43,7 +43,7 @@ class Supervising(Onlooker):
         self._waiting = Waiting(err.print)
 
     def progress(self, applied: Applied) -> None:
-        """Say how far it is, where it takes long."""
+        """Report how far it is, where it takes long."""
         self._waiting.still(f"applying the directory: {applied}")
 
     def meanwhile(self) -> None:

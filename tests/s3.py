@@ -17,7 +17,7 @@ BUCKET = "s3://media/claimbus"
 
 @contextmanager
 def s3_server(log: Path) -> Iterator[dict[str, str]]:
-    """Run the server; tell the variables with which it is reached."""
+    """Run the server; return the variables with which it is reached."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:

@@ -373,7 +373,7 @@ class Story:
             company.read_to_end()
 
     def _created(self) -> set[str]:
-        """Tell the temporary claims that the insurer has heard of."""
+        """The ids of the temporary claims that the insurer has received."""
         return {m.body["claim_id"] for m in self.insurer.received if m.type == "temporary-claim-created"}
 
     def _ask(self, step: Step, company: Company, request: NewRequest) -> Delivered:

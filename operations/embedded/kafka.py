@@ -256,7 +256,7 @@ class EmbeddedKafka:
 
 
 def _scram(user: str, password: str) -> str:
-    """Say what the storage tool needs of a user: salted, so that it matters not which characters a password has."""
+    """The user's credentials for the storage tool: salted, so that a password may have any characters."""
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
     encoded = (base64.b64encode(part).decode() for part in (salt, salted))

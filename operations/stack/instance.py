@@ -92,7 +92,7 @@ class Instance:
             self._process.stop(_STOP_S)
 
     def watch(self) -> bool:
-        """Start it again if it has died and its time has come; tell whether it was started."""
+        """Start it again if it has died and its time has come; return whether it was started."""
         if not self.wanted or self.pid is not None:
             return False
         if not self._backoff.is_due():

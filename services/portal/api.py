@@ -27,7 +27,7 @@ from shared.storage.database import DatabaseAway, reason_of
 from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 CompanyOfToken = Callable[[str], Awaitable[str | None]]
-"""Tells whose token a SHA-256 is of."""
+"""Finds the company whose token has this SHA-256."""
 
 _STATUS = {
     UploadCode.INVALID_REQUEST: 422,

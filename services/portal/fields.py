@@ -17,7 +17,7 @@ from services.portal.words import (
 )
 
 Say = Callable[[str], str]
-"""Says a text of the catalogue in a language."""
+"""Translates a text of the catalogue."""
 
 _FIELDS = {
     "incident.date": marked("Skadedato"),

@@ -98,7 +98,7 @@ def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) ->
 
 
 def problems_of(details: Iterable[Detail] | None) -> dict[str, str]:
-    """Say what an outcome's details tell of the fields."""
+    """The sentences to show at the fields that an outcome's details name."""
     return {detail.field: _WRONG.get(_last(detail.field), _OTHERWISE) for detail in details or ()}
 
 

@@ -129,7 +129,7 @@ class MediaTables:
         return None if row is None else Upload(**row._mapping)
 
     async def complete_upload(self, id: UUID, at: datetime) -> datetime:
-        """Remember that an upload was verified; tell when it was, which is the first time that this was said."""
+        """Remember that an upload was verified; return when it was: the first time that this was noted."""
         async with transaction(self._engine) as connection:
             completed_at: datetime = (
                 await connection.execute(

@@ -133,7 +133,7 @@ class Changes:
 
 
 async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[ClaimEvent]:
-    """Take in a batch; tell the events that were their claims' next ones. Raises Misconfigured for a gap."""
+    """Take in a batch; return the events that were their claims' next ones. Raises Misconfigured for a gap."""
     happened = [item for item in batch if isinstance(item, Happened)]
     outcomes = [item for item in batch if isinstance(item, Outcome)]
     changes = Changes(await _views(connection, {item.event.claim_id for item in happened}))

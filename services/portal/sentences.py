@@ -62,7 +62,7 @@ _OF_BROWSERS = {
 
 
 def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
-    """Say to a person why a request was refused, and what to do; `message` is what the contract says."""
+    """Why a request was refused and what to do, for a person; `message` is the contract's sentence."""
     text = _OF_REQUESTS.get(code)
     if text is not None:
         return str(translations(language).gettext(text))
@@ -70,7 +70,7 @@ def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
 
 
 def of_uploads(language: str) -> dict[str, str]:
-    """Say to a person for each reason why a file is not uploaded, and what to do."""
+    """For each reason, why a file is not uploaded and what to do, for a person."""
     say = translations(language).gettext
     texts: dict[str, str] = {**_OF_UPLOADS, **_OF_BROWSERS}
     return {name: str(say(text)) for name, text in texts.items()}

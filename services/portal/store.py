@@ -182,7 +182,7 @@ class Store:
         return KeptForm(id, user, row.path, [(name, value) for name, value in json.loads(row.typed)]) if row else None
 
     async def forget_forms(self, before: datetime) -> int:
-        """Forget the forms that were kept before a moment; tell how many."""
+        """Forget the forms that were kept before a moment; return how many."""
         async with self.transaction() as connection:
             return (await connection.execute(delete(kept_forms).where(kept_forms.c.kept_at < before))).rowcount
 

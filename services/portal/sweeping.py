@@ -46,7 +46,7 @@ class Sweeper:
                 await self._sweeping
 
     async def sweep(self, now: datetime) -> int:
-        """Remove what nothing has referred to for long enough; tell how many files that were.
+        """Remove what nothing has referred to for long enough; return how many files that were.
 
         Of the verified files only what the database says is unnamed: one that it does not know of stays.
         Raises DatabaseAway or StoreAway; the next time does the rest.

@@ -68,7 +68,7 @@ class Uploads:
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def start(self, company: str, wanted: NewUpload) -> tuple[UUID, str]:
-        """Announce a file; tell its upload's id, and where to send it: the store's address, or a path of ours."""
+        """Announce a file; return its upload's id, and where to send it: the store's address, or a path of ours."""
         if wanted.size > MAX_MEDIA_BYTES:
             raise Refused(UploadCode.MEDIA_TOO_LARGE, Detail(field="size", problem=f"is more than {MAX_MEDIA_BYTES}"))
         type = declared(wanted.content_type)
@@ -100,7 +100,7 @@ class Uploads:
         await self._files.put(incoming(upload.id), verified(upload, chunks))
 
     async def complete(self, company: str, id: UUID) -> str:
-        """Verify what was sent; tell the key. Done again, it tells the same key."""
+        """Verify what was sent; return the key. Done again, it is the same key."""
         upload = await self._tables.upload(id)
         if upload is None or upload.company != company:
             raise Refused(UploadCode.UNKNOWN_UPLOAD)

@@ -65,7 +65,7 @@ class Visit:
         return language if language in words.LANGUAGES else words.DEFAULT
 
     def translated(self, text: str) -> str:
-        """Say a sentence of the catalogue in the session's language."""
+        """A sentence of the catalogue in the session's language."""
         return words.translations(self.language).gettext(text)
 
     def country_of(self, insurer: str) -> str:

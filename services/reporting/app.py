@@ -88,7 +88,7 @@ def build(bus: Bus = KAFKA) -> Service:
 
 
 async def notice_what_is_missing(store: Store, progress: Progress) -> None:
-    """Say that claims can be missing where messages were deleted before they were read, or the database is another one.
+    """Note that claims can be missing if messages were deleted before they were read, or the database is another one.
 
     Nothing is closed then until `claimbus rebuild reporting` has made it whole.
     """

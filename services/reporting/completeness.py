@@ -29,7 +29,7 @@ class Completeness:
         return found
 
     async def set_incomplete(self, incomplete: bool) -> None:
-        """Say whether claims can be missing."""
+        """Set whether claims can be missing."""
         statement = upsert(projection).values(incomplete=incomplete)
         await self._connection.execute(
             statement.on_conflict_do_update(
@@ -38,7 +38,7 @@ class Completeness:
         )
 
     async def notice(self, deleted: Mapping[TopicPartition, int]) -> bool:
-        """Remember up to where messages were deleted unread; tell whether that is more than was known."""
+        """Remember up to where messages were deleted unread; return whether that is more than was known."""
         row = (await self._connection.execute(select(projection.c.noticed).with_for_update())).scalar_one()
         known: dict[str, int] = json.loads(row)
         found = {f"{partition.topic}/{partition.partition}": offset for partition, offset in deleted.items()}
@@ -55,7 +55,7 @@ class Completeness:
         await self._connection.execute(text(f"truncate {', '.join(table.name for table in COUNTED)}"))
 
     async def end_rebuild(self, rebuild: str) -> bool:
-        """Say that nothing is missing any more; False if another rebuild was begun meanwhile."""
+        """Note that nothing is missing any more; False if another rebuild was begun meanwhile."""
         done = await self._connection.execute(
             update(projection).where(projection.c.rebuild == rebuild).values(incomplete=False, rebuild=None)
         )

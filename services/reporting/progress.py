@@ -62,7 +62,7 @@ class Progress:
         self._passing: Passing | None = None
 
     async def passed(self, moment: datetime | None) -> Places | Waiting:
-        """Tell up to where reporting has read if all that was appended before a moment is in it, or who has not yet.
+        """How far reporting has read, if that includes all that was appended before a moment; else what it waits for.
 
         None is the moment when it is asked first. Never waits for a group: ask again later. The moment must be past by
         the brokers' clocks too. Raises KafkaError or TimeoutError where the brokers do not answer; what was found out

@@ -138,7 +138,7 @@ class Transaction:
         return {row.id: _claim(row) for row in rows}
 
     async def save(self, changed: Mapping[UUID, Claim], moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
-        """Write claims, and forget the moved ones' matches; tell which those were, temporary claim and normal one."""
+        """Write claims, and forget the moved ones' matches; return which those were, temporary claim and normal one."""
         if changed:
             statement = upsert(claims)
             names = ("version", "state", "claim_number", "number_key", "particulars")

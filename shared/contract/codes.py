@@ -41,7 +41,7 @@ class Code(StrEnum):
 
     @property
     def message(self) -> LocalizedText:
-        """Say it to a person."""
+        """The sentence for a person."""
         return _SENTENCES[self]
 
 

@@ -222,7 +222,7 @@ class _Comparison:
 
 
 def _kinds(schema: Json, root: Json) -> list[Json]:
-    """Tell what a value may be, one schema for each kind, without references at its top."""
+    """The kinds of value that a schema takes, one schema for each, without references at its top."""
     while "$ref" in schema:
         target = root
         for step in schema["$ref"].removeprefix("#/").split("/"):

@@ -52,7 +52,7 @@ class NamedMessage(Message):
 
     @classmethod
     def type(cls) -> str:
-        """Tell the CloudEvents type."""
+        """The CloudEvents type."""
         return f"claimbus.{cls.NAME}.v1"
 
 
@@ -227,7 +227,7 @@ class Weekday(StrEnum):
 
     @classmethod
     def of(cls, day: date) -> "Weekday":
-        """Tell the weekday of a date."""
+        """The weekday of a date."""
         return list(cls)[day.weekday()]
 
 

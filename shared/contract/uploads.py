@@ -54,7 +54,7 @@ class UploadCode(StrEnum):
 
     @property
     def message(self) -> LocalizedText:
-        """Say it to a person."""
+        """The sentence for a person."""
         return _SENTENCES[self]
 
 

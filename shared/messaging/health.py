@@ -69,11 +69,11 @@ class Reader:
         return consumer
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Tell the partitions that it reads."""
+        """The partitions that it reads."""
         return self._consumer.assignment() if self._consumer is not None else frozenset()
 
     def problem(self) -> Problem | None:
-        """Tell why it is not ready."""
+        """Why it is not ready."""
         if self._loop.retrying:
             return Problem(NotReady.RETRYING, "a batch is being tried again")
         now = time.monotonic()
@@ -113,7 +113,7 @@ class Reader:
             self._renewed_at = time.monotonic()
 
     def _trouble(self) -> Problem | None:
-        """Tell what a new consumer may help against."""
+        """A problem that a new consumer may solve."""
         consumer = self._consumer
         if consumer is None:
             return Problem(NotReady.FAILING, "the reader is not connected")
@@ -152,7 +152,7 @@ class Reader:
         self._told = lags
 
     def _lag(self) -> dict[TopicPartition, tuple[int, float]]:
-        """Tell the messages that are not finished of each assigned partition, and the oldest one's age in seconds.
+        """The number of unfinished messages of each assigned partition, and the oldest one's age in seconds.
 
         The age is by its append time once it was fetched, and until then by when it was first known to be there.
         """

@@ -114,7 +114,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             consumer.pause(*self._paused)
 
     def batch_since(self) -> float | None:
-        """Tell since when the batch has been in hand that must be finished before more is read."""
+        """Since when the batch has been in hand that must be finished before more is read."""
         return self._began_at if self._working and self._concurrency is None else None
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
@@ -160,7 +160,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         metrics.BATCH_MESSAGES.observe(len(records))
 
     def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, T]], list[tuple[Record, str]]]:
-        """Tell messages, and what is to be put aside with its reason.
+        """The decoded messages, and what is to be put aside, each with its reason.
 
         Raises Misconfigured, and TooManyDeadLetters before any of them is passed.
         """
@@ -297,7 +297,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
 
 def _about(records: Sequence[Record]) -> dict[str, Any]:
-    """Tell a log which message or messages it is about: partition and offset, and the key, which is an id."""
+    """Log fields that identify one or several messages: partition and offset, and the key, which is an id."""
     first, last = records[0], records[-1]
     about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(records)}
     if len(records) > 1:

@@ -82,7 +82,7 @@ class Publisher:
             raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist, at once; the producer itself would wait for them.
+        """The topics that do not exist, at once; the producer itself would wait for them.
 
         What it knows is as old as `metadata_max_age_ms`. Raises TopicAuthorizationFailedError for one that it may not
         know of: that is a fault of the deployment and says nothing of the topic.

@@ -66,7 +66,7 @@ class Service:
         self.on_stop: list[Hook] = []
         self.checks: dict[str, Hook] = {"kafka": self.publisher.ping}
         self.notes: list[Callable[[], Sequence[str]]] = []
-        """Tell what somebody has to look at although the service is ready; the health answer repeats it."""
+        """What somebody has to look at although the service is ready; the health answer repeats it."""
         self.fault: str | None = None
         self.health_url = ""
         self.loops: list[Loop[Any]] = []
@@ -235,7 +235,7 @@ class Service:
         return self.bus.consumer(**self.settings.client(), **metadata_age, **options)
 
     async def problems(self) -> dict[str, Problem]:
-        """Tell why the instance is not ready, by what is in the way."""
+        """Why the instance is not ready, by what is in the way."""
         if self._stop.is_set():
             return {"service": Problem(NotReady.STOPPING, "stopping")}
         if not self.is_started:

@@ -212,7 +212,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit of partitions still held and still there; tell whether all of these are committed.
+        """Commit of partitions still held and still there; return whether all of these are committed.
 
         What has gone to another instance is repeated there and comes to the same; so is what a member has that its
         group no longer knows: a group without members would take its commit, and go back. A commit for a topic that was
@@ -238,7 +238,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         return False
 
     def places(self) -> dict[TopicPartition, Place]:
-        """Tell how far each assigned partition was fetched."""
+        """How far each assigned partition was fetched."""
         subscription = self._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         if assignment is None:
@@ -254,7 +254,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         }
 
     def coordination_problem(self) -> str | None:
-        """Say what keeps it from being a member of its group that can go on, or None."""
+        """What keeps it from being a member of its group that can go on, or None."""
         coordinator = self._coordinator
         if not isinstance(coordinator, GroupCoordinator):
             return "it is not started"
@@ -317,7 +317,7 @@ class KafkaProducer(AIOKafkaProducer):
         await _closed(self.client)
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
+        """The topics that do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
         unknown = topics - self.client.cluster.topics()
         if not unknown:
             return set()

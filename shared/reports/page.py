@@ -45,7 +45,7 @@ class Chart:
 
     @property
     def height(self) -> int:
-        """Tell the chart's height."""
+        """The chart's height."""
         return len(self.bars) * _ROW_HEIGHT
 
 

@@ -71,7 +71,7 @@ class Tables:
         return ("+" if change > 0 else "\N{MINUS SIGN}") + self.formatted(row, abs(change))
 
     def word(self, name: str) -> str:
-        """Say a word of the report."""
+        """A word of the report."""
         return word(name, self.language)
 
 

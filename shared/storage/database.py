@@ -37,7 +37,7 @@ class DatabaseAway(TryAgain):
 
 
 def reason_of(error: Exception) -> str:
-    """Say for a log what kind of error it is, and of a database that is away why."""
+    """What kind of error it is, for a log, and why a database is away."""
     why = str(error) if isinstance(error, DatabaseAway) else ""
     return f"{type(error).__name__}: {why}" if why else type(error).__name__
 

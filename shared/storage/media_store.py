@@ -126,7 +126,7 @@ class MediaStore:
                 yield bytes(chunk)
 
     async def digest(self, key: str) -> Digest:
-        """Read a file and tell what its bytes are. Raises MediaGone."""
+        """Read a file and return what its bytes are. Raises MediaGone."""
         size, sha256, first = 0, hashlib.sha256(), b""
         async for chunk in self.stream(key):
             first += chunk[: FIRST_BYTES - len(first)]
@@ -196,7 +196,7 @@ class MediaStore:
                     yield Stored(meta["path"], meta["size"], meta["last_modified"])
 
     async def remove_unfinished(self, prefix: str, before: datetime) -> int:
-        """Remove the files below a prefix that were last written before a moment; tell how many.
+        """Remove the files below a prefix that were last written before a moment; return how many.
 
         In a folder also what was left of a transfer when a process died in the middle of it; on S3 that is for a rule
         of the bucket (AbortIncompleteMultipartUpload), since we could not tell it from what others are writing.

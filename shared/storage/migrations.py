@@ -60,7 +60,7 @@ async def migrate(engine: AsyncEngine, package: str) -> Migrated:
 
 
 def scripts(package: str) -> Config:
-    """Say to Alembic where the migrations of a service are."""
+    """Alembic's configuration for the migrations of a service."""
     config = Config()
     config.set_main_option("script_location", f"{package}:migrations")
     return config

@@ -86,7 +86,7 @@ def a_claim(text: str) -> ClaimView:
 
 @pytest.fixture(scope="module")
 def sent(browser: Browser) -> Iterator[Any]:
-    """Show the form of a claim in a real browser, do something there, and tell what it sends."""
+    """Show the form of a claim in a real browser, do something there, and return what it sends."""
     context = browser.new_context()
     page = context.new_page()
     page_of: dict[str, str] = {}

@@ -130,7 +130,7 @@ class Loaded:
 
 
 def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str, Page, list[Loaded]]]:
-    """Visit all pages as everybody; tell what each loads. What is not found looks the same everywhere, and is one."""
+    """Visit all pages as everybody; return what each loads. What is not found looks the same everywhere, and is one."""
     for who, user in site.people.items():
         page = browse(user, "/static/icon.svg", **options)
         missing = False

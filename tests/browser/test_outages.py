@@ -64,7 +64,7 @@ def stopped(stack: Stack, service: str) -> Iterator[None]:
 
 
 def with_a_form(world: World, browse: Browse) -> tuple[str, Page]:
-    """Fill in a form; tell the claim that it is about."""
+    """Fill in a form; return the claim that it is about."""
     claim = world.create().body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}/avbryt")
     page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")

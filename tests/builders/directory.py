@@ -108,7 +108,7 @@ def permitted(creation: str = "always", **rights: bool) -> Directory:
 
 
 def settings_of(*requests: Mapping[str, object]) -> PortalSettings:
-    """Tell an insurer's settings after requests with these bodies."""
+    """An insurer's settings after requests with these bodies."""
     portal = PortalSettings()
     for request in requests:
         portal = portal.changed_by(SetPortalSettings.model_validate_json(json.dumps(request)))
@@ -116,7 +116,7 @@ def settings_of(*requests: Mapping[str, object]) -> PortalSettings:
 
 
 def code_of(answer: CheckedRequest | DirectoryEvent) -> str | None:
-    """Tell the code of a refusal as it is sent, or None."""
+    """The code of a refusal as it is sent, or None."""
     if isinstance(answer, SettingsRequestRefused):
         return str(answer.code.value)
     if isinstance(answer, CheckedRequest) and answer.refusal:
@@ -125,7 +125,7 @@ def code_of(answer: CheckedRequest | DirectoryEvent) -> str | None:
 
 
 def fields_of(answer: CheckedRequest | DirectoryEvent) -> list[str]:
-    """Tell the fields that a refusal complains about."""
+    """The fields that a refusal complains about."""
     if isinstance(answer, SettingsRequestRefused):
         return [detail.field for detail in answer.details or ()]
     if isinstance(answer, CheckedRequest) and answer.refusal:

@@ -8,7 +8,7 @@ _ANSWER_S = 20
 
 @functools.cache
 def missing() -> str | None:
-    """Tell why no engine with compose can be used, or None if one can."""
+    """Why no engine with compose can be used, or None if one can."""
     for command in (["docker", "version"], ["docker", "compose", "version"]):
         command_line = " ".join(command)
         try:

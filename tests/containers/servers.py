@@ -125,7 +125,7 @@ class ContainerPostgres:
         return self._server.is_running()
 
     def url(self, database: str, user: str, password: str) -> str:
-        """Tell where a database is, as a postgresql:// address."""
+        """A database's address, as postgresql://."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:

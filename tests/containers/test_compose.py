@@ -177,7 +177,7 @@ def test_no_process_in_any_container_is_roots(project: Project) -> None:
 
 
 def owners_of(container: str) -> set[str]:
-    """Tell who a container's processes are.
+    """The users that a container's processes run as.
 
     `docker top` can come upon one that is only being put into the container, for a health check: root's, until a moment
     later it is the container's user. What is root's in the container still is at the next looks.

@@ -77,6 +77,6 @@ def _outcome_arrives(world: World) -> None:
 
 
 def _put_aside(world: World, topic: str) -> set[str]:
-    """Tell the requests whose outcomes have no topic to go to."""
+    """The requests whose outcomes have no topic to go to."""
     letters = DeadLetters(world.connection).open()
     return {json.loads(x.value)["request_id"] for x in letters if x.value and topic in x.reason}

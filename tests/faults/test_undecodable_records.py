@@ -89,7 +89,7 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
 
 
 def _as(connection: Connection, company: str) -> dict[str, Any]:
-    """Tell aiokafka how to reach the brokers as a company."""
+    """aiokafka's options for reaching the brokers as a company."""
     return {
         "bootstrap_servers": connection.bootstrap_servers,
         "security_protocol": "SASL_PLAINTEXT",

@@ -171,7 +171,7 @@ def posted(
     content_type: bytes = b"application/x-www-form-urlencoded",
     length: bytes | None = None,
 ) -> dict[str, Any]:
-    """Say what is asked when a form is sent."""
+    """The request of a form that is sent."""
     headers = [
         HOST,
         (b"cookie", site.cookies[user].encode()),

@@ -50,7 +50,7 @@ class Lists:
             await save(connection, [Happened(event, "request") for event in events])
 
     async def found(self, company: str, office: str | None, typed_text: str = "") -> list[UUID]:
-        """Tell what a company's list has for an office, with a text or without."""
+        """The claims in a company's list for an office, with a text or without."""
         page = await self.store.page(company, Filter(office=office, text=typed_text), "Europe/Oslo")
         assert page.count.number == len(page.rows)
         return [row.claim_id for row in page.rows]

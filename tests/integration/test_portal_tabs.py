@@ -63,7 +63,7 @@ class Served:
     server: WebServer
 
     async def change(self, insurer: str = FJORD) -> str:
-        """Create a claim; tell its number."""
+        """Create a claim; return its number."""
         id = uuid4()
         event = created(id, number=f"Midlertidig {id.hex[:8]}", insurer=insurer)
         async with self.site.portal.store.transaction() as connection:

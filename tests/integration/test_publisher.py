@@ -38,7 +38,7 @@ async def test_a_producer_asks_for_what_it_publishes_to_and_not_for_all_that_the
 
 
 async def known(publisher: Publisher) -> set[str]:
-    """Tell the topics that the producer knows when it has asked again."""
+    """The topics that the producer knows after it has asked again."""
     await publisher.ping()
     producer = await publisher._started()
     return set(producer.client.cluster.topics())

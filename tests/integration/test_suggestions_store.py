@@ -53,7 +53,7 @@ class Instance:
         return messages
 
     def suggested(self, claim: Told) -> list[UUID]:
-        """Tell what is suggested for a claim now."""
+        """The claims that are suggested for a claim now."""
         newest = self.newest_lists.get(claim.id)
         return [suggestion.claim_id for suggestion in newest.suggestions] if newest else []
 

@@ -105,7 +105,7 @@ class Portal:
         return await self.call("POST", f"/api/uploads/{upload['upload_id']}/complete", company)
 
     async def upload(self, content: bytes, company: str = VEST, **changes: Any) -> str:
-        """Go the whole way; tell the key."""
+        """Go the whole way; return the key."""
         upload = await self.start(content, company, **changes)
         assert (await self.send(upload, content)).is_success
         answer = await self.complete(upload, company)
@@ -388,7 +388,7 @@ CLAIM, TARGET, TASK, COPIED_TASK, LINK = (UUID(int=n) for n in range(1, 6))
 def reported(
     portal: Portal, key: str, version: int = 2, claim: UUID = CLAIM, *audience: str
 ) -> tuple[UUID, ClaimEvent]:
-    """A report that names an upload; tell the file's media id, and the event."""
+    """A report that names an upload; return the file's media id, and the event."""
     uploaded = portal.keys.verify(key)
     assert uploaded is not None
     media = ReportedMedia(

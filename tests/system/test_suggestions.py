@@ -35,7 +35,7 @@ def file(world: World, tmp_path: Path) -> Path:
 
 
 def newest(world: World, claim_id: str) -> dict[str, Any] | None:
-    """Tell the list of a claim that has the highest revision of those that the insurer got."""
+    """The list of a claim with the highest revision of those that the insurer received."""
     lists = [m.body for m in world.insurer.received if m.type == "link-suggested" and m.body["claim_id"] == claim_id]
     return max(lists, key=lambda body: int(body["revision"]), default=None)
 

@@ -317,7 +317,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         return command
 
     def claim_of(self, command: Command) -> Any:
-        """Send a creation, and tell the claim that it makes, if it makes one."""
+        """Send a creation, and return the claim that it makes, if it makes one."""
         return command.checked.claim_id if self.send(command).events else multiple()
 
     def sender(self, claim: UUID, sender: int | str) -> str:

@@ -57,7 +57,7 @@ NOT_SO = ("Traceback", "a fault in Claimbus")
 
 
 def invoke(*words: str) -> str:
-    """Run a command that has to fail, and tell what it says."""
+    """Run a command that has to fail, and return what it says."""
     done = CliRunner().invoke(app, list(words))
     assert isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code == 1, done.output

@@ -34,7 +34,7 @@ def problems(kind: Json, old: Json, new: Json) -> list[str]:
 
 
 def changed(name: str, change: Callable[[Json], Any]) -> list[str]:
-    """Change a schema of the contract as it is, and tell what is incompatible about it."""
+    """Change a schema of the contract as it is, and return what is incompatible about it."""
     released = published()
     ours = deepcopy(released)
     change(ours[name])

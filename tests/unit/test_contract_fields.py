@@ -192,7 +192,7 @@ def validator(request: type[Request]) -> Draft202012Validator:
 
 
 def refusals(request: type[BaseModel], body: Any) -> list[str]:
-    """Tell why a request is refused; nothing where it is taken."""
+    """Why a request is refused; nothing where it is taken."""
     try:
         request.model_validate_json(json.dumps(body))
     except ValidationError as error:
@@ -201,7 +201,7 @@ def refusals(request: type[BaseModel], body: Any) -> list[str]:
 
 
 def paths(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Tell the way to each part of a body."""
+    """The path to each part of a body."""
     parts = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
     for name, part in parts:
         yield (*path, name)

@@ -63,7 +63,7 @@ def published(body: Body, reader: str | None = None) -> Outgoing:
 
 
 def sent(body: Body, reader: str | None = None) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Tell the recipients, and the body that they get."""
+    """The recipients, and the body that they get."""
     message = published(body, reader)
     letter = addressed(message.key.encode(), message.headers, message.value)
     return letter.recipients, json.loads(letter.value)

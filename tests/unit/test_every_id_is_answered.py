@@ -53,7 +53,7 @@ def _attribute(name: str, raw: bytes) -> bytes:
 
 
 def checked_outcome(directory: Directory, company: str, headers: Headers, value: bytes) -> Json:
-    """Decide a request as permissions does, and read what it sends as those who get it do; tell the answer's body."""
+    """Decide a request as permissions does, and read what it sends as those who get it do; return the answer's body."""
     at_ms = int(AT.timestamp() * 1000)
     received = read_request(record(topic=f"requests.{company}", timestamp=at_ms, value=value, headers=headers))
     assert received.envelope.id == "r-1"
@@ -65,7 +65,7 @@ def checked_outcome(directory: Directory, company: str, headers: Headers, value:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Tell every text of what was read as JSON."""
+    """Every text in what was read as JSON."""
     if isinstance(value, str):
         yield value
     for part in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():

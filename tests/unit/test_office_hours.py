@@ -376,7 +376,7 @@ def test_summer_time_in_oslo_is_what_the_directive_says(at: datetime) -> None:
 
 
 def wall_clock(zone_name: str, at: datetime) -> datetime:
-    """Tell what the clocks show at a moment: the one wall time that exists and lies its own offset from UTC.
+    """What the clocks show at a moment: the one wall time that exists and lies its own offset from UTC.
 
     Found by trying the offsets that the zone has around the moment, not by converting.
     """
@@ -519,7 +519,7 @@ def one_open_day(draw: st.DrawFn) -> tuple[Json, datetime, dict[str, str]]:
 
 
 def first_moment(zone_name: str, wall: datetime) -> datetime:
-    """Tell when the clocks first show a wall time, in UTC; one that they skip is passed over."""
+    """When the clocks first show a wall time, in UTC; one that they skip is passed over."""
     at = wall.replace(tzinfo=ZoneInfo(zone_name), fold=0).astimezone(UTC)
     assume(wall_clock(zone_name, at) == wall)
     return at

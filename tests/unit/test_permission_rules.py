@@ -105,7 +105,7 @@ def checked(directory: Directory, company: str, name: str, body: object = None, 
 
 
 def decided(directory: Directory, insurer: str, office: str, at: datetime) -> tuple[str | None, Decision]:
-    """Decide a creation; tell the refusal's code, or None, and the decision."""
+    """Decide a creation; return the refusal's code, or None, and the decision."""
     try:
         return None, decide_creation(directory, insurer, office, at)
     except Refused as refused:

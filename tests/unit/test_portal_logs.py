@@ -15,7 +15,7 @@ SAY_NO_TEXT = {"kind_and_place", "reason_of", "type", "isinstance"}
 
 
 def texts_logged(source: str) -> Iterator[int]:
-    """Tell the lines at which a log call is given an error's text."""
+    """The lines at which a log call is given an error's text."""
     tree = ast.parse(source)
     errors = {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.name}
     errors |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg) and "Error" in _annotated(n)}

@@ -34,7 +34,7 @@ OPEN_ALL_WEEK = {
 
 
 def says(country: str, day: str, **settings: object) -> str | None:
-    """Tell a date's hours, or None where it is closed, of an insurer that is open 08–16 all week."""
+    """A date's hours, or None if it is closed, of an insurer that is open 08–16 all week."""
     open_all_week = {weekday: {"opens": "08:00", "closes": "16:00"} for weekday in OPEN_ALL_WEEK}
     known = office_day(
         settings_of({"country": country, "office_hours": open_all_week, **settings}), date.fromisoformat(day)

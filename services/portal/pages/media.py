@@ -66,7 +66,7 @@ class Chosen(Message):
 
 
 async def start_upload(visit: Visit) -> Response:
-    """Announce a file from a browser as what it is; tell where to send it, and what a report says of it."""
+    """Announce a file from a browser as what it is; return where to send it, and what a report says of it."""
     company = visit.viewer.company.id
     try:
         chosen = Chosen.model_validate_json(await visit.request.body())
@@ -87,7 +87,7 @@ async def start_upload(visit: Visit) -> Response:
 
 
 async def complete_upload(visit: Visit) -> Response:
-    """Verify what the browser has sent; tell the key that a report names."""
+    """Verify what the browser has sent; return the key that a report names."""
     company = visit.viewer.company.id
     try:
         key = await visit.portal.uploads.complete(company, visit.request.path_params["id"])

@@ -143,7 +143,7 @@ def _incident(cause: Cause) -> Incident:
 
 
 def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
-    """Tell the claim's events, as claims publishes them."""
+    """The claim's events, as claims publishes them."""
     target = uuid.uuid5(uuid.NAMESPACE_URL, "target")
     partner = OFFICES[plan.office]
     for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
@@ -194,7 +194,7 @@ def _task(id: uuid.UUID, plan: Plan) -> e.Task:
 
 
 def outcome_of(refused: Refused) -> RequestRefused:
-    """Tell the outcome of a refused request, as claims publishes it."""
+    """The outcome of a refused request, as claims publishes it."""
     return outcomes.refused(refused.company, refused.id, refused.code, at=refused.at, insurer=refused.insurer)
 
 
@@ -202,7 +202,7 @@ def outcome_of(refused: Refused) -> RequestRefused:
 
 
 def period_of(insurer: str, at: datetime) -> str:
-    """Tell the period that a moment is in, by the calendar."""
+    """The period that a moment is in, by the calendar."""
     day = at.astimezone(ZoneInfo(ZONES[insurer])).date()
     weekly = insurer == WEEKLY or (insurer == CHANGING and day < LAST_WEEK_ENDED)
     year, week, _ = day.isocalendar()
@@ -210,7 +210,7 @@ def period_of(insurer: str, at: datetime) -> str:
 
 
 def periods_of(insurer: str) -> list[str]:
-    """Tell an insurer's periods, in order, to the end of the history."""
+    """An insurer's periods, in order, to the end of the history."""
     days = ((REGISTERED + timedelta(hours=n)) for n in range(int((END - REGISTERED) / timedelta(hours=1))))
     return list(dict.fromkeys(period_of(insurer, day) for day in days))
 

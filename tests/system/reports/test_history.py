@@ -157,7 +157,7 @@ def _directory(event: DirectoryEvent) -> Outgoing:
 
 
 def all_made(reporting: Reporting) -> dict[str, dict[str, Json]]:
-    """Wait until every period of the history has its report; tell them as documents, by insurer and period."""
+    """Wait until every period of the history has its report; return them as documents, by insurer and period."""
     made: dict[str, dict[str, Json]] = {}
 
     def all_are() -> bool:
@@ -199,7 +199,7 @@ def assert_chained(made: dict[str, dict[str, Json]]) -> None:
 
 
 def delivered(reporting: Reporting, insurer: str) -> set[str]:
-    """Tell the periods whose report the insurer got on its topic."""
+    """The periods whose report the insurer received on its topic."""
     got: set[str] = set()
     company = Company(reporting.connection, insurer, from_start=True)
 
