@@ -59,7 +59,7 @@ class DeadLetters:
         return [known[id] for id in ids]
 
     def wait_for_more_than(self, count: int, timeout_s: float = _TIMEOUT_S) -> list[DeadLetter]:
-        """Wait until there are more open letters than so many, and return them all; or what there is when time is up."""
+        """Wait until there are more open letters than so many, and return all; or what there is when time is up."""
         deadline = time.monotonic() + timeout_s
         while len(letters := self.open()) <= count and time.monotonic() < deadline:
             time.sleep(_POLL_S)

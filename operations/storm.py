@@ -88,7 +88,7 @@ def storm(
     if as_json:
         print_json(account.document())
     else:
-        tell(account)
+        print_account(account)
     if account.lost or account.duplicated:
         raise typer.Exit(1)
 
@@ -193,7 +193,7 @@ def permitted_pair(
     raise Unreachable("no office with a permission to create (always, unless --office names it) is in the directory")
 
 
-def tell(account: Account) -> None:
+def print_account(account: Account) -> None:
     """Print the account for a person."""
     document = account.document()
     for name in ("sent", "accepted", "refused", "lost", "duplicated", "repeated", "seconds", "claims_per_s"):

@@ -20,7 +20,7 @@ class NotUploaded(Exception):
 
 
 def upload(connection: Connection, company: str, name: str, content_type: str, content: bytes) -> dict[str, Any]:
-    """Upload a file, and return what `report-task` says of it: name, type, size, SHA-256 and key. Raises NotUploaded."""
+    """Upload a file; return what `report-task` says of it: name, type, size, SHA-256 and key. Raises NotUploaded."""
     file = {
         "name": name,
         "content_type": content_type,

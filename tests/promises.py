@@ -93,8 +93,8 @@ def _shown_by(marked: list[Promise]) -> Iterator[str]:
     for promise in marked:
         tests.setdefault(promise.file, []).extend([promise.test] if promise.test else [])
     for file, names in tests.items():
-        told = ": " + "; ".join(_as_a_sentence(name) for name in names) if names else ""
-        yield f"[`{file.removeprefix('tests/')}`](../{file}){told}"
+        tests_named = ": " + "; ".join(_as_a_sentence(name) for name in names) if names else ""
+        yield f"[`{file.removeprefix('tests/')}`](../{file}){tests_named}"
 
 
 def _as_a_sentence(test: str) -> str:

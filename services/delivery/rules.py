@@ -71,11 +71,11 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
         elif envelope.type in CLAIM_EVENTS:
             event = _ClaimEvent.model_validate_json(body)
             recipients = visible_to = event.audience
-            told = event.model_extra or {}
-            body = to_json(told)
+            passed_on = event.model_extra or {}
+            body = to_json(passed_on)
             if issubclass(kind := CLAIM_EVENTS[envelope.type], TwoClaimsEvent):
                 see_other_claim = frozenset(event.see_other_claim)
-                value_for_others = to_json({n: v for n, v in told.items() if n not in kind.OTHER_CLAIM})
+                value_for_others = to_json({n: v for n, v in passed_on.items() if n not in kind.OTHER_CLAIM})
         elif envelope.type in (LinkSuggested.type(), ReportReady.type()):
             recipients = visible_to = [_ForInsurer.model_validate_json(body).insurer]
         else:

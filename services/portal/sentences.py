@@ -71,6 +71,6 @@ def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
 
 def of_uploads(language: str) -> dict[str, str]:
     """For each reason, why a file is not uploaded and what to do, for a person."""
-    say = translations(language).gettext
+    translate = translations(language).gettext
     texts: dict[str, str] = {**_OF_UPLOADS, **_OF_BROWSERS}
-    return {name: str(say(text)) for name, text in texts.items()}
+    return {name: str(translate(text)) for name, text in texts.items()}

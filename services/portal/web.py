@@ -46,7 +46,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
             ),
         ],
         exception_handlers={
-            HTTPException: failures.told,
+            HTTPException: failures.refused,
             DirectoryNotRead: failures.away,
             DatabaseAway: failures.away,
             Misconfigured: failures.away,
@@ -72,7 +72,7 @@ class _Failures:
     def _visit(self, request: Request) -> Visit:
         return Visit(request, self._portal, getattr(request.state, "viewer", None))
 
-    async def told(self, request: Request, error: Exception) -> Response:
+    async def refused(self, request: Request, error: Exception) -> Response:
         """Something that is not there, or may not be done."""
         status = error.status_code if isinstance(error, HTTPException) else 500
         if getattr(request.state, "viewer", None) is None:
@@ -84,7 +84,7 @@ class _Failures:
         if not isinstance(error, DBAPIError) or not cannot_be_kept(error):
             return await self.fault(request, error)
         log.info("what is asked for cannot be looked up", path=request.scope["path"])
-        return await self.told(request, HTTPException(400))
+        return await self.refused(request, HTTPException(400))
 
     async def gone(self, _request: Request, _error: Exception) -> Response:
         """Whoever asked has hung up."""

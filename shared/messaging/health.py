@@ -61,7 +61,7 @@ class Reader:
         self._troubled_since: float | None = None
         self._renewed_at = 0.0
         self._behind_since: dict[TopicPartition, float] = {}
-        self._told: dict[TopicPartition, tuple[int, float]] = {}
+        self._reported: dict[TopicPartition, tuple[int, float]] = {}
 
     @property
     def _consumer(self) -> KafkaConsumer | None:
@@ -142,14 +142,14 @@ class Reader:
     def _measure(self) -> None:
         """Set the metrics of lag, also while nothing is committed."""
         lags = self._lag()
-        for partition in self._told.keys() - lags.keys():
+        for partition in self._reported.keys() - lags.keys():
             for gauge in (metrics.LAG_MESSAGES, metrics.LAG_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
         for partition, lag in lags.items():
-            if self._told.get(partition) != lag:
+            if self._reported.get(partition) != lag:
                 metrics.LAG_MESSAGES.labels(partition.topic, str(partition.partition)).set(lag[0])
                 metrics.LAG_SECONDS.labels(partition.topic, str(partition.partition)).set(lag[1])
-        self._told = lags
+        self._reported = lags
 
     def _lag(self) -> dict[TopicPartition, tuple[int, float]]:
         """The number of unfinished messages of each assigned partition, and the oldest one's age in seconds.

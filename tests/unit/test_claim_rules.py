@@ -95,8 +95,8 @@ def test_a_creation_tells_everything_of_the_claim_and_its_tasks(desk: Desk) -> N
     )
     (event,) = desk.decide(command).events
     assert isinstance(event, TemporaryClaimCreated)
-    told = event.model_dump(mode="json", exclude={"claim_number", "audience", "tasks"}, exclude_none=True)
-    assert told == {
+    body = event.model_dump(mode="json", exclude={"claim_number", "audience", "tasks"}, exclude_none=True)
+    assert body == {
         "claim_id": str(ids.claim_id(PLUMBER, "creation")),
         "version": 1,
         "insurer": INSURER,

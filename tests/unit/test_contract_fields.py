@@ -378,12 +378,12 @@ def test_mandatory_fields_that_are_empty_are_refused_and_all_are_named(request_t
 
 
 def test_in_settings_null_takes_a_subdivision_away_and_an_empty_text_leaves_it() -> None:
-    for body, told in (
+    for body, fields_set in (
         ({"country": "NO", "subdivision": None}, {"country", "subdivision"}),
         ({"country": "NO", "subdivision": ""}, {"country"}),
         ({"country": "NO"}, {"country"}),
     ):
-        assert SetPortalSettings.model_validate_json(json.dumps(body)).model_fields_set == told
+        assert SetPortalSettings.model_validate_json(json.dumps(body)).model_fields_set == fields_set
 
 
 def test_in_settings_null_closes_a_day_and_an_empty_text_is_no_hours() -> None:

@@ -39,11 +39,11 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     follower, store, live = DirectoryFollower(lambda: service), Store(engine), Live(database)
     company = {"id": "fjord", "name": "Fjord", "kind": "insurer"}
     user = {"id": "kari", "company": "fjord", "name": "Kari Holm", "authorisation_level": 6}
-    told = (
+    events = (
         directory_event(CompanyRegistered, "operator", "1", registered=company),
         directory_event(UserRegistered, "operator", "2", registered=user),
     )
-    for event in told:
+    for event in events:
         follower.directory.apply(event, REGISTERED)
     follower.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)

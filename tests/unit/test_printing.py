@@ -118,7 +118,7 @@ PRINTERS: dict[str, Printing] = {
     "suggest": _suggest,
     "submit": lambda text: out.print(*submit.lines_of(_outcome(text)), sep="\n"),
     "demo": _demo,
-    "contract": lambda text: contract._say(False, {}, [text], failed=False),
+    "contract": lambda text: contract._print(False, {}, [text], failed=False),
     "a line": lambda text: out.print(f"registered the office {text} of vest", style="bold"),
     "a failure": _fail,
     "a status": lambda text: err.print(as_it_is(text)),

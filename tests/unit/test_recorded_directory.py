@@ -117,10 +117,10 @@ def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
     directory = with_permission("always")
     apply_record(directory, settings_recorded(time_zone="America/Coyhaique2", country="NO", subdivision="99"))
     apply_record(directory, settings_recorded(NORDLYS, country="ZZ"))
-    told = {
+    recorded = {
         company: [text.en for text in texts] for company, texts in unknown_settings_by_company(directory, NIGHT).items()
     }
-    assert told == {
+    assert recorded == {
         FJORD: [
             COYHAIQUE,
             "this installation does not know the subdivision 99 of NO, "

@@ -140,14 +140,14 @@ def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
 
 def register(reporting: Reporting) -> None:
     """Register the insurers, in the past; one of them changes from weeks to months."""
-    told = partial(directory_event, at=REGISTERED)
+    event = partial(directory_event, at=REGISTERED)
     registrations = [
-        told(CompanyRegistered, OPERATOR, f"r-{insurer}", registered=directory_file.insurer(insurer, insurer))
+        event(CompanyRegistered, OPERATOR, f"r-{insurer}", registered=directory_file.insurer(insurer, insurer))
         for insurer in ZONES
     ]
     monthly = {"report_period": "monthly"}
-    registrations.append(told(PortalSettingsSet, MONTHLY, "s-1", settings=monthly | {"time_zone": ZONES[MONTHLY]}))
-    change = told(PortalSettingsSet, CHANGING, "s-2", settings=monthly)
+    registrations.append(event(PortalSettingsSet, MONTHLY, "s-1", settings=monthly | {"time_zone": ZONES[MONTHLY]}))
+    change = event(PortalSettingsSet, CHANGING, "s-2", settings=monthly)
     reporting.publish([_directory(event) for event in registrations], at=REGISTERED)
     reporting.publish([_directory(change)], at=CHANGED)
 
