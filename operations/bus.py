@@ -208,14 +208,14 @@ class Company:
             self.read()
 
     def read(self, wait_s: float = _POLL_S) -> None:
-        """Take in what is there."""
+        """Read what is there."""
         for message in self._consumer.consume(500, wait_s):
             if message.error() is None:
                 self.received.append(delivered(message))
                 self._next[message.partition() or 0] = (message.offset() or 0) + 1
 
     def read_to_end(self) -> None:
-        """Take in all that is on its topic now. Raises NoAnswer."""
+        """Read all that is on its topic now. Raises NoAnswer."""
         ends = {p.partition: self._bounds(p)[1] for p in self._consumer.assignment()}
         self.wait_until(lambda _: all(self._next[n] >= end for n, end in ends.items()), what="the end of its topic")
 

@@ -138,7 +138,7 @@ class _Tally:
         self.contradicted = 0
 
     def take(self, company: Company) -> bool:
-        """Take in what the company has received since; return whether it was anything."""
+        """Count what the company has received since; return whether it was anything."""
         company.read()
         received, company.received = company.received, []
         for message in received:

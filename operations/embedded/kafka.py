@@ -120,20 +120,20 @@ class EmbeddedKafka:
 
     def _format(self, class_path: list[Path], lock: int) -> None:
         """Format beside and move it into place: a format that was interrupted leaves nothing to be started on."""
-        beside = self._folder / "formatting"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
+        folder = self._folder / "formatting"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         users = {_ITSELF: self._own_password()} | self._users
         # Kept from the list of processes, which everybody can read: the tool reads these arguments from a file.
         words = [word for user in users.items() for word in ("--add-scram", _scram(*user))]
-        write_privately(beside / "scram", "\n".join(words))
+        write_privately(folder / "scram", "\n".join(words))
         # 16 bytes in base 64; the first is zero, since an id that begins with a dash reads as an option
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         arguments = ("format", "--cluster-id", cluster, "--config", "../server.properties", "@scram")
-        tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=beside, lock=lock)
+        tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=folder, lock=lock)
         tool.run(self._waiting, "Kafka formats its storage")
-        (beside / "log").rename(self._folder / "log")
-        shutil.rmtree(beside)
+        (folder / "log").rename(self._folder / "log")
+        shutil.rmtree(folder)
 
     def _java(self, class_path: list[Path], *arguments: str, cwd: Path, lock: int) -> ChildProcess:
         return ChildProcess(

@@ -150,30 +150,30 @@ class EmbeddedPostgres:
 
     def _initialise(self, programs: Path, user: int | None, lock: int) -> None:
         """Initialise beside and move it into place, so that nothing half done is ever started."""
-        beside = self._folder / "initialising"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=0o700)
+        folder = self._folder / "initialising"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
         # A file without a name: no other process can open it, and the server's user needs no way to it.
         with tempfile.TemporaryFile() as password:
             password.write(self._password().encode())
             password.seek(0)
             if user is not None:
-                os.chown(beside, user, user)
+                os.chown(folder, user, user)
                 os.fchown(password.fileno(), user, user)
             ChildProcess(
                 [
-                    *(programs / "initdb", "-D", _as_seen_by(user, beside), "--username", _SUPERUSER),
+                    *(programs / "initdb", "-D", _as_seen_by(user, folder), "--username", _SUPERUSER),
                     *("--pwfile", f"/dev/fd/{password.fileno()}", "--auth=scram-sha-256"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                     *("--no-sync", "--no-instructions"),
                 ],
                 log=self._folder / "postgres.log",
                 env={"PATH": os.defpath},
-                cwd=beside,
+                cwd=folder,
                 user=user,
                 inherits=[lock, password.fileno()],
             ).run(self._waiting, "PostgreSQL makes its storage")
-        beside.rename(self._data)
+        folder.rename(self._data)
 
     def _password(self) -> str:
         file = self._folder / "password"

@@ -176,7 +176,7 @@ def import_content(target: Claim, step: ImportContent, at: datetime, known: Know
 
 
 def give_up_import(_: Claim, step: GiveUpImport, __: datetime, known: Known) -> Accepted:
-    """The copies could not be made; if they were taken in all the same, that stands."""
+    """The copies could not be made; if they were imported all the same, that stands."""
     if known.is_decided(step_id(step.link_id, step.part, ImportContent)):
         return _NOTHING
     return _abandon(step, step.source_claim_id, LinkFailure(step.reason))
@@ -274,7 +274,7 @@ def _whether_imported(_: UUID, step: GiveUpImport) -> Needs:
     return Needs(steps=frozenset({step_id(step.link_id, step.part, ImportContent)}))
 
 
-def _what_happened(claim_id: UUID, _: LinkStep) -> Needs:
+def _history(claim_id: UUID, _: LinkStep) -> Needs:
     return Needs(histories=frozenset({claim_id}))
 
 
@@ -293,9 +293,9 @@ class StepDecider:
 _DECIDERS: dict[type[LinkStep], StepDecider] = {
     ImportContent: StepDecider(import_content, needs=_whether_given_up_or_withdrawn),
     GiveUpImport: StepDecider(give_up_import, needs=_whether_imported),
-    FinishLink: StepDecider(finish_link, needs=_what_happened),
-    AbandonLink: StepDecider(abandon_link, needs=_what_happened),
-    WithdrawContent: StepDecider(withdraw_content, needs=_what_happened),
+    FinishLink: StepDecider(finish_link, needs=_history),
+    AbandonLink: StepDecider(abandon_link, needs=_history),
+    WithdrawContent: StepDecider(withdraw_content, needs=_history),
     FinishUnlink: StepDecider(finish_unlink, needs=_nothing_more),
 }
 

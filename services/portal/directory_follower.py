@@ -38,7 +38,7 @@ class DirectoryFollower:
         self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def changes(self) -> int:
@@ -48,15 +48,15 @@ class DirectoryFollower:
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
         await self.catch_up()
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Stop keeping up."""
-        if self._following is not None:
-            self._following.cancel()
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+                await self._task
         if self._reader is not None:
             await self._reader.stop()
 

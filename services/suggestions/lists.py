@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.suggestions.batch import Heard, Version
+from services.suggestions.batch import CausedEvent, Version
 from services.suggestions.rules import Match, best
 from shared.contract.envelope import Outgoing, sealed
 from shared.contract.suggestions import LinkSuggested
@@ -25,7 +25,7 @@ class Published:
 
 
 def next_list(
-    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: Heard, now_ms: int
+    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: CausedEvent, now_ms: int
 ) -> Published | None:
     """Make a claim's list anew; None if it has what the last one had. Without a last one, it had nothing.
 
@@ -46,7 +46,7 @@ def next_list(
     return Published(claim_id, revision, cause.version, body.json_bytes())
 
 
-def message_of(published: Published, cause: Heard) -> Outgoing:
+def message_of(published: Published, cause: CausedEvent) -> Outgoing:
     """Put a list into its envelope: the same each time that it is published."""
     return sealed(
         LINK_SUGGESTIONS.name,

@@ -166,8 +166,8 @@ def test_whatever_ends_an_upload_is_told_to_people_and_it_can_be_tried_again(fai
         "the company has too much": (start, lambda r: r.fulfill(status=422, body=json % "too_much_unnamed"), "mange"),
         "a code that is new": (complete, lambda r: r.fulfill(status=422, body=json % "new_code"), "kom ikke helt"),
     }
-    for n, (way, (address, happens, sentence)) in enumerate(ways.items()):
-        page.route(address, happens)
+    for n, (way, (address, fulfil, sentence)) in enumerate(ways.items()):
+        page.route(address, fulfil)
         name = f"bilde-{n}.png"
         choose(page, file(name, picture("blue"), "image/png"))
         expect(listed(page, name), way).to_contain_text("Ble ikke lastet opp:")

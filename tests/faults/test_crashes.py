@@ -115,8 +115,8 @@ def _check_all(stack: Stack, world: World, requests: list[NewRequest]) -> None:
         stack.watch()
         world.partner.read()
         outcomes = [m for m in world.partner.received if m.is_outcome]
-        happened = {m.id for m in world.partner.received if not m.is_outcome}
-        return {o.body["request_id"] for o in outcomes} >= wanted and len(happened) >= len(wanted)
+        events = {m.id for m in world.partner.received if not m.is_outcome}
+        return {o.body["request_id"] for o in outcomes} >= wanted and len(events) >= len(wanted)
 
     wait_until(complete, what=f"{len(wanted)} outcomes and claims", timeout_s=120)
     by_id: dict[tuple[str, str], list[Delivered]] = {}

@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message
 from services.portal.api import api
 from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
-from services.portal.media_store import MediaTables, take_in
+from services.portal.media_store import MediaTables, save_media
 from services.portal.pages.routes import routes
-from services.portal.read_model import Happened, save
+from services.portal.read_model import CausedEvent, save
 from services.portal.request_sender import RequestSender
 from services.portal.serving import side_by_side
 from services.portal.settings import WebSettings
@@ -300,9 +300,9 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
     reported = TaskReported(**about(temporary, 2), task_id=tasks[0].task_id, report=report)
     period = PeriodReport(insurer=FJORD, period=PERIOD, from_=AT, to=AT, preliminary=False, closed_at=AT)
     ready = ReportReady(insurer=FJORD, period=PERIOD, time_zone="Europe/Oslo", read_up_to={}, report=period)
-    happened = [Happened(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
+    caused_events = [CausedEvent(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
     async with portal.store.transaction() as connection:
-        await take_in(connection, await save(connection, [*happened, ready]))
+        await save_media(connection, await save(connection, [*caused_events, ready]))
     path = portal.files.path(stored(file))
     assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)

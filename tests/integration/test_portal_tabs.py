@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operations.embedded import free_port
-from services.portal.read_model import Happened, save
+from services.portal.read_model import CausedEvent, save
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
 from shared.storage.migrations import migrate
@@ -67,7 +67,7 @@ class Served:
         id = uuid4()
         event = created(id, number=f"Midlertidig {id.hex[:8]}", insurer=insurer)
         async with self.site.portal.store.transaction() as connection:
-            await save(connection, [Happened(event, "request")])
+            await save(connection, [CausedEvent(event, "request")])
         return event.claim_number
 
     async def log_in(self, context: BrowserContext, user: str) -> None:

@@ -40,9 +40,9 @@ class Instance:
         """The newest list of each claim, as a reader keeps them."""
 
     async def take(self, *events: ClaimEvent) -> list[Outgoing]:
-        heard = [heard for event in events if (heard := read_event(record(event)))]
-        async with self.store.transaction({message.event.insurer for message in heard}) as transaction:
-            messages = await lists_after(transaction, heard)
+        caused = [caused for event in events if (caused := read_event(record(event)))]
+        async with self.store.transaction({message.event.insurer for message in caused}) as transaction:
+            messages = await lists_after(transaction, caused)
         for message in messages:
             assert message.topic == LINK_SUGGESTIONS.name
             newest = LinkSuggested.model_validate_json(message.value)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import free_port
 from services.portal.api import CompanyOfToken, api
-from services.portal.media_store import MediaTables, take_in, uploads
+from services.portal.media_store import MediaTables, save_media, uploads
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
 from services.portal.store import Store
@@ -408,18 +408,18 @@ def reported(
     return media.media_id, event
 
 
-async def happened(portal: Portal, *events: ClaimEvent) -> None:
-    """Take events in, twice, as happens after a crash."""
+async def save_events(portal: Portal, *events: ClaimEvent) -> None:
+    """Save events twice, as happens after a crash."""
     for _ in range(2):
         async with transaction(portal.engine) as connection:
-            await take_in(connection, events)
+            await save_media(connection, events)
 
 
 async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_nobody_else(portal: Portal) -> None:
     content = photo()
     id, event = reported(portal, await portal.upload(content))
     refused(await portal.call("GET", f"/api/media/{id}"), 404, UploadCode.UNKNOWN_MEDIA)
-    await happened(portal, event)
+    await save_events(portal, event)
     for company in (VEST, FJORD):
         answer = await portal.call("GET", f"/api/media/{id}", company)
         assert answer.status_code == (302 if portal.files.signs else 200)
@@ -432,7 +432,7 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
     refused(await portal.call("GET", f"/api/media/{id}", NORD), 404, UploadCode.UNKNOWN_MEDIA)
     for other in (uuid4(), "x"):
         refused(await portal.call("GET", f"/api/media/{other}"), 404, UploadCode.UNKNOWN_MEDIA)
-    await happened(portal, reported(portal, await portal.upload(photo()), 3, CLAIM, NORD)[1])
+    await save_events(portal, reported(portal, await portal.upload(photo()), 3, CLAIM, NORD)[1])
     assert (await portal.call("GET", f"/api/media/{id}", NORD)).status_code in {200, 302}
 
 
@@ -454,7 +454,7 @@ async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_call
     assert uploaded is not None
     assert uploaded.content_type is type
     id, event = reported(on_folder, key)
-    await happened(on_folder, event)
+    await save_events(on_folder, event)
     assert (await on_folder.call("GET", f"/api/media/{id}")).headers["content-type"] == type
 
 
@@ -474,7 +474,7 @@ async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_call
 )
 async def test_a_file_of_any_name_is_uploaded_and_saved_by_a_name_that_does_no_harm(portal: Portal, name: str) -> None:
     id, event = reported(portal, await portal.upload(photo(), name=name))
-    await happened(portal, event)
+    await save_events(portal, event)
     answer = await portal.call("GET", f"/api/media/{id}")
     if portal.files.signs:
         answer = await portal.client.get(answer.headers["location"])
@@ -485,7 +485,7 @@ async def test_a_file_of_any_name_is_uploaded_and_saved_by_a_name_that_does_no_h
 async def test_a_part_of_a_file_can_be_fetched_and_a_browser_runs_nothing_in_it(on_folder: Portal) -> None:
     content = photo()
     id, event = reported(on_folder, await on_folder.upload(content))
-    await happened(on_folder, event)
+    await save_events(on_folder, event)
     part = await on_folder.call("GET", f"/api/media/{id}", headers={"range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, content[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(content)}"
@@ -527,9 +527,9 @@ def content_withdrawn(audience: Sequence[str] = (FJORD,), *, afterwards: Sequenc
 
 async def test_who_saw_the_target_only_through_the_link_sees_its_files_no_more(on_folder: Portal) -> None:
     id, event = reported(on_folder, await on_folder.upload(photo()), 3, TARGET, VEST)
-    await happened(on_folder, event.model_copy(update={"task_id": uuid4()}))  # on a task that is the target's own
+    await save_events(on_folder, event.model_copy(update={"task_id": uuid4()}))  # on a task that is the target's own
     assert (await on_folder.call("GET", f"/api/media/{id}", VEST)).status_code == 200
-    await happened(on_folder, content_withdrawn([FJORD, VEST]))
+    await save_events(on_folder, content_withdrawn([FJORD, VEST]))
     refused(await on_folder.call("GET", f"/api/media/{id}", VEST), 404, UploadCode.UNKNOWN_MEDIA)
     assert await is_there(on_folder, id)
 
@@ -541,13 +541,13 @@ async def test_a_link_s_copy_is_the_target_s_until_the_link_is_taken_back(portal
     copy = uuid4()
     await portal.files.copy(stored(media.stored_as), stored(copy), media.sha256)
     import_ = imported(media, copy)
-    await happened(portal, event, import_)
+    await save_events(portal, event, import_)
     assert await is_there(portal, copy)
     withdrawn = content_withdrawn()
-    await happened(portal, withdrawn)
+    await save_events(portal, withdrawn)
     assert not await is_there(portal, copy)
     assert await is_there(portal, id)
-    await happened(portal, import_)  # the same event once more, as after a crash
+    await save_events(portal, import_)  # the same event once more, as after a crash
     assert not await is_there(portal, copy)
 
 
@@ -570,15 +570,15 @@ async def test_a_file_reported_at_the_target_comes_along_when_the_link_is_taken_
     unlinked = ClaimUnlinked(**about(CLAIM, 3), link_id=LINK, target_claim_id=TARGET, tasks=[back])
     at_target: list[ClaimEvent] = [event, withdrawn]
     for events in (at_target, [unlinked]) if target_first else ([unlinked], at_target):
-        await happened(on_folder, *events)
+        await save_events(on_folder, *events)
     assert await is_there(on_folder, id)
 
 
 async def test_who_may_see_a_file_is_as_the_claim_s_newest_event_says(on_folder: Portal) -> None:
     id, event = reported(on_folder, await on_folder.upload(photo()))
     _, later = reported(on_folder, await on_folder.upload(photo()), 3, CLAIM, NORD)
-    await happened(on_folder, event, later)
-    await happened(on_folder, event)  # once more, as after a crash
+    await save_events(on_folder, event, later)
+    await save_events(on_folder, event)  # once more, as after a crash
     assert (await on_folder.call("GET", f"/api/media/{id}", NORD)).status_code == 200
 
 
@@ -587,7 +587,7 @@ async def test_an_upload_that_no_report_named_is_removed_and_a_named_one_stays(p
     assert named is not None
     assert unnamed is not None
     _, event = reported(portal, portal.keys.sign(named))
-    await happened(portal, event)
+    await save_events(portal, event)
     sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine))
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=37)) == 0
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=38)) == 1
@@ -623,7 +623,7 @@ async def test_two_instances_that_take_in_the_same_events_come_to_the_same(on_fo
 
     async def instance() -> None:
         async with transaction(on_folder.engine) as connection:
-            await take_in(connection, events)
+            await save_media(connection, events)
 
     await asyncio.gather(*(instance() for _ in range(4)))
     for event in events:

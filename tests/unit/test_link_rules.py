@@ -626,14 +626,14 @@ def races() -> Iterator[Any]:
 
 
 @given(
-    happens=st.lists(st.sampled_from(list(races())), min_size=4, max_size=25),
+    occurrences=st.lists(st.sampled_from(list(races())), min_size=4, max_size=25),
     seed=st.integers(0, 1000),
     fails=st.sets(st.integers(1, 3)),
     disputed=st.sets(st.integers(1, 3)),
 )
 @settings(deadline=None, max_examples=300)
 def test_whatever_the_order_no_report_is_lost_or_doubled_and_no_link_is_half(
-    happens: list[tuple[str, Any]], seed: int, fails: set[int], disputed: set[int]
+    occurrences: list[tuple[str, Any]], seed: int, fails: set[int], disputed: set[int]
 ) -> None:
     bus = Bus()
     parts: list[LinkRequested] = []
@@ -649,7 +649,7 @@ def test_whatever_the_order_no_report_is_lost_or_doubled_and_no_link_is_half(
     bus.copy_part = copy_part
     source, target = bus.source(), bus.register("SK-1")
     taken: list[str] = []
-    for n, (_, happening) in enumerate(happens):
+    for n, (_, happening) in enumerate(occurrences):
         decided = happening(bus, source, target, f"{n:02}")
         if isinstance(decided, Decided) and any(isinstance(event, TaskReported) for event in decided.events):
             taken.append(f"{n:02}")

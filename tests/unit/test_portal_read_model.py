@@ -9,7 +9,7 @@ import pytest
 from services.portal.claim_view import ClaimView, State
 from services.portal.listing import Day, Filter
 from services.portal.pages.claim import can_be_unlinked
-from services.portal.read_model import Changes, Happened
+from services.portal.read_model import CausedEvent, Changes
 from shared.contract.events import (
     ClaimLinked,
     ClaimUnlinked,
@@ -31,10 +31,10 @@ TASK = task()
 
 
 def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
-    """Take in events."""
+    """The changes after events."""
     changes = Changes(dict(known or {}))
     for event in events:
-        changes.take_in(Happened(event, "request"))
+        changes.apply(CausedEvent(event, "request"))
     return changes
 
 
@@ -52,7 +52,7 @@ def test_an_event_that_comes_again_changes_nothing() -> None:
     known = after(created(id, tasks=[TASK]), converted(id)).views
     again = after(created(id, tasks=[TASK]), converted(id), known=known)
     assert again.changed == []
-    assert again.happened == []
+    assert again.applied == []
 
 
 def test_a_gap_stops_the_service_and_says_what_to_do() -> None:

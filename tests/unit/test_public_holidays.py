@@ -204,8 +204,8 @@ def test_the_settings_page_tells_what_is_closed_in_the_coming_year(country: str)
         if day < date(2027, 11, 27)
     )
     usual = {day for day, _ in about["usual_holidays"]}
-    beside_public = {row.day for row in about["holidays_ahead"] if row.holiday.category != "public"}
-    assert usual == beside_public
+    other_days = {row.day for row in about["holidays_ahead"] if row.holiday.category != "public"}
+    assert usual == other_days
     assert [category.name for category in about["categories"]] == list(known_categories(country))
 
 

@@ -326,7 +326,7 @@ print(json.dumps([answer.refusal and answer.refusal.code, answer.decision.rule, 
 
 
 def with_permission_by_hand(creation: str) -> Directory:
-    """Take in what another machine accepted."""
+    """Apply what another machine accepted."""
     directory = registered()
     permission = {"office": VEST_BERGEN, "creation": CreationPermission(creation)}
     apply_record(directory, written("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))

@@ -1,4 +1,4 @@
-"""What suggestions makes of a batch of events: each taken in once, in order, and none missing unnoticed."""
+"""What suggestions makes of a batch of events: each applied once, in order, and none missing unnoticed."""
 
 from uuid import UUID
 
@@ -29,14 +29,14 @@ CHANGING = {
 }
 
 
-def taken_in(*events: ClaimEvent, known: dict[UUID, Claim] | None = None) -> Batch:
-    batch = Batch(known=known or {})
-    batch.take_in([heard for event in events if (heard := read_event(record(event)))])
+def batch_of(*events: ClaimEvent, before: dict[UUID, Claim] | None = None) -> Batch:
+    batch = Batch(before=before or {})
+    batch.apply([caused for event in events if (caused := read_event(record(event)))])
     return batch
 
 
 def claim_after(*events: ClaimEvent) -> Claim:
-    return taken_in(*events).changed[events[0].claim_id]
+    return batch_of(*events).changed[events[0].claim_id]
 
 
 def test_a_claim_is_temporary_until_it_is_converted_cancelled_or_linked_and_again_when_unlinked() -> None:
@@ -69,13 +69,13 @@ def test_what_is_amended_is_replaced_and_what_is_left_out_stays() -> None:
 @pytest.mark.parametrize("name", sorted(set(CLAIM_EVENTS) - CHANGING | {"claimbus.claim-of-next-year.v1"}))
 def test_an_event_that_changes_nothing_here_or_is_not_known_yet_still_counts(name: str) -> None:
     claim = ClaimHistory()
-    first = taken_in(claim.created()).changed
+    first = batch_of(claim.created()).changed
     read = record(claim.cancelled())
     read.headers = [(header, name.encode() if header == "ce_type" else value) for header, value in read.headers]
-    heard = read_event(read)
-    assert heard is not None
-    batch = Batch(known=first)
-    batch.take_in([heard])
+    event = read_event(read)
+    assert event is not None
+    batch = Batch(before=first)
+    batch.apply([event])
     assert batch.changed[claim.id].version == 2
     assert not batch.moved
 
@@ -85,7 +85,7 @@ def test_events_again_in_any_number_and_order_change_nothing(data: st.DataObject
     claim = ClaimHistory()
     events = [claim.created(), claim.amended(policy_number="77"), claim.converted(), claim.cancelled()]
     again = data.draw(st.lists(st.sampled_from(events)))
-    once, twice = taken_in(*events), taken_in(*events, *again)
+    once, twice = batch_of(*events), batch_of(*events, *again)
     assert twice.changed == once.changed
     assert set(twice.repeated) == {(event.claim_id, event.version) for event in again}
 
@@ -94,15 +94,15 @@ def test_a_missing_event_is_noticed() -> None:
     claim = ClaimHistory()
     first, _, third = claim.created(), claim.amended(policy_number="77"), claim.converted()
     with pytest.raises(Gap, match="version 3 came after 1"):
-        taken_in(first, third)
+        batch_of(first, third)
 
 
 def test_a_claim_met_half_way_is_passed_over_until_it_is_published_again_from_the_first() -> None:
     claim = ClaimHistory()
     first, second, third = claim.created(), claim.amended(policy_number="77"), claim.converted()
-    batch = taken_in(second)
+    batch = batch_of(second)
     assert (batch.changed, batch.met_half_way) == ({}, {claim.id})
-    history = taken_in(second, first, second, third)
+    history = batch_of(second, first, second, third)
     assert history.changed[claim.id].version == 3
 
 
@@ -115,18 +115,18 @@ def test_what_is_published_again_is_for_its_reader_alone() -> None:
 
 def test_a_change_of_the_version_alone_moves_nothing() -> None:
     claim = ClaimHistory()
-    known = taken_in(claim.created()).changed
+    before = batch_of(claim.created()).changed
     same = content()
-    batch = taken_in(claim.amended(policyholder=same.policyholder), known=known)
+    batch = batch_of(claim.amended(policyholder=same.policyholder), before=before)
     assert batch.changed[claim.id].version == 2
     assert not batch.moved
 
 
 def test_an_event_tells_which_request_led_to_it_and_when() -> None:
-    heard = read_event(record(ClaimHistory().created()))
-    assert heard is not None
-    assert heard.request_id.startswith("request of ")
-    assert heard.event.at == TUESDAY_EVENING
+    event = read_event(record(ClaimHistory().created()))
+    assert event is not None
+    assert event.request_id.startswith("request of ")
+    assert event.event.at == TUESDAY_EVENING
 
 
 def test_an_event_without_its_parts_is_undecodable() -> None:

@@ -51,7 +51,7 @@ class Plan:
     inside: bool
     created: datetime
     tasks: list[uuid.UUID]
-    happened: list[tuple[datetime, str, Any]] = field(default_factory=list)
+    changes: list[tuple[datetime, str, Any]] = field(default_factory=list)
     """The moment; amended, assigned, reported, converted, linked, unlinked, cancelled, budget, failed; the subject."""
 
 
@@ -117,7 +117,7 @@ def _plan(dice: random.Random, n: int) -> Plan:
             about = dice.choice(known)
         elif what == "amended":
             about = dice.choice([*Cause, None])
-        plan.happened.append((at, what, about))
+        plan.changes.append((at, what, about))
         state = _BECOMES.get(what, state)
     return plan
 
@@ -146,7 +146,7 @@ def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
     """The claim's events, as claims publishes them."""
     target = uuid.uuid5(uuid.NAMESPACE_URL, "target")
     partner = OFFICES[plan.office]
-    for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
+    for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.changes], start=1):
         who: Json = {"version": version, "insurer": plan.insurer, "company": partner, "at": at}
         says = about(plan.id, **who)
         link: Json = {"link_id": plan.id, "target_claim_id": target}
@@ -242,7 +242,7 @@ def _expected_report(label: str, order: dict[str, int], plans: list[Plan], refus
         if begun == now:
             created.append(plan)
             assigned += len(plan.tasks)
-        for at, what, subject in plan.happened:
+        for at, what, subject in plan.changes:
             then = order[period_of(plan.insurer, at)]
             if then > now:
                 break
