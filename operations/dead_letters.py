@@ -52,11 +52,11 @@ class DeadLetters:
 
     def find(self, ids: Sequence[str]) -> list[DeadLetter]:
         """Find open letters. Raises UnknownLetter."""
-        known = {letter.id: letter for letter in self.open()}
+        open_letters = {letter.id: letter for letter in self.open()}
         for id in ids:
-            if id not in known:
+            if id not in open_letters:
                 raise UnknownLetter(f"there is no open dead letter {id}")
-        return [known[id] for id in ids]
+        return [open_letters[id] for id in ids]
 
     def wait_for_more_than(self, count: int, timeout_s: float = _TIMEOUT_S) -> list[DeadLetter]:
         """Wait until there are more open letters than so many, and return all; or what there is when time is up."""

@@ -40,6 +40,6 @@ def print_json(document: Any) -> None:
     typer.echo(json_text(document, ascii_only=not out.is_unicode))
 
 
-def as_it_is(text: str) -> Text:
-    """Give a text to what would read a string as markup, such as a status."""
+def plain(text: str) -> Text:
+    """A text for what would read a string as markup, such as a status."""
     return err.render_str(text)

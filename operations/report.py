@@ -99,8 +99,8 @@ def _write(found: PeriodReport, time_zone: str, directory: Directory, form: _For
         print_json(found.document())
         return
     now = datetime.now(UTC)
-    known = {id: directory.office(id, now) for id in _offices(found)}
-    names = {id: office.name for id, office in known.items() if office is not None}
+    offices = {id: directory.office(id, now) for id in _offices(found)}
+    names = {id: office.name for id, office in offices.items() if office is not None}
     tables = tables_of(found, time_zone=time_zone, language=form.language, offices=names)
     if form.format is Format.TEXT and output is None:
         _print(tables)

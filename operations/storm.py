@@ -146,9 +146,9 @@ class _Tally:
                 first = self.outcomes.setdefault(message.body["request_id"], message)
                 self._compare(message is first, (message.id, message.body) == (first.id, first.body))
             elif message.type == "temporary-claim-created" and message.body["claim_id"] in self._claims:
-                known = message.body["claim_id"] in self.created
+                repeated = message.body["claim_id"] in self.created
                 first_id = self.created.setdefault(message.body["claim_id"], message.id)
-                self._compare(not known, message.id == first_id)
+                self._compare(not repeated, message.id == first_id)
         return bool(received)
 
     def is_complete(self, claims: int) -> bool:

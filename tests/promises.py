@@ -66,12 +66,12 @@ def document() -> str:
 def _marks(statement: ast.stmt) -> Iterator[tuple[ast.Call, str | None]]:
     """The marks of a file's statement: its own, or those on a test."""
     test: str | None = None
-    where: list[ast.expr] = []
+    expressions: list[ast.expr] = []
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        test, where = statement.name, statement.decorator_list
+        test, expressions = statement.name, statement.decorator_list
     elif isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":
-        where = [statement.value]
-    for expression in where:
+        expressions = [statement.value]
+    for expression in expressions:
         for node in ast.walk(expression):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
                 yield node, test

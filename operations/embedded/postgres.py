@@ -122,10 +122,10 @@ class EmbeddedPostgres:
                 slots = ", ".join(f"${number}::text" for number in range(2, len(names) + 2))
                 await connection.execute(await connection.fetchval(f"SELECT format($1, {slots})", statement, *names))
 
-            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", owner)
-            await execute(f"{'ALTER' if known else 'CREATE'} ROLE %I LOGIN PASSWORD %L", owner, password)
-            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
-            await execute("ALTER DATABASE %I OWNER TO %I" if known else "CREATE DATABASE %I OWNER %I", name, owner)
+            exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", owner)
+            await execute(f"{'ALTER' if exists else 'CREATE'} ROLE %I LOGIN PASSWORD %L", owner, password)
+            exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
+            await execute("ALTER DATABASE %I OWNER TO %I" if exists else "CREATE DATABASE %I OWNER %I", name, owner)
             await execute("REVOKE ALL ON DATABASE %I FROM PUBLIC", name)
 
         while True:

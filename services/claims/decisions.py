@@ -51,8 +51,8 @@ class NotLoaded(Exception):
     """A decider asks for something that it did not declare, a fault of ours: that it is not there is not known."""
 
 
-class Known(Protocol):
-    """What a decider can ask besides the claim. All but an upload raise NotLoaded for what is not among its needs."""
+class Records(Protocol):
+    """What a decider can look up besides the claim. All but an upload raise NotLoaded for what is not in its needs."""
 
     def is_taken(self, insurer: str, claim_number: str) -> bool:
         """Whether an insurer's claim has or had this number; one that was used once is not used again."""

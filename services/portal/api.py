@@ -49,12 +49,12 @@ _LARGEST_BODY_BYTES = 16 * 1024
 _LONGEST_NUMBER = 15
 _STALLED_S = 60
 FETCHED_WITHIN = timedelta(minutes=5)
-AS_IT_IS = {
+FILE_HEADERS = {
     "cache-control": "private, no-store",
     "content-security-policy": "default-src 'none'; sandbox",
     "x-content-type-options": "nosniff",
 }
-"""A browser takes a file for what we say that it is, and runs nothing that is in it."""
+"""A browser takes a file for the type that we declare, and runs nothing that is in it."""
 
 
 def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: CompanyOfToken, address: str) -> ASGIApp:
@@ -94,7 +94,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             await files.ping()
             raise MediaGone(stored(file.stored_as))
         saved_as = {"content-disposition": disposition(file.name, MediaType(file.content_type))}
-        return FileResponse(path, media_type=file.content_type, headers=AS_IT_IS | saved_as)
+        return FileResponse(path, media_type=file.content_type, headers=FILE_HEADERS | saved_as)
 
     return Starlette(
         routes=[

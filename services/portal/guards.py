@@ -99,10 +99,10 @@ async def check_form(visit: Visit) -> None:
         raise HTTPException(403)
     _check_size(request)
     await request.body()  # kept, so that a page can read it in another way than here
-    given: object = request.headers.get("x-csrf-token")
-    if given is None:
-        given = (await request.form(max_fields=_MOST_FIELDS)).get("csrf")
-    if not has_token(visit, given):
+    token: object = request.headers.get("x-csrf-token")
+    if token is None:
+        token = (await request.form(max_fields=_MOST_FIELDS)).get("csrf")
+    if not has_token(visit, token):
         raise HTTPException(403)
 
 

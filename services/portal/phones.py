@@ -57,8 +57,8 @@ def e164(text: str, region: str) -> str:
 def shown(phone: str) -> str:
     """Write a number in groups, as its country does, with the country code."""
     number = _parsed(phone, None)
-    known = number is not None and is_valid_number(number)
-    return format_number(number, PhoneNumberFormat.INTERNATIONAL) if number is not None and known else phone
+    is_number = number is not None and is_valid_number(number)
+    return format_number(number, PhoneNumberFormat.INTERNATIONAL) if number is not None and is_number else phone
 
 
 def findable(phone: str) -> list[str]:

@@ -40,11 +40,11 @@ class Completeness:
     async def notice(self, deleted: Mapping[TopicPartition, int]) -> bool:
         """Remember up to where messages were deleted unread; return whether that is more than was known."""
         row = (await self._connection.execute(select(projection.c.noticed).with_for_update())).scalar_one()
-        known: dict[str, int] = json.loads(row)
+        noticed: dict[str, int] = json.loads(row)
         found = {f"{partition.topic}/{partition.partition}": offset for partition, offset in deleted.items()}
-        more = {where: offset for where, offset in found.items() if offset > known.get(where, 0)}
+        more = {place: offset for place, offset in found.items() if offset > noticed.get(place, 0)}
         if more:
-            await self._connection.execute(update(projection).values(noticed=json.dumps(known | more)))
+            await self._connection.execute(update(projection).values(noticed=json.dumps(noticed | more)))
         return bool(more)
 
     async def begin_rebuild(self, rebuild: str) -> None:

@@ -124,8 +124,8 @@ class Progress:
         first = await consumer.beginning_offsets(behind)  # what was deleted before it was read is not waited for
         for partition in behind:
             if first[partition] < targets[partition]:
-                where = f"{partition.topic}/{partition.partition}"
-                return Waiting(group, where, committed.get(partition), targets[partition])
+                place = f"{partition.topic}/{partition.partition}"
+                return Waiting(group, place, committed.get(partition), targets[partition])
         return None
 
     async def _committed(self, group: str) -> Places:

@@ -54,13 +54,13 @@ def particulars_of(incident: Incident, policyholder: Policyholder, policy_number
     )
 
 
-def blocks_of(insurer: str, known: Particulars) -> list[int]:
+def blocks_of(insurer: str, particulars: Particulars) -> list[int]:
     """Name the groups in which a claim is looked for: two claims that share none are never compared.
 
     Each group can be entered although the other particulars are mistyped. They are signed 64-bit hashes, with the
     insurer in them, so that the index is small and tells nothing about people.
     """
-    return sorted({_hash(insurer, *group) for group in _groups(known)})
+    return sorted({_hash(insurer, *group) for group in _groups(particulars)})
 
 
 def place_of(address: Address) -> Place:
@@ -135,11 +135,11 @@ def _street(text: str) -> str:
     return street
 
 
-def _groups(known: Particulars) -> Iterator[tuple[str, ...]]:
-    place, name = known.place, known.name
-    yield "phone", known.phone
-    if known.policy_number:
-        yield "policy", known.policy_number
+def _groups(particulars: Particulars) -> Iterator[tuple[str, ...]]:
+    place, name = particulars.place, particulars.name
+    yield "phone", particulars.phone
+    if particulars.policy_number:
+        yield "policy", particulars.policy_number
     street = skeleton(place.street)
     yield "house", place.postal_code, place.number or street
     yield "street", street, place.number or place.postal_code

@@ -99,7 +99,7 @@ class _EmptyIsAbsent:
     """Makes null and a text of nothing but blanks the same as leaving the field out, where it has a default."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._given, handler(source))
+        return core_schema.no_info_before_validator_function(self._default_if_empty, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         written = handler(schema)
@@ -109,7 +109,7 @@ class _EmptyIsAbsent:
         return {"anyOf": [*kinds, {"type": "string", "pattern": r"^\s*$"}, {"type": "null"}]}
 
     @staticmethod
-    def _given(value: Any) -> Any:
+    def _default_if_empty(value: Any) -> Any:
         if value is None or (isinstance(value, str) and not value.strip()):
             raise PydanticUseDefault
         return value

@@ -77,8 +77,8 @@ def site(world: World, other_world: World) -> Site:
     world.insurer.ask(
         NewRequest("amend-claim", {"claim_id": id, "policyholder": POLICYHOLDER | {"name": "Anne Bergum"}})
     )
-    given = NewRequest("assign-task", {"claim_id": id, "kind": "first_aid", "office": world.other_office})
-    (assignment,) = world.insurer.ask(given)
+    request = NewRequest("assign-task", {"claim_id": id, "kind": "first_aid", "office": world.other_office})
+    (assignment,) = world.insurer.ask(request)
     linked = world.create().body["claim_id"]
     world.insurer.ask(link(linked, target))
     world.event(world.insurer, "claim-linked", linked)

@@ -86,7 +86,7 @@ def command(
     claim_id: UUID | None = None,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     decided: Decision | None = None,
     refusal: Refusal | None = None,
 ) -> Command:
@@ -101,7 +101,7 @@ def command(
         request=None if body is None else dict(body),
         refusal=refusal,
         decision=decided,
-        facts=known,
+        facts=facts,
     )
     read = read_command(message(checked))
     assert isinstance(read, Command)
@@ -115,7 +115,7 @@ def creation(
     claim_id: UUID | None = None,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     inside: bool = False,
     **body: Any,
 ) -> Command:
@@ -128,7 +128,7 @@ def creation(
         claim_id=claim_id,
         at=at,
         actor=actor,
-        known=known,
+        facts=facts,
         decided=decision(inside=inside),
     )
 
@@ -139,12 +139,12 @@ def registration(
     *,
     company: str = INSURER,
     at: datetime = TUESDAY_EVENING,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     **body: Any,
 ) -> Command:
     """Make a command that registers a normal claim."""
     body = BODIES["register-claim"] | {"claim_number": claim_number, "handler": "kari"} | body
-    return command("register-claim", body, company=company, request_id=request_id, at=at, known=known)
+    return command("register-claim", body, company=company, request_id=request_id, at=at, facts=facts)
 
 
 def about(
@@ -155,7 +155,7 @@ def about(
     *,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     **body: Any,
 ) -> Command:
     """Make a command about a claim that exists, or is said to."""
@@ -168,7 +168,7 @@ def about(
         claim_id=claim_id,
         at=at,
         actor=actor,
-        known=known,
+        facts=facts,
     )
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.promise(
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
-    known = {letter.id for letter in DeadLetters(world.connection).open()}
+    earlier = {letter.id for letter in DeadLetters(world.connection).open()}
     before, behind, later = world.creation(), world.creation(), world.creation()
     topic = await _send_bad_batch(world, before, None, behind)
     outcomes = {}
@@ -38,7 +38,7 @@ async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_els
     letters: dict[str, str] = {}
 
     def are_put_aside() -> bool:  # one after the other, while what is on other partitions goes on
-        letters.update({x.id: x.reason for x in DeadLetters(world.connection).open() if x.id not in known})
+        letters.update({x.id: x.reason for x in DeadLetters(world.connection).open() if x.id not in earlier})
         return {f"{topic}/0/1", f"{topic}/0/2"} <= set(letters)
 
     wait_until(are_put_aside, what="the dead letters")

@@ -202,20 +202,20 @@ class PageParts(HTMLParser):
         self._select: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            path = urlsplit(given.get("action") or self._address).path
-            self._form, self._fields = (given.get("method", "get").upper(), path), []
-        elif tag in ("input", "textarea", "button") and "name" in given:
-            self._fields.append((given["name"], given.get("value", "")))
-            self.inputs.append({"type": "text", **given} if tag == "input" else given)
+            path = urlsplit(attributes.get("action") or self._address).path
+            self._form, self._fields = (attributes.get("method", "get").upper(), path), []
+        elif tag in ("input", "textarea", "button") and "name" in attributes:
+            self._fields.append((attributes["name"], attributes.get("value", "")))
+            self.inputs.append({"type": "text", **attributes} if tag == "input" else attributes)
         elif tag == "select":
-            self._select = given.get("name")
-        elif tag == "option" and self._select and given.get("value"):
-            self._fields.append((self._select, given["value"]))
+            self._select = attributes.get("name")
+        elif tag == "option" and self._select and attributes.get("value"):
+            self._fields.append((self._select, attributes["value"]))
             self._select = None  # one choice is enough
-        elif tag == "a" and given.get("href", "").startswith("/"):
-            self.links.append(given["href"])
+        elif tag == "a" and attributes.get("href", "").startswith("/"):
+            self.links.append(attributes["href"])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form" and self._form is not None:

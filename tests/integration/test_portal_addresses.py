@@ -188,10 +188,10 @@ def odd_path(draw: Any, site: Site, route: Route) -> bytes:
     """An address of a route, whose parts are sometimes what there is."""
 
     def part(found: re.Match[str]) -> str:
-        known = st.sampled_from(site.known[found[1]])
+        ids = st.sampled_from(site.known[found[1]])
         if found[2] == ":uuid":
-            return str(draw(known | st.uuids().map(str)))
-        return str(draw(known | values.map(lambda value: value.replace(b"/", b"%2F").decode("latin-1"))))
+            return str(draw(ids | st.uuids().map(str)))
+        return str(draw(ids | values.map(lambda value: value.replace(b"/", b"%2F").decode("latin-1"))))
 
     return re.sub(r"\{(\w+)(:\w+)?\}", part, route.path).encode("latin-1")
 
@@ -206,8 +206,8 @@ def odd_query(draw: Any, surface: Surface, path: bytes) -> bytes:
 
 def odd_form(draw: Any, surface: Surface, user: str | None, path: bytes) -> list[tuple[str, str]]:
     """A form as its page has it, with something else in some of its fields, or some fields more, or fewer."""
-    known = surface.forms.get((user or "", path.decode("latin-1")), [])
-    fields = list(draw(st.sampled_from(known)).fields) if known else []
+    forms = surface.forms.get((user or "", path.decode("latin-1")), [])
+    fields = list(draw(st.sampled_from(forms)).fields) if forms else []
     fields = [(name, value) for name, value in fields if name != "csrf" and draw(st.integers(0, 15))]
     names = st.sampled_from([*(name for name, _ in fields), *surface.named]) | texts
     tails = st.sampled_from(["", "", "", ".x", ".0", ".0.kind", "." + "9" * 5000])

@@ -277,8 +277,8 @@ async def test_what_is_too_large_or_of_another_type_is_refused_before_it_is_sent
 
 async def test_without_a_company_s_token_there_is_no_call(portal: Portal) -> None:
     upload = await portal.start(b"x")
-    for given in (None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz"):
-        headers = {"authorization": given} if given else {}
+    for authorization in (None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz"):
+        headers = {"authorization": authorization} if authorization else {}
         for method, path in (
             ("POST", "/api/uploads"),
             ("POST", f"/api/uploads/{upload['upload_id']}/complete"),

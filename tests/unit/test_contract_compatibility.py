@@ -273,7 +273,7 @@ Pair = tuple[Json, Json]
 
 def _limited(kind: str, lower: str, upper: str) -> st.SearchStrategy[Json]:
     limits = st.fixed_dictionaries({}, optional={lower: st.integers(0, 1), upper: st.integers(2, 3)})
-    return limits.map(lambda given: {"type": kind, **given})
+    return limits.map(lambda bounds: {"type": kind, **bounds})
 
 
 _simple: tuple[st.SearchStrategy[Json], ...] = (

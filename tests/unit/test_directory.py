@@ -418,9 +418,9 @@ def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_
     for company in ("vest", "nord"):
         office = {"id": "bergen", "company": company, "name": "Bergen"}
         directory.apply(directory_event(OfficeRegistered, company, "r-1", registered=office), BEGINNING)
-    known = directory.office("bergen", BEGINNING)
-    assert known is not None
-    assert known.company == "vest"
+    registered = directory.office("bergen", BEGINNING)
+    assert registered is not None
+    assert registered.company == "vest"
     assert directory.offices_of("nord", BEGINNING) == []
     answered = directory.settled("nord", "r-1")
     assert answered is not None

@@ -145,7 +145,7 @@ class Bus(Desk):
 
     def unlink(self, source: Claim, at: datetime = TUESDAY_EVENING) -> Decided:
         """Ask for a link to be taken back."""
-        return self.ask(source, "unlink-claim", INSURER, known=UNLINK, at=at)
+        return self.ask(source, "unlink-claim", INSURER, facts=UNLINK, at=at)
 
     def of(self, claim: Claim) -> list[ClaimEvent]:
         """What happened to a claim."""
@@ -230,7 +230,7 @@ def test_a_target_is_named_by_its_number_too(bus: Bus) -> None:
 
 
 def test_a_budget_that_was_approved_is_needed_no_more_on_the_copy(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     (task,) = source.tasks
     bus.ask(source, "approve-budget", INSURER, task_id=str(task.task_id), amount="1", currency="NOK")
     bus.link(source, target)
@@ -239,7 +239,7 @@ def test_a_budget_that_was_approved_is_needed_no_more_on_the_copy(bus: Bus) -> N
 
 
 def test_a_budget_that_is_approved_while_the_link_is_under_way_comes_with_the_next_report(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     assert bus.now(target).tasks[0].waits_for_budget
@@ -252,7 +252,7 @@ def test_a_budget_that_is_approved_while_the_link_is_under_way_comes_with_the_ne
 
 
 def test_a_budget_that_was_approved_at_the_target_comes_back_with_the_task(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     copy = str(bus.now(target).tasks[0].task_id)
@@ -455,7 +455,7 @@ def test_a_claim_that_the_insurer_took_out_takes_no_report(bus: Bus) -> None:
 
 
 def test_a_budget_is_approved_on_a_linked_claim_so_that_reports_go_on(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     assert code_of(bus.report(source, "late")) is Code.BUDGET_MISSING

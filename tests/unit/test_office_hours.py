@@ -381,8 +381,8 @@ def wall_clock(zone_name: str, at: datetime) -> datetime:
     Found by trying the offsets that the zone has around the moment, not by converting.
     """
     zone, utc = ZoneInfo(zone_name), at.astimezone(UTC).replace(tzinfo=None)
-    around = (utc + timedelta(hours=hours) for hours in range(-48, 49, 12))
-    offsets = {near.replace(tzinfo=zone, fold=fold).utcoffset() for near in (*around, utc) for fold in (0, 1)}
+    nearby = (utc + timedelta(hours=hours) for hours in range(-48, 49, 12))
+    offsets = {near.replace(tzinfo=zone, fold=fold).utcoffset() for near in (*nearby, utc) for fold in (0, 1)}
     found = set()
     for offset in offsets:
         assert offset is not None

@@ -16,7 +16,7 @@ from tests.unit.test_portal_forms import creation
 NORDIC = ("NO", "SE", "DK", "FI", "IS", "FO", "GL", "AX", "SJ")
 SPACES = [" ", "\u00a0", "\u2009", "\u202f", "\u200a", "\u2002", "  ", "\t"]
 DASHES = ["-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\uff0d"]
-AROUND = [
+SURROUNDINGS = [
     ("", ""),
     ("\u202a", "\u202c"),
     ("\u202b", "\u202c"),
@@ -54,7 +54,7 @@ def written(draw: st.DrawFn) -> tuple[str, str, str]:
     text = text.replace(" ", draw(st.sampled_from([*SPACES, *DASHES])))
     text = text.replace("-", draw(st.sampled_from(DASHES)))
     text = text.translate(str.maketrans(DIGITS[0], draw(st.sampled_from(DIGITS))))
-    before, behind = draw(st.sampled_from(AROUND))
+    before, behind = draw(st.sampled_from(SURROUNDINGS))
     return region, phonenumbers.format_number(number, PhoneNumberFormat.E164), f"{before}{text}{behind}"
 
 

@@ -30,9 +30,9 @@ from tests.builders.requests import FJORD, VEST, VEST_BERGEN
 TASK = task()
 
 
-def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
+def after(*events: Any, before: dict[UUID, ClaimView] | None = None) -> Changes:
     """The changes after events."""
-    changes = Changes(dict(known or {}))
+    changes = Changes(dict(before or {}))
     for event in events:
         changes.apply(CausedEvent(event, "request"))
     return changes
@@ -42,15 +42,15 @@ def test_a_created_claim_waits_until_it_is_converted() -> None:
     id = uuid4()
     changes = after(created(id, tasks=[TASK]))
     assert changes.waiting() == {FJORD: 1}
-    changes = after(converted(id), known=changes.views)
+    changes = after(converted(id), before=changes.views)
     assert changes.views[id].state is State.NORMAL
     assert changes.waiting() == {FJORD: -1}
 
 
 def test_an_event_that_comes_again_changes_nothing() -> None:
     id = uuid4()
-    known = after(created(id, tasks=[TASK]), converted(id)).views
-    again = after(created(id, tasks=[TASK]), converted(id), known=known)
+    before = after(created(id, tasks=[TASK]), converted(id)).views
+    again = after(created(id, tasks=[TASK]), converted(id), before=before)
     assert again.changed == []
     assert again.applied == []
 

@@ -20,7 +20,7 @@ from operations import contract, dead_letters, report, status, submit, suggest
 from operations.bus import Delivered
 from operations.demo import command as demo
 from operations.demo.story import Step
-from operations.options import as_it_is, err, fail, out
+from operations.options import err, fail, out, plain
 from operations.printing import json_text, visible
 from services.suggestions.claim import Claim, State
 from services.suggestions.particulars import Particulars
@@ -83,16 +83,16 @@ def _letter(text: str) -> DeadLetter:
     )
 
 
-def _as_it_is(model: Any, **fields: Any) -> Any:
+def _unchecked(model: Any, **fields: Any) -> Any:
     """Make it without a check: what comes of another version is shown too."""
     return model.model_construct(**fields)
 
 
 def _suggest(text: str) -> None:
-    claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _as_it_is(Particulars))
-    why = _as_it_is(SuggestionReason, message=_as_it_is(LocalizedText, en=text, nb=text))
-    one = _as_it_is(Suggestion, score=98, claim_number=text, reasons=[why])
-    suggest._print(ClaimSuggestions(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
+    claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _unchecked(Particulars))
+    why = _unchecked(SuggestionReason, message=_unchecked(LocalizedText, en=text, nb=text))
+    one = _unchecked(Suggestion, score=98, claim_number=text, reasons=[why])
+    suggest._print(ClaimSuggestions(claim=claim, published=_unchecked(LinkSuggested, suggestions=[one])))
 
 
 def _outcome(text: str) -> Delivered:
@@ -121,7 +121,7 @@ PRINTERS: dict[str, Printing] = {
     "contract": lambda text: contract._print(False, {}, [text], failed=False),
     "a line": lambda text: out.print(f"registered the office {text} of vest", style="bold"),
     "a failure": _fail,
-    "a status": lambda text: err.print(as_it_is(text)),
+    "a status": lambda text: err.print(plain(text)),
 }
 
 

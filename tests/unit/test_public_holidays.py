@@ -36,10 +36,10 @@ OPEN_ALL_WEEK = {
 def says(country: str, day: str, **settings: object) -> str | None:
     """A date's hours, or None if it is closed, of an insurer that is open 08–16 all week."""
     open_all_week = {weekday: {"opens": "08:00", "closes": "16:00"} for weekday in OPEN_ALL_WEEK}
-    known = office_day(
+    status = office_day(
         settings_of({"country": country, "office_hours": open_all_week, **settings}), date.fromisoformat(day)
     )
-    return str(known.hours) if known.closed_by is None else None
+    return str(status.hours) if status.closed_by is None else None
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_the_time_at_which_a_half_day_begins_is_read_from_every_name_that_has_on
 def test_with_any_categories_a_day_is_closed_just_when_one_of_them_has_it(
     country: str, year: int, data: st.DataObject
 ) -> None:
-    known = known_categories(country)
-    chosen = data.draw(st.sets(st.sampled_from(known), min_size=1))
+    categories = known_categories(country)
+    chosen = data.draw(st.sets(st.sampled_from(categories), min_size=1))
     days = {
         d for c in chosen for d in holidays.country_holidays(country, years=year, categories=(c,)) if d.year == year
     }

@@ -56,8 +56,8 @@ def _open_now(visit: Visit) -> bool:
 
 
 def _number(visit: Visit, name: str) -> int | None:
-    given = visit.request.query_params.get(name, "")
-    return int(given) if given.isdecimal() and len(given) <= _LONGEST_NUMBER else None
+    number = visit.request.query_params.get(name, "")
+    return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else None
 
 
 async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from services.portal.api import AS_IT_IS, FETCHED_WITHIN
+from services.portal.api import FETCHED_WITHIN, FILE_HEADERS
 from services.portal.media_store import File
 from services.portal.thumbnails import Unreadable
 from services.portal.uploads import Refused
@@ -37,7 +37,7 @@ async def file(visit: Visit) -> Response:
         raise HTTPException(404)
     type = MediaType(found.content_type)
     saved_as = {"content-disposition": disposition(found.name, type, "inline" if type in _SHOWN else "attachment")}
-    return FileResponse(path, media_type=type, headers=AS_IT_IS | saved_as)
+    return FileResponse(path, media_type=type, headers=FILE_HEADERS | saved_as)
 
 
 async def thumbnail(visit: Visit) -> Response:

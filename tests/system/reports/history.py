@@ -103,18 +103,18 @@ def _plan(dice: random.Random, n: int) -> Plan:
         created=_moment(dice, REGISTERED, END),
         tasks=[uuid.uuid5(uuid.NAMESPACE_URL, f"task-{n}-{k}") for k in range(dice.randrange(3))],
     )
-    at, state, known = plan.created, "temporary", list(plan.tasks)
+    at, state, tasks = plan.created, "temporary", list(plan.tasks)
     for k in range(dice.randrange(7)):
         at = at + timedelta(milliseconds=round(dice.expovariate(1 / (4 * 86_400_000))) + 1)
         if at >= END:
             break
-        what = _what(dice, state, known)
+        what = _what(dice, state, tasks)
         about: Any = None
         if what == "assigned":
             about = uuid.uuid5(uuid.NAMESPACE_URL, f"later-{n}-{k}")
-            known.append(about)
+            tasks.append(about)
         elif what == "reported":
-            about = dice.choice(known)
+            about = dice.choice(tasks)
         elif what == "amended":
             about = dice.choice([*Cause, None])
         plan.changes.append((at, what, about))
@@ -125,14 +125,14 @@ def _plan(dice: random.Random, n: int) -> Plan:
 _BECOMES = {"converted": "normal", "linked": "linked", "cancelled": "over", "unlinked": "temporary"}
 
 
-def _what(dice: random.Random, state: str, known: list[uuid.UUID]) -> str:
+def _what(dice: random.Random, state: str, tasks: list[uuid.UUID]) -> str:
     """Draw what happens next; a claim goes on being worked on after it is normal or linked."""
     if state == "linked" and dice.random() < 0.5:
         return "unlinked"
     ends = {"temporary": ["converted", "converted", "linked", "linked", "cancelled"], "normal": ["cancelled"]}
     if dice.random() < 0.5 and state in ends:
         return dice.choice(ends[state])
-    return dice.choice(["amended", "assigned", "budget", "failed", *(["reported"] * 3 if known else [])])
+    return dice.choice(["amended", "assigned", "budget", "failed", *(["reported"] * 3 if tasks else [])])
 
 
 # The messages
