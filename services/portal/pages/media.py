@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from services.portal.api import FETCHED_WITHIN, FILE_HEADERS
 from services.portal.media_store import File
 from services.portal.thumbnails import Unreadable
-from services.portal.uploads import Refused
+from services.portal.uploads import RefusedUpload
 from services.portal.visit import Visit
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode
@@ -79,7 +79,7 @@ async def start_upload(visit: Visit) -> Response:
         id, url = await visit.portal.uploads.start(company, about)
     except ValidationError:
         return _refused(UploadCode.INVALID_REQUEST)
-    except Refused as refused:
+    except RefusedUpload as refused:
         return _refused(refused.code)
     except (StoreAway, DatabaseAway):
         return _refused(UploadCode.TRY_AGAIN)
@@ -91,7 +91,7 @@ async def complete_upload(visit: Visit) -> Response:
     company = visit.viewer.company.id
     try:
         key = await visit.portal.uploads.complete(company, visit.request.path_params["id"])
-    except Refused as refused:
+    except RefusedUpload as refused:
         return _refused(refused.code)
     except (StoreAway, DatabaseAway, ClientDisconnect):
         return _refused(UploadCode.TRY_AGAIN)

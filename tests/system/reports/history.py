@@ -56,7 +56,7 @@ class Plan:
 
 
 @dataclass
-class Refused:
+class RefusedCreation:
     """A creation request that was refused; some name no insurer that there is."""
 
     company: str
@@ -66,13 +66,13 @@ class Refused:
     code: Code
 
 
-def draw(claims: int, refused: int, seed: int) -> tuple[list[Plan], list[Refused]]:
+def draw(claims: int, refused: int, seed: int) -> tuple[list[Plan], list[RefusedCreation]]:
     """Draw a history."""
     dice = random.Random(seed)
     plans = [_plan(dice, n) for n in range(claims)]
     codes = [Code.INSIDE_OFFICE_HOURS, Code.NEVER_PERMITTED, Code.INVALID_REQUEST, Code.CLAIM_NUMBER_TAKEN]
     return plans, [
-        Refused(
+        RefusedCreation(
             dice.choice(PARTNERS),
             f"r-{n}",
             dice.choice([*ZONES, None]),
@@ -193,7 +193,7 @@ def _task(id: uuid.UUID, plan: Plan) -> e.Task:
     return task(id=id, office=plan.office, company=OFFICES[plan.office])
 
 
-def outcome_of(refused: Refused) -> RequestRefused:
+def outcome_of(refused: RefusedCreation) -> RequestRefused:
     """The outcome of a refused request, as claims publishes it."""
     return outcomes.refused(refused.company, refused.id, refused.code, at=refused.at, insurer=refused.insurer)
 
@@ -215,7 +215,7 @@ def periods_of(insurer: str) -> list[str]:
     return list(dict.fromkeys(period_of(insurer, day) for day in days))
 
 
-def expected_reports(plans: list[Plan], refused: list[Refused], insurer: str) -> dict[str, Json]:
+def expected_reports(plans: list[Plan], refused: list[RefusedCreation], insurer: str) -> dict[str, Json]:
     """Count what each report of an insurer must say, in its JSON, without when it is from, to and closed."""
     order = {label: n for n, label in enumerate(periods_of(insurer))}
     mine = [plan for plan in plans if plan.insurer == insurer]
@@ -227,7 +227,7 @@ def expected_reports(plans: list[Plan], refused: list[Refused], insurer: str) ->
     }
 
 
-def _expected_report(label: str, order: dict[str, int], plans: list[Plan], refused: list[Refused]) -> Json:
+def _expected_report(label: str, order: dict[str, int], plans: list[Plan], refused: list[RefusedCreation]) -> Json:
     now = order[label]
     created: list[Plan] = []
     causes: Counter[str] = Counter()

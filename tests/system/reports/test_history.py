@@ -44,7 +44,7 @@ from tests.system.reports.history import (
     ZONES,
     Json,
     Plan,
-    Refused,
+    RefusedCreation,
     draw,
     events_of,
     expected_reports,
@@ -61,7 +61,7 @@ pytestmark = pytest.mark.promise(
 
 CLAIMS, REFUSED, SEED = 5000, 800, 6
 
-History = tuple[list[Plan], list[Refused]]
+History = tuple[list[Plan], list[RefusedCreation]]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     assert_equal(all_made(reporting), expected)
 
 
-def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
+def messages_of(plans: list[Plan], refused: list[RefusedCreation]) -> list[Outgoing]:
     """All that claims publishes: each claim's events in order, the claims mixed, and the outcomes."""
     events = [
         outgoing(
@@ -243,7 +243,7 @@ def record(reporting: Reporting, history: History) -> None:
     asyncio.run(do())
 
 
-def _rows(plans: list[Plan], refused: list[Refused]) -> Iterable[tuple[Any, list[Json]]]:
+def _rows(plans: list[Plan], refused: list[RefusedCreation]) -> Iterable[tuple[Any, list[Json]]]:
     histories = [list(events_of(plan)) for plan in plans]
     yield (
         recorded_claims,
@@ -293,6 +293,6 @@ def _rows(plans: list[Plan], refused: list[Refused]) -> Iterable[tuple[Any, list
     )
 
 
-def _with_claims(accepted: list[RequestAccepted], refused: list[Refused]) -> Iterable[tuple[Any, Any]]:
+def _with_claims(accepted: list[RequestAccepted], refused: list[RefusedCreation]) -> Iterable[tuple[Any, Any]]:
     yield from ((outcome, outcome.claim_id) for outcome in accepted)
     yield from ((outcome_of(r), ids.claim_id(r.company, r.id)) for r in refused)
