@@ -81,7 +81,7 @@ class Applied:
 
 
 class Onlooker:
-    """Whoever follows it. This one says nothing, and gives up when no outcome has come for two minutes."""
+    """Follows the progress. This one reports nothing, and gives up when no outcome has come for two minutes."""
 
     def progress(self, applied: Applied) -> None:
         """See how far it is."""

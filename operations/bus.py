@@ -168,13 +168,13 @@ class Company:
         wanted = {request.id for request in requests}
         found: dict[str, Delivered] = {}
 
-        def all_answered(_: Sequence[Delivered]) -> bool:
+        def all_arrived(_: Sequence[Delivered]) -> bool:
             for message in self.received[begin:]:
                 if message.is_outcome and message.body["request_id"] in wanted:
                     found.setdefault(message.body["request_id"], message)
             return len(found) == len(wanted)
 
-        self.wait_until(all_answered, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
+        self.wait_until(all_arrived, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
         return [found[request.id] for request in requests]
 
     def outcomes_of(

@@ -48,7 +48,7 @@ WebAddress = Annotated[str, AfterValidator(_web)]
 
 
 class Unreachable(Exception):
-    """There is no telling how to reach a Claimbus, or not as the company that is asked for."""
+    """It is not known how to reach a Claimbus, or not as the company that is asked for."""
 
 
 class CompanyAccess(BaseModel):

@@ -1,4 +1,4 @@
-"""Files in JSON that somebody gave, checked against what may stand there; what is wrong is told with its line."""
+"""Files in JSON from a user, checked against what they may hold; what is wrong is reported with its line."""
 
 import json
 from pathlib import Path

@@ -76,7 +76,7 @@ def provision_services(
 ) -> None:
     """Make the topics that all share and the operator's own, and each service's user with its rights.
 
-    Safe to repeat: what is there stays, passwords are set anew. Raises NotProvisioned.
+    Safe to repeat: what is there stays, passwords are set again. Raises NotProvisioned.
     """
     cluster = _Cluster(connection, replication, late)
     shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
@@ -136,7 +136,7 @@ class _Cluster:
         )
 
     def wait_for_topics(self, companies: list[str]) -> None:
-        """Wait until the brokers know what the controller has made: a client is told of no topic before."""
+        """Wait until the brokers know what the controller has made: clients see no topic before that."""
         deadline = time.monotonic() + _TIMEOUT_S
         while missing_topics(self._connection, companies):
             time.sleep(_LOOK_EVERY_S)

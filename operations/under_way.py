@@ -12,7 +12,7 @@ from shared.contract.topics import SERVICES, TOPICS
 _LOOK_EVERY_S = 0.05
 _ANSWER_S = 15.0
 _LONGEST_WAY = 12
-"""So many messages follow on each other at most: a link's request, its steps, and what the companies hear of them."""
+"""The longest chain of messages: a link's request, its steps, and what the companies receive of them."""
 
 Offsets = dict[tuple[str, int], int]
 

@@ -334,7 +334,7 @@ class Story:
         step.expect("a task is refused with already_cancelled", refused.body.get("code") == "already_cancelled")
 
     def report(self, step: Step) -> None:
-        """Counted from the stream, and the same as what the companies were told."""
+        """Counted from the stream, and the same as what the companies received."""
         refusals = {
             (m.body["company"], m.body["request_id"])
             for company in (self.partner, self.other)

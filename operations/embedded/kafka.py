@@ -119,7 +119,7 @@ class EmbeddedKafka:
             self._process.kill()
 
     def _format(self, class_path: list[Path], lock: int) -> None:
-        """Format beside and move it into place: a format that was interrupted leaves nothing to be started on."""
+        """Format in another folder and move it into place: an interrupted format leaves nothing to be started."""
         folder = self._folder / "formatting"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

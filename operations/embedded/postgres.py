@@ -149,7 +149,7 @@ class EmbeddedPostgres:
             raise NotStarted("PostgreSQL refuses to run as root, and there is no user `nobody` to run it as") from None
 
     def _initialise(self, programs: Path, user: int | None, lock: int) -> None:
-        """Initialise beside and move it into place, so that nothing half done is ever started."""
+        """Initialise in another folder and move it into place, so that nothing half done is ever started."""
         folder = self._folder / "initialising"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
@@ -243,7 +243,7 @@ def _programs(user: int | None) -> Path:
 
 
 def _copy_for_all(installed: Path, copy: Path) -> None:
-    """Copy the programs, and the libraries that they look for beside their package, at once or not at all."""
+    """Copy the programs, and the libraries that they look for next to their package, at once or not at all."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.parent.chmod(0o755)
     unfinished = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=copy.parent))

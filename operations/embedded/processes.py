@@ -49,7 +49,7 @@ class Waiting:
                 self._report(f"still waiting after {now - self._since:.0f} s: {what}")
 
     def over(self) -> None:
-        """Begin anew with what is waited for next."""
+        """Start afresh with what is waited for next."""
         self._since = None
 
 
@@ -252,7 +252,7 @@ def _prepare(parent: int, niceness: int) -> Callable[[], None]:
             os.nice(niceness)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died before it could be told
+            if os.getppid() != parent:  # it died before this was set
                 os._exit(1)
 
     return prepare

@@ -101,7 +101,7 @@ class Instance:
         return True
 
     def is_ready(self) -> bool:
-        """Ask the service itself; one that has ended is not ready, whoever answers in its place."""
+        """Ask the service itself; one that has ended is not ready, even if another answers on its port."""
         return self.why_not_ready() is None
 
     def why_not_ready(self) -> str | None:

@@ -133,7 +133,7 @@ class Stack:
 
     def take_up_companies(self, connection_file: Path) -> None:
         """Add the companies that `claimbus apply` has put in the connection file meanwhile."""
-        with contextlib.suppress(WrongFile):  # whatever became of it, it is written anew
+        with contextlib.suppress(WrongFile):  # whatever became of it, it is written again
             self.connection.companies |= read_connection(connection_file).companies
 
     def wait_until_ready(self, *, at_start: bool = False, patience_s: float = math.inf) -> None:

@@ -87,7 +87,7 @@ class FollowUp:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request or step takes effect with these events and steps; the rest is told in a request's outcome."""
+    """A request or step takes effect with these events and steps; the rest is for a request's outcome."""
 
     events: tuple[ClaimEvent, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()

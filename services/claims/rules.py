@@ -284,15 +284,15 @@ def refused_creation(request: Request) -> tuple[str, str] | None:
     return (company, request_id) if ids.claim_id(company, request_id) == request.claim_id else None
 
 
-def _the_numbers_that_it_may_get(checked: CheckedRequest, request: CreateTemporaryClaim) -> Needs:
+def _candidate_numbers(checked: CheckedRequest, request: CreateTemporaryClaim) -> Needs:
     return Needs(numbers=frozenset((request.insurer, number) for number in _temporary_numbers(checked, request)))
 
 
-def _the_number_given(checked: CheckedRequest, request: RegisterClaim | ConvertToNormal) -> Needs:
+def _wanted_number(checked: CheckedRequest, request: RegisterClaim | ConvertToNormal) -> Needs:
     return Needs(numbers=frozenset({(checked.company, request.claim_number)}))
 
 
-def _the_target_and_what_was_reported(checked: CheckedRequest, request: LinkClaim) -> Needs:
+def _target_and_reports(checked: CheckedRequest, request: LinkClaim) -> Needs:
     history = frozenset({checked.claim_id})
     if request.target_claim_id is not None:
         return Needs(histories=history, claims=frozenset({request.target_claim_id}))
@@ -300,7 +300,7 @@ def _the_target_and_what_was_reported(checked: CheckedRequest, request: LinkClai
     return Needs(histories=history, claims_by_number=frozenset({number}))
 
 
-def _the_refused_creation(_: CheckedRequest, request: RepublishClaim) -> Needs:
+def _creation_to_republish(_: CheckedRequest, request: RepublishClaim) -> Needs:
     refused = refused_creation(request)
     return NOTHING_MORE if refused is None else Needs(refused_creations=frozenset({refused}))
 
@@ -318,17 +318,17 @@ class Decider:
 
 
 _DECIDERS: dict[type[Request], Decider] = {
-    CreateTemporaryClaim: Decider(create_temporary_claim, needs=_the_numbers_that_it_may_get),
-    RegisterClaim: Decider(register_claim, needs=_the_number_given),
+    CreateTemporaryClaim: Decider(create_temporary_claim, needs=_candidate_numbers),
+    RegisterClaim: Decider(register_claim, needs=_wanted_number),
     AssignTask: Decider(assign_task, needs=_nothing_more),
     ReportTask: Decider(report_task, needs=_nothing_more),
     ApproveBudget: Decider(approve_budget, needs=_nothing_more),
-    ConvertToNormal: Decider(convert_to_normal, needs=_the_number_given),
+    ConvertToNormal: Decider(convert_to_normal, needs=_wanted_number),
     AmendClaim: Decider(amend_claim, needs=_nothing_more),
     CancelClaim: Decider(cancel_claim, needs=_nothing_more),
-    LinkClaim: Decider(link_claim, needs=_the_target_and_what_was_reported),
+    LinkClaim: Decider(link_claim, needs=_target_and_reports),
     UnlinkClaim: Decider(unlink_claim, needs=_nothing_more),
-    RepublishClaim: Decider(republish_claim, needs=_the_refused_creation),
+    RepublishClaim: Decider(republish_claim, needs=_creation_to_republish),
 }
 
 

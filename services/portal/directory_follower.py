@@ -38,7 +38,7 @@ class DirectoryFollower:
         self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._follow_task: asyncio.Task[None] | None = None
 
     @property
     def changes(self) -> int:
@@ -48,15 +48,15 @@ class DirectoryFollower:
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
         await self.catch_up()
-        if self._task is None:
-            self._task = asyncio.create_task(self._follow())
+        if self._follow_task is None:
+            self._follow_task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Stop keeping up."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._follow_task is not None:
+            self._follow_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await self._follow_task
         if self._reader is not None:
             await self._reader.stop()
 

@@ -159,7 +159,7 @@ def _sentence_for(problem: Any) -> str:
 
 
 def _in_form(name: str) -> str:
-    """A part that is missing as a whole is told at its first field."""
+    """A part that is missing as a whole is reported at its first field."""
     return _FIRST_FIELDS.get(name, name)
 
 

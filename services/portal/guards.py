@@ -48,7 +48,7 @@ def for_viewers(portal: Portal, page: Page) -> Handler:
 
 
 def for_anybody(portal: Portal, page: Page) -> Handler:
-    """Answer whoever asks."""
+    """Serve a page to anybody."""
 
     async def unguarded(request: Request) -> Response:
         return await page(Visit(request, portal))
@@ -57,7 +57,7 @@ def for_anybody(portal: Portal, page: Page) -> Handler:
 
 
 async def _to_log_in(visit: Visit) -> Response:
-    """Have somebody log in and come back, to what was typed too; a page that looks after itself is told."""
+    """Have somebody log in and come back, to what was typed too; a page's script gets a status instead."""
     request = visit.request
     by_script = bool(request.headers.get("hx-request"))
     if request.method == "POST" and "x-csrf-token" in request.headers:

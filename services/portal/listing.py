@@ -44,7 +44,7 @@ from shared.domain.clock import start_of, zone_to_show
 
 PAGE = 50
 MOST_COUNTED = 1000
-"""More than so many are told as "more than"."""
+"""Beyond this a count is shown as "more than"."""
 
 _BEGINNING = 1000
 """So many of the first claims of a list are looked at before an index is asked."""
@@ -113,7 +113,7 @@ class Count:
 
 
 def counted(found: int) -> Count:
-    """What was counted to one more than is told."""
+    """A count that stops at one more than is shown."""
     return Count(min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
 
 

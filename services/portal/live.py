@@ -1,4 +1,4 @@
-"""What PostgreSQL tells every instance: which claims have changed and which requests are answered."""
+"""PostgreSQL's notifications to every instance: which claims have changed and which requests have outcomes."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Watch:
 
 
 class Live:
-    """Listens to PostgreSQL for as long as the service runs, and passes on to whoever watches."""
+    """Listens to PostgreSQL for as long as the service runs, and passes notifications on to the watches."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
@@ -83,7 +83,7 @@ class Live:
             self._listening = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """Stop listening, and send home whoever watches."""
+        """Stop listening, and end all watches."""
         self.closing = True
         self._notify_all()
         if self._listening is not None:

@@ -39,7 +39,7 @@ from shared.messaging.record import Record
 from shared.runtime.logs import log
 
 CHANNEL = "claimbus_portal"
-"""The channel on which PostgreSQL tells every instance what has changed."""
+"""The channel on which PostgreSQL notifies every instance of what has changed."""
 REQUEST_ID_PREFIX = "portal:"
 """The ids of requests made in the portal begin with it."""
 

@@ -74,7 +74,7 @@ class RequestSender:
                         break
                     await watch.news(_LOOK_EVERY_S)
             except (DatabaseAway, OSError, KafkaError):
-                pass  # the bus has it: the page tells the outcome later
+                pass  # the bus has it: the page shows the outcome later
         return SentRequest(request_id, claim_id, outcome)
 
     async def _publish(self, user: User, request: Request, request_id: str, claim_id: UUID) -> None:

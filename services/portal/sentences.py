@@ -58,7 +58,7 @@ _OF_BROWSERS = {
     "unreadable": marked("Filen kan ikke leses. Velg den på nytt."),
     "insecure": marked("Filer kan bare sendes over en sikker forbindelse. Åpne portalen med https:// foran adressen."),
 }
-"""What ends an upload before we hear of it."""
+"""What ends an upload before it reaches us."""
 
 
 def of_refusal(code: Code, message: LocalizedText, language: str) -> str:

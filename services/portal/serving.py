@@ -68,7 +68,7 @@ class WebServer:
 
 
 def side_by_side(others: Mapping[str, ASGIApp], app: ASGIApp) -> ASGIApp:
-    """Put applications beside one, each at the beginning of paths that is its own."""
+    """Serve several applications, each below a path of its own, and one for all other paths."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         found = next((other for beginning, other in others.items() if scope["path"].startswith(beginning)), app)

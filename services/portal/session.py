@@ -57,6 +57,6 @@ def _signer(visit: Visit) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(visit.portal.settings.secret.get_secret_value(), salt="claimbus form")
 
 
-def tell_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
+def show_on_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
     """Have the next page say something, once; `link` is an address to go to and what it is called."""
     visit.request.session["notices"] = [*visit.request.session.get("notices", []), [kind, text, link]][-3:]

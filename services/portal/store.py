@@ -110,7 +110,7 @@ class Store:
             return {row.claim_id: ShortClaim(**row._mapping) for row in rows}
 
     async def history(self, company: str, id: UUID) -> list[ClaimEvent]:
-        """What happened to a claim, of what the company was told."""
+        """What happened to a claim, as far as the company received it."""
         query = select(history.c.type, history.c.event).join(listing, listing.c.claim_id == history.c.claim_id)
         query = query.where(history.c.claim_id == id, listing.c.company == company).order_by(history.c.version)
         async with self.transaction() as connection:

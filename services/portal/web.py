@@ -64,7 +64,7 @@ def _no_secret() -> str:
 
 
 class _Failures:
-    """What is answered where a page fails."""
+    """The responses where a page fails."""
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
@@ -87,7 +87,7 @@ class _Failures:
         return await self.refused(request, HTTPException(400))
 
     async def gone(self, _request: Request, _error: Exception) -> Response:
-        """Whoever asked has hung up."""
+        """The client has hung up."""
         return Response(status_code=400)
 
     async def away(self, request: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ Counted = ClaimEvent | RefusedCreation | None
 
 
 class ReportingSettings(ServiceSettings):
-    """What reporting can be told."""
+    """Reporting's settings."""
 
     close_every_s: float = Field(default=5.0, gt=0)
     """How often it looks whether a period can be closed."""

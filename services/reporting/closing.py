@@ -152,7 +152,7 @@ class Due:
 
     periods: list[Period]
     held_up: str | None = None
-    """Why it cannot be told which come after them, if it cannot be told here."""
+    """Why this installation does not know which come after them, if it does not."""
 
 
 async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:

@@ -74,7 +74,7 @@ async def lists_after(record: Transaction, events: Sequence[CausedEvent]) -> lis
 
 
 async def matched_anew(record: Transaction, batch: Batch) -> dict[UUID, set[UUID]]:
-    """Match what has moved anew; return which temporary claims' matches that touched, each with the moved claims."""
+    """Match what has moved again; return which temporary claims' matches that touched, each with the moved claims."""
     moved = batch.moved
     forgotten = await record.save(batch.changed, moved)
     candidates = await record.candidates(moved)

@@ -27,7 +27,7 @@ class Published:
 def next_list(
     last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: CausedEvent, now_ms: int
 ) -> Published | None:
-    """Make a claim's list anew; None if it has what the last one had. Without a last one, it had nothing.
+    """Make a claim's next list; None if it has what the last one had. Without a last one, it had nothing.
 
     `now_ms`, milliseconds since 1970 UTC, makes the revision grow even if the database was lost in between.
     """

@@ -328,7 +328,7 @@ class ClaimSuggestions:
 
 
 async def forget_claims(database_url: str) -> None:
-    """Forget all claims, for a rebuild; what insurers were told stays, so that they are told of what differs."""
+    """Forget all claims, for a rebuild; what insurers received stays, so that they are sent what differs."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and one made anew.
+"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and its renewal.
 
 *Ready* means that it was polled a moment ago without an error, that the coordinator knows it, that fetches of all its
 partitions are answered, and that what it has in hand gets finished. A reader whose trouble lasts is made anew, as the
@@ -52,7 +52,7 @@ class Problem:
 
 
 class Reader:
-    """Watches over one subscriber of FastStream's, and makes its consumer anew where it does not get on."""
+    """Watches over one subscriber of FastStream's, and replaces its consumer where it does not get on."""
 
     def __init__(self, subscriber: Any, loop: Loop[Any], settings: ServiceSettings) -> None:
         self._subscriber = subscriber
@@ -133,7 +133,7 @@ class Reader:
         return None
 
     def _has_proved_itself(self) -> bool:
-        """Whether the consumer has been answered on all its partitions since it was made anew."""
+        """Whether the consumer has had an answer for all its partitions since it was replaced."""
         consumer = self._consumer
         if consumer is None or consumer.polled_at < self._renewed_at:
             return False

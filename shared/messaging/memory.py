@@ -144,7 +144,7 @@ class MemoryBus:
             return instance.service
 
     async def rebalance(self, group: str) -> None:
-        """Take all partitions away and give them out anew, in turn to those that are subscribed to them."""
+        """Revoke all partitions and reassign them, in turn to those that are subscribed to them."""
         members = self.groups[group].members
         for member in members:
             await member.revoked()
@@ -277,7 +277,7 @@ class MemoryConsumer:
             await self._bus.rebalance(self.group_id or "")
 
     async def abandon(self) -> None:
-        """Leave the group; nobody is told of revocations any more."""
+        """Leave the group; revocations are no longer announced."""
         self._listener = None
         await self.stop()
 
@@ -291,7 +291,7 @@ class MemoryConsumer:
         }
 
     async def revoked(self) -> None:
-        """Give all partitions back; nothing is handed over until they are given out anew."""
+        """Give all partitions back; nothing is handed over until they are reassigned."""
         self._is_assigned.clear()
         if self._listener is not None and not self._instance.crashed:
             await self._listener.on_partitions_revoked(set(self._positions))

@@ -138,7 +138,7 @@ class Service:
                 decoder=_undecoded,
             )
             subscriber(take)
-            for topic in topics:  # so that a rate can be told of the first one
+            for topic in topics:  # so that a rate can be computed from the first one on
                 if not topic.per_company:
                     metrics.MESSAGES_READ.labels(topic.name)
                     metrics.DEAD_LETTERS.labels(topic.name)

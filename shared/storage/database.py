@@ -17,7 +17,7 @@ from shared.runtime.settings import DatabaseSettings
 _THE_MESSAGE = ("22", "54")
 """Classes of SQLSTATE that say that what was sent cannot be kept."""
 _OUR_TABLES = "42"
-"""The class of a table, column or right that is not there: nobody mends that but whoever deploys."""
+"""The class of a table, column or right that is not there: only a deployment mends that."""
 SESSION = {
     # An instance that hangs or is cut off in the middle of a transaction holds the keys that it has written, and
     # whoever takes over its partitions writes the same ones: the server ends it, and the other goes on.

@@ -56,7 +56,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What reading a file's bytes told of them."""
+    """What was found by reading a file's bytes."""
 
     size: int
     """Bytes."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.storage.database import SESSION, transaction, version_of
 
 _MIGRATING = 0x636C_6169_6D62_7573
-"""The advisory lock of whoever migrates a database: several may be told to at once."""
+"""The advisory lock for migrating a database: several processes may start at once."""
 
 
 class MigrationFailed(Exception):

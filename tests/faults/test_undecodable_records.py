@@ -28,12 +28,12 @@ async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_els
     topic = await _send_bad_batch(world, before, None, behind)
     outcomes = {}
 
-    def all_answered(messages: object) -> bool:
+    def all_arrived(messages: object) -> bool:
         outcomes.update({m.body["request_id"]: m for m in world.partner.received if m.is_outcome})
         return {before.id, later.id} <= set(outcomes)
 
     world.partner.send([replace(later, key="same")])
-    world.partner.wait_until(all_answered, what="the outcomes beside the bad record")
+    world.partner.wait_until(all_arrived, what="the outcomes beside the bad record")
     assert all(outcome.accepted for outcome in outcomes.values())
     letters: dict[str, str] = {}
 
@@ -57,10 +57,10 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
     permissions.start()
     wanted = {request.id for request in waiting}
 
-    def all_answered(_: object) -> bool:
+    def all_arrived(_: object) -> bool:
         return wanted <= {m.body["request_id"] for m in world.other.received if m.is_outcome}
 
-    world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
+    world.other.wait_until(all_arrived, what="the outcomes of the other company's backlog")
 
 
 def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:

@@ -82,7 +82,7 @@ async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator
                 for claim in sorted(changed):
                     yield f"data: sak-{claim}\n\n"
                 yield "data: endret\n\n"
-                await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is told as one change
+                await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is sent as one change
             else:
                 silent_s += _LOOK_EVERY_S
                 if silent_s >= _COMMENT_EVERY_S:

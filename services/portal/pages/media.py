@@ -53,7 +53,7 @@ async def thumbnail(visit: Visit) -> Response:
 
 
 class Chosen(Message):
-    """A file that somebody chose, as a browser tells of it."""
+    """A file that somebody chose, as the browser describes it."""
 
     name: str
     size: int
