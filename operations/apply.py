@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE = 8
-"""So many companies send their requests at the same time."""
+"""How many companies send their requests at the same time."""
 COMPANIES_IN_A_PART = 100
 REQUESTS_IN_A_PART = 500
 _QUIET_S = 120.0
-"""So long without any outcome, and nobody is there who will answer."""
+"""After this long without an outcome, nobody will answer any more."""
 _LOOK_EVERY_S = 0.2
 _MOST_NAMED = 20
 
@@ -46,12 +46,12 @@ class NotApplied(Exception):
 
 
 class BrokenOff(Exception):
-    """Told to stop before the end."""
+    """Stopped before the end."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A request that has to be sent, by whom, and how a person would say it."""
+    """A request that has to be sent, its sender, and what it does in words."""
 
     sender: str
     request: DirectoryRequest
@@ -90,7 +90,7 @@ class Onlooker:
         """Do something else, in the caller's thread, some times each second."""
 
     def late(self, what: str, quiet_s: float) -> None:
-        """Hear that nothing has come for some seconds. Raises NoAnswer to give up; called from any thread."""
+        """Called, from any thread, when nothing has come for some seconds. Raises NoAnswer to give up."""
         if quiet_s > _QUIET_S:
             raise NoAnswer(f"nothing has come for {quiet_s:.0f} s of {what}")
 

@@ -52,7 +52,7 @@ class Unreachable(Exception):
 
 
 class CompanyAccess(BaseModel):
-    """What a company proves itself with: on the bus, and in the portal."""
+    """A company's credentials: on the bus, and in the portal."""
 
     password: str
     token: str
@@ -88,7 +88,7 @@ class Connection(BaseModel):
     """Where the companies' passwords are kept between starts."""
 
     def client(self, company: str = OPERATOR) -> dict[str, Any]:
-        """A confluent-kafka client how to connect as a company. Raises Unreachable."""
+        """confluent-kafka's settings for connecting as a company. Raises Unreachable."""
         access = self.companies.get(company)
         if access is None:
             raise Unreachable(f"the connection has no password of {company}")

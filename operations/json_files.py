@@ -21,7 +21,7 @@ def read_fields(file: Path, type: type[T]) -> T:
 
 
 def read_json(file: Path) -> Any:
-    """Read a text in JSON, which has no numbers that JSON has not. Raises WrongFile."""
+    """Read a text as JSON, without the numbers that Python alone takes. Raises WrongFile."""
     text = read_text(file)
     if not text.strip():
         raise WrongFile(file, [(1, "is empty, and must be JSON")])

@@ -48,7 +48,7 @@ _SCRAM_ITERATIONS = 4096
 
 
 Late = Callable[[str], None]
-"""Told what the brokers have not answered in time; it is asked again unless this raises."""
+"""Gets what the brokers have not answered in time; it is asked again unless this raises."""
 
 
 class NotProvisioned(Exception):
@@ -56,11 +56,11 @@ class NotProvisioned(Exception):
 
 
 class BrokersLate(NotProvisioned):
-    """They did not answer, again and again."""
+    """The brokers did not answer, after several tries."""
 
 
 class _Patience:
-    """What commands have: a few tries, with cause to believe that the brokers will not answer any more."""
+    """How commands wait: a few tries, after which the brokers are unlikely to answer."""
 
     def __init__(self) -> None:
         self._left = _TRIES

@@ -32,7 +32,7 @@ _KAFKA_S = 15.0
 
 
 class NotRebuilt(Exception):
-    """It was begun and did not come to its end."""
+    """A rebuild was begun and did not finish."""
 
 
 _MISSING = {
@@ -40,7 +40,7 @@ _MISSING = {
     ReadModel.SUGGESTIONS: "some claims have no suggestions",
     ReadModel.PORTAL: "some claims are not in the portal",
 }
-"""While a rebuild has not come to its end."""
+"""What is wrong until a rebuild has finished."""
 
 
 def rebuild(

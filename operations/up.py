@@ -43,7 +43,7 @@ class Supervising(Onlooker):
         self._waiting = Waiting(err.print)
 
     def progress(self, applied: Applied) -> None:
-        """Report how far it is, where it takes long."""
+        """Report progress where it takes long."""
         self._waiting.still(f"applying the directory: {applied}")
 
     def meanwhile(self) -> None:

@@ -29,7 +29,7 @@ _FREE_S = 10.0
 _STOP_S = 30.0
 _ASK_EVERY_S = 0.02
 _REFUSED_S = 30.0
-"""So long after it listens can it refuse a password that it has only to read."""
+"""For this long after it listens it can refuse a password that it has yet to read."""
 
 _ITSELF = "_kafka"
 """The broker's own user, a super user; no company's id begins with an underscore."""

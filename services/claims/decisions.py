@@ -48,7 +48,7 @@ NOTHING_MORE = Needs()
 
 
 class NotLoaded(Exception):
-    """A decider asks for something that it did not declare, a fault of ours: that it is not there is not known."""
+    """A decider looks up what it did not declare, a fault of ours: not loaded does not mean that there is none."""
 
 
 class Records(Protocol):
@@ -122,12 +122,12 @@ def task_of(claim: Claim, id: UUID) -> ClaimTask:
 
 
 def actor_of(checked: CheckedRequest) -> Actor:
-    """Return who asks."""
+    """Return the request's actor."""
     return Actor(company=checked.company, name=checked.actor)
 
 
 def event_fields(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
-    """Return what every event says, for a claim's next one."""
+    """Return the fields that every event has, for a claim's next one."""
     return {
         "claim_id": claim.id,
         "version": claim.version + 1,
@@ -139,5 +139,5 @@ def event_fields(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
 
 
 def requested_event(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
-    """Return what every event says, for the one that a request leads to."""
+    """Return the fields that every event has, for the one that a request leads to."""
     return event_fields(claim, checked.requested_at, actor_of(checked))

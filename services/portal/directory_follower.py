@@ -22,7 +22,7 @@ _PATIENCE_S = 5.0
 
 
 class DirectoryNotRead(Exception):
-    """The directory has not been read yet: that somebody is not in it says nothing."""
+    """The directory has not been read yet: that somebody is not in it means nothing."""
 
 
 class DirectoryFollower:

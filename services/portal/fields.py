@@ -1,4 +1,4 @@
-"""What the forms' fields are called, and how what was typed in them reads, where their form cannot be shown. Pure."""
+"""The labels of the forms' fields, and how values read in words, where the form itself cannot be shown. Pure."""
 
 import contextlib
 import re
@@ -81,7 +81,7 @@ def is_field(name: str) -> bool:
 
 
 def label(name: str, translate: Translate) -> str | None:
-    """What a field is called; None for what a form carries unseen."""
+    """A field's label; None for a hidden field."""
     *path, last = name.split(".")
     if path[:1] == ["office_hours"]:
         weekday, part = WEEKDAYS.get(path[-1]), _PARTS_OF_A_DAY.get(last)

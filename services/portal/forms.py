@@ -45,7 +45,7 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it, and with line breaks as they were before a browser sent them.
+    """Strip what was typed, and restore the line breaks that a browser changed when it sent them.
 
     What no form of ours has is left out.
     """

@@ -1,4 +1,4 @@
-"""Who is answered: people who are logged in, and forms that came from a page of ours."""
+"""What is let through: people who are logged in, and forms from pages of ours."""
 
 import secrets
 import time
@@ -93,7 +93,7 @@ async def _keep_over_log_in(visit: Visit) -> str | None:
 
 
 async def check_form(visit: Visit) -> None:
-    """Raise HTTPException unless a form came from a page of ours that was made for whoever sends it."""
+    """Raise HTTPException unless a form came from a page of ours that was made for its sender."""
     request = visit.request
     if not _is_from_here(request):
         raise HTTPException(403)

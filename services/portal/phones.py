@@ -19,7 +19,7 @@ from services.portal.words import marked
 NORWAY = "NO"
 _NORWEGIAN = 47
 _SHORT = 5
-"""So many digits have numbers such as 02345, which are called within Norway alone."""
+"""How many digits numbers such as 02345 have, which can be called within Norway alone."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _ABROAD = re.compile(r"^(tel:)?\(?(\+|00)")
 _IN_FULL = re.compile(r"^(\(?)00")

@@ -76,7 +76,7 @@ def _translated_options(visit: Visit, options: Mapping[str, str]) -> list[tuple[
 
 
 class Names:
-    """What offices, companies and people are called; one that the directory does not know by its id."""
+    """The names of offices, companies and people; an unknown one's is its id."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory

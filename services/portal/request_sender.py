@@ -1,4 +1,4 @@
-"""RequestSender on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
+"""Requests on behalf of a user: one on the company's topic, and a short wait for its outcome on the bus."""
 
 import asyncio
 import re

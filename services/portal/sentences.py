@@ -1,4 +1,4 @@
-"""What a refusal says to a person. Pure.
+"""Refusals in words for people. Pure.
 
 The contract's sentences are for who builds a system: they speak of requests, details and hashes. Those that a person
 could not act on are said here in other words; all others are shown as they are.

@@ -1,4 +1,4 @@
-"""A browser's session: who is logged in, the tokens of forms, and what the next page says."""
+"""A browser's session: who is logged in, the tokens of forms, and notices for the next page."""
 
 import hmac
 import secrets
@@ -36,7 +36,7 @@ def csrf_token(visit: Visit) -> str:
 
 
 def has_token(visit: Visit, token: object) -> bool:
-    """Whether a form came from a page of ours that was made for whoever sends it now."""
+    """Whether a form came from a page of ours that was made for its sender."""
     user = visit.request.session.get("user")
     if user is not None and writer_of(visit, token) == user:
         return True
@@ -58,5 +58,5 @@ def _signer(visit: Visit) -> URLSafeTimedSerializer:
 
 
 def show_on_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
-    """Have the next page say something, once; `link` is an address to go to and what it is called."""
+    """Show a sentence on the next page, once; `link` is an address to go to and its text."""
     visit.request.session["notices"] = [*visit.request.session.get("notices", []), [kind, text, link]][-3:]

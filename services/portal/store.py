@@ -34,7 +34,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
 MOST_TASKS = 20
-"""So many tasks the dashboard shows; the others are counted."""
+"""How many tasks the dashboard shows; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class OpenTasks:
 
 @dataclass(frozen=True)
 class ShortClaim:
-    """What a link to a claim says."""
+    """The text of a link to a claim."""
 
     claim_id: UUID
     claim_number: str
@@ -104,7 +104,7 @@ class Store:
         return ClaimView.model_validate_json(view) if view is not None else None
 
     async def short(self, company: str, *ids: UUID) -> dict[UUID, ShortClaim]:
-        """Find what links to claims say, of those that the company may see."""
+        """Find the texts of links to claims, for those that the company may see."""
         async with self.transaction() as connection:
             rows = await connection.execute(_short().where(listing.c.company == company, listing.c.claim_id.in_(ids)))
             return {row.claim_id: ShortClaim(**row._mapping) for row in rows}

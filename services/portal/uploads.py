@@ -23,10 +23,10 @@ from shared.media.types import FIRST_BYTES, MediaType, declared, recognised
 from shared.storage.media_store import MAX_MEDIA_BYTES, MediaGone, MediaStore
 
 SENT_WITHIN = timedelta(hours=1)
-"""For so long an upload's bytes can be sent."""
+"""How long an upload's bytes can be sent."""
 
 _READ_AT_ONCE = 4
-"""So many files are verified at a time, each with some 15 MiB of buffers where the store is S3."""
+"""How many files are verified at a time, each with some 15 MiB of buffers where the store is S3."""
 
 
 class UploadSettings(BaseSettings):

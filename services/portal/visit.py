@@ -1,4 +1,4 @@
-"""A visit: one request of a browser, who makes it, and what the portal answers it with."""
+"""A visit: one request of a browser, who makes it, and what pages need to answer it."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The pages as an ASGI application: routes, what holds for every page, and what is answered where one fails."""
+"""The pages as an ASGI application: routes, what holds for every page, and the responses where one fails."""
 
 from collections.abc import Sequence
 
@@ -80,7 +80,7 @@ class _Failures:
         return render(self._visit(request), "error.html", status, status=status)
 
     async def not_understood(self, request: Request, error: Exception) -> Response:
-        """Something that was asked for is nothing that the database can look up; all else that it says is a fault."""
+        """A value that the database cannot look up was asked for; any other error of it is a fault."""
         if not isinstance(error, DBAPIError) or not cannot_be_kept(error):
             return await self.fault(request, error)
         log.info("what is asked for cannot be looked up", path=request.scope["path"])

@@ -18,7 +18,7 @@ class Completeness:
         self._connection = connection
 
     async def is_incomplete(self, *, hold: bool = False) -> bool | None:
-        """Whether claims can be missing; None if nobody has said yet, in a new database.
+        """Whether claims can be missing; None until it is set, in a new database.
 
         With `hold` no rebuild begins before the transaction ends.
         """

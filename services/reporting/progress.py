@@ -30,7 +30,7 @@ _ON_THE_WAY: tuple[tuple[str, tuple[Topic, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Who has not come far enough yet."""
+    """A consumer group that has not come far enough yet."""
 
     group: str
     partition: str

@@ -18,7 +18,7 @@ from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "suggestions"
 MOST_AT_ONCE = 250
-"""So many events in one transaction: even if each is like all others, it stays far below the database's limit."""
+"""The most events in one transaction: even if each is like all others, that stays far below the database's limit."""
 
 
 def build(bus: Bus = KAFKA) -> Service:
@@ -74,7 +74,7 @@ async def lists_after(record: Transaction, events: Sequence[CausedEvent]) -> lis
 
 
 async def matched_anew(record: Transaction, batch: Batch) -> dict[UUID, set[UUID]]:
-    """Match what has moved again; return which temporary claims' matches that touched, each with the moved claims."""
+    """Match the moved claims again; return the temporary claims whose matches change, each with the moved ones."""
     moved = batch.moved
     forgotten = await record.save(batch.changed, moved)
     candidates = await record.candidates(moved)

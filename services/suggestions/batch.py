@@ -35,7 +35,7 @@ Version = tuple[UUID, int]
 
 
 class Gap(Exception):
-    """An event of a claim is missing, so nothing is known of the claim for certain any more."""
+    """An event of a claim is missing, so nothing is certain of the claim any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a claim says of who, where, when and what, written the same way however it was typed. No I/O."""
+"""A claim's particulars, who, where, when and what, in one spelling however they were typed. No I/O."""
 
 import re
 import unicodedata
@@ -93,7 +93,7 @@ def name_of(name: str) -> tuple[str, ...]:
 
 
 def policy_number_of(number: str | None) -> str:
-    """Leave out what people type between the parts of a policy number, and tell O from 0 and I from 1 no more."""
+    """Leave out what people type between the parts of a policy number, and make O and 0, and I and 1, the same."""
     return _SEPARATORS.sub("", _folded(number or "")).translate(_CONFUSED)
 
 
@@ -120,7 +120,7 @@ _LONGEST_SKELETON = 6
 
 
 def _folded(text: str) -> str:
-    """Write a text without case and accents; å, ø and æ as those do who have no such keys."""
+    """Write a text without case and accents; å, ø and æ as people without such keys do."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     text = "".join(c for c in text if not unicodedata.combining(c)).replace("ø", "o").replace("æ", "a")
     return text.replace("aa", "a").replace("oe", "o").replace("ae", "a")

@@ -41,7 +41,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
 MOST_OF_A_BLOCK = 40
-"""Of a block, so many claims on either side of the incident date are compared: a whole town in a storm is one block."""
+"""How many claims of a block are compared on either side of the incident date: a town in a storm is one block."""
 
 metadata = MetaData()
 

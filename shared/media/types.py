@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 FIRST_BYTES = 1024
-"""So many of a file's first bytes tell its type: a PDF may begin as late as readers look for it."""
+"""How many of a file's first bytes decide its type: a PDF may begin as late as readers look for it."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})

@@ -185,7 +185,7 @@ class Reader:
             await self._give_up_consumer()
 
     async def _give_up_consumer(self) -> None:
-        """Have it leave its group as well as it can, but not wait for as long as the brokers hang."""
+        """Have it leave its group if it can, without waiting for brokers that hang."""
         old, self._subscriber.consumer = self._consumer, None
         self._subscriber.running = False  # nothing more is taken from the old one
         if old is None:

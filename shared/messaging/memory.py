@@ -127,7 +127,7 @@ class MemoryBus:
 
     @contextlib.contextmanager
     def crash(self, *, after: Step, time: int = 1) -> Iterator[None]:
-        """Have whichever instance takes a step next, or for the second … time, crash after it. Fails if none does."""
+        """Crash the instance that next takes a step, or takes it for the second … time. Fails if none does."""
         self.crash_after, self._times_until_crash = after, time
         yield
         if self.crash_after is not None:
@@ -157,7 +157,7 @@ class MemoryBus:
         self._wake()
 
     def end_coordination(self, group: str) -> None:
-        """Have the members of a group no longer be in it, and not know how to come back."""
+        """Expel the members of a group, without a way back."""
         self.groups[group].members.clear()
 
     def poll(self) -> None:

@@ -8,7 +8,7 @@
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
-| `read_with` | FastStream has no place to say which consumer it is to read with | FastStream 0.7 |
+| `read_with` | FastStream has no option for the consumer that it reads with | FastStream 0.7 |
 | `KafkaConsumer.abandon` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
 | `KafkaProducer.abandon` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
@@ -85,7 +85,7 @@ def check() -> None:
 
 
 async def read_with(broker: KafkaBroker, consumer: Callable[..., Any]) -> None:
-    """Have the broker's subscribers read with consumers that we make, in the place of aiokafka's own.
+    """Make the broker's subscribers read with our consumers instead of aiokafka's own.
 
     Raises Misconfigured where FastStream no longer makes its consumers as it did: reading with another would lose
     messages silently.
@@ -104,7 +104,7 @@ def sticky_assignor() -> type[AbstractPartitionAssignor]:
 
 
 def wait_between_looks(client: Any) -> None:
-    """Have a client of aiokafka wait a little before it asks for metadata again.
+    """Make a client of aiokafka wait a little before it asks for metadata again.
 
     While a partition has no leader, because brokers restart or a topic was deleted, its consumers and producers ask
     again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer.
@@ -178,7 +178,7 @@ fetcher.FetchResult = Fetched
 
 
 class KafkaConsumer(AIOKafkaConsumer):
-    """aiokafka's consumer with what is said above, for a service's group or for a topic read whole."""
+    """aiokafka's consumer with the changes above, for a service's group or for a topic read whole."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Connect as AIOKafkaConsumer does."""

@@ -110,7 +110,7 @@ async def ping(engine: AsyncEngine) -> None:
 
 
 async def version_of(connection: AsyncConnection) -> str | None:
-    """Find out which migration was the last; None if there was none yet."""
+    """Find the last migration; None if there was none yet."""
     if await connection.scalar(text("select to_regclass('alembic_version')")) is None:
         return None
     version: str | None = await connection.scalar(text("select version_num from alembic_version"))

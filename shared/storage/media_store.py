@@ -63,7 +63,7 @@ class Digest:
     sha256: str
     """In lower-case hexadecimal."""
     first: bytes
-    """As many of its first bytes as tell its type."""
+    """Enough of its first bytes to recognise its type."""
 
 
 class MediaStore:
@@ -112,7 +112,7 @@ class MediaStore:
         return self._folder / key if self._folder is not None else None
 
     async def head(self, key: str) -> Stored:
-        """Of a file without reading it. Raises MediaGone."""
+        """A file's size and time, without reading it. Raises MediaGone."""
         async with self._reached():
             meta = await obstore.head_async(self._store, key)
         return Stored(key, meta["size"], meta["last_modified"])
