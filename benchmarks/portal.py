@@ -107,7 +107,7 @@ def directory() -> list[DirectoryEvent]:
 
 
 def some_filter(chance: random.Random) -> tuple[str, dict[str, str]]:
-    """Draw a filter, and tell what kind it is."""
+    """Draw a filter, and return what kind it is."""
     chosen: dict[str, str] = {}
     kinds = []
     if chance.random() < 0.5:
@@ -156,8 +156,8 @@ async def filled(database: DatabaseSettings, claims: int) -> None:
     print(f"{claims:,} claims were filled in after {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
-async def asked(database: DatabaseSettings, folder: Path, requests: int) -> list[tuple[float, str, str]]:
-    """Ask for so many pages; tell how long each took in seconds, what kind of filter it had, and its address."""
+async def page_times(database: DatabaseSettings, folder: Path, requests: int) -> list[tuple[float, str, str]]:
+    """Fetch so many pages; of each, how long it took in seconds, its kind of filter, and its address."""
     engine = engine_for(database, connections=10)
     portal = _portal(engine, database, folder)
     app = web_app(portal, routes(portal))
@@ -174,15 +174,15 @@ async def asked(database: DatabaseSettings, folder: Path, requests: int) -> list
                 answer = await browser.get(address)
                 times.append((time.perf_counter() - started, kind, address))
                 assert answer.status_code == 200, answer.text
-                following = re.search(r'id="neste" href="([^"]+)"', answer.text)
-                if following is None:
+                next_page = re.search(r'id="neste" href="([^"]+)"', answer.text)
+                if next_page is None:
                     break
-                address = following[1].replace("&amp;", "&")
+                address = next_page[1].replace("&amp;", "&")
     await engine.dispose()
     return times
 
 
-def _told(times: list[tuple[float, str, str]], claims: int) -> dict[str, Any]:
+def _summary(times: list[tuple[float, str, str]], claims: int) -> dict[str, Any]:
     kinds: dict[str, list[float]] = {}
     for took, kind, _ in times:
         kinds.setdefault(kind, []).append(took)
@@ -242,7 +242,7 @@ def _portal(engine: AsyncEngine, database: DatabaseSettings, folder: Path) -> Po
     follower = DirectoryFollower(lambda: settings)
     for event in directory():
         follower.directory.apply(event, NEWEST - timedelta(days=1))
-    follower.answering = follower.was_read = True
+    follower.reachable = follower.was_read = True
     store, live = Store(engine), Live(database)
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["benchmark"], UploadSettings())
@@ -264,19 +264,19 @@ def main() -> None:
     arguments.add_argument("--claims", type=int, default=1_000_000)
     arguments.add_argument("--compare", type=int, default=10_000)
     arguments.add_argument("--requests", type=int, default=1_000)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="claimbus-benchmark-"))
     folder.chmod(0o711)
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         postgres.start()
         results = []
-        for size in (given.compare, given.claims):
+        for size in (options.compare, options.claims):
             postgres.create_database(f"portal_{size}", owner="portal", password="benchmark")
             url = postgres.url(f"portal_{size}", "portal", "benchmark")
             database = DatabaseSettings(database_url=SecretStr(url))
             asyncio.run(filled(database, size))
-            results.append(_told(asyncio.run(asked(database, folder / "media", given.requests)), size))
+            results.append(_summary(asyncio.run(page_times(database, folder / "media", options.requests)), size))
         few, many = results
         print(json.dumps({"results": results, "p95_ratio": round(many["p95_ms"] / few["p95_ms"], 2)}, indent=2))
     finally:

@@ -87,14 +87,14 @@ def main() -> None:
     options.add_argument("--claims", type=int, default=1_000_000)
     options.add_argument("--compare", type=int, default=100_000, help="the smaller year; 0 leaves it out")
     options.add_argument("--events", type=int, default=60_000, help="events to project; 0 leaves it out")
-    asked = options.parse_args()
+    arguments = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="claimbus-benchmark-"))
     folder.chmod(0o711)
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         postgres.start()
-        years = [in_a_process(year, database(postgres), n) for n in (asked.compare, asked.claims) if n]
-        stream = in_a_process(projection, database(postgres), asked.events) if asked.events else None
+        years = [in_a_process(year, database(postgres), n) for n in (arguments.compare, arguments.claims) if n]
+        stream = in_a_process(projection, database(postgres), arguments.events) if arguments.events else None
         print(json.dumps({"years": years, "projection": stream}, indent=2))
     finally:
         postgres.stop()
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def database(postgres: EmbeddedPostgres) -> str:
-    """Make an empty database; tell its address."""
+    """Make an empty database; return its address."""
     name = f"reporting_{uuid4().hex[:8]}"
     postgres.create_database(name, owner=name, password="a-word")
     return postgres.url(name, name, "a-word")
@@ -151,7 +151,7 @@ async def year(url: str, claims: int) -> dict[str, Any]:
 
 
 async def close(store: Store, periods: list[Period]) -> float:
-    """Make and keep the reports of periods, as the service does; tell the seconds."""
+    """Make and keep the reports of periods, as the service does; return the seconds."""
     began = time.perf_counter()
     last: MadeReport | None = None
     for period in periods:
@@ -166,7 +166,7 @@ async def close(store: Store, periods: list[Period]) -> float:
 
 
 async def projection(url: str, count: int) -> dict[str, Any]:
-    """Read events as the service does, in batches of 500; tell how many each second."""
+    """Read events as the service does, in batches of 500; return how many each second."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
     await migrate(engine, "services.reporting")
     store = Store(engine)
@@ -238,7 +238,7 @@ def events(n: int) -> list[ClaimEvent]:
 
 
 def resident_mib() -> int:
-    """Tell the most memory that this process has had, in MiB."""
+    """The most memory that this process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

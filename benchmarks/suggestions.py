@@ -419,7 +419,7 @@ def measure(country: Country, connection: Connection, stack: Stack) -> Run:
     took_s, cpu_s = time.monotonic() - began, _cpu_seconds(instance.pid)
     group.close()
     lists = _newest(connection)
-    return Run({id: [s.claim_id for s in told.suggestions] for id, told in lists.items()}, took_s, cpu_s)
+    return Run({id: [s.claim_id for s in published.suggestions] for id, published in lists.items()}, took_s, cpu_s)
 
 
 def _cpu_seconds(pid: int | None) -> float:
@@ -502,10 +502,10 @@ def _newest(connection: Connection) -> dict[UUID, LinkSuggested]:
         while left > 0:
             for message in consumer.consume(1000, 1.0):
                 left -= 1
-                told = LinkSuggested.model_validate_json(message.value() or b"")
-                last = newest.get(told.claim_id)
-                if last is None or told.revision > last.revision:
-                    newest[told.claim_id] = told
+                published = LinkSuggested.model_validate_json(message.value() or b"")
+                last = newest.get(published.claim_id)
+                if last is None or published.revision > last.revision:
+                    newest[published.claim_id] = published
     finally:
         consumer.close()
     return newest

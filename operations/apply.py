@@ -19,12 +19,12 @@ from operations.connection import Connection, Unreachable, find_connection_file,
 from operations.directory_file import CompanyEntry, DirectoryFile, read_directory_file
 from operations.directory_view import directory_from_bus
 from operations.files import WrongFile
-from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json, sentence_of
+from operations.options import AsJson, ConnectionFile, err, fail, out, plain, print_json, sentence_of
 from operations.progress import progress_bar
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
 from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import OPERATOR
-from shared.domain.companies import Company as KnownCompany
+from shared.domain.companies import Company as RegisteredCompany
 from shared.domain.companies import Office, User
 from shared.domain.directory import Directory
 
@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE = 8
-"""So many companies send their requests at the same time."""
+"""How many companies send their requests at the same time."""
 COMPANIES_IN_A_PART = 100
 REQUESTS_IN_A_PART = 500
 _QUIET_S = 120.0
-"""So long without any outcome, and nobody is there who will answer."""
+"""After this long without an outcome, nobody will answer any more."""
 _LOOK_EVERY_S = 0.2
 _MOST_NAMED = 20
 
@@ -46,12 +46,12 @@ class NotApplied(Exception):
 
 
 class BrokenOff(Exception):
-    """Told to stop before the end."""
+    """Stopped before the end."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A request that has to be sent, by whom, and how a person would say it."""
+    """A request that has to be sent, its sender, and what it does in words."""
 
     sender: str
     request: DirectoryRequest
@@ -81,7 +81,7 @@ class Applied:
 
 
 class Onlooker:
-    """Whoever follows it. This one says nothing, and gives up when no outcome has come for two minutes."""
+    """Follows the progress. This one reports nothing, and gives up when no outcome has come for two minutes."""
 
     def progress(self, applied: Applied) -> None:
         """See how far it is."""
@@ -90,7 +90,7 @@ class Onlooker:
         """Do something else, in the caller's thread, some times each second."""
 
     def late(self, what: str, quiet_s: float) -> None:
-        """Hear that nothing has come for some seconds. Raises NoAnswer to give up; called from any thread."""
+        """Called, from any thread, when nothing has come for some seconds. Raises NoAnswer to give up."""
         if quiet_s > _QUIET_S:
             raise NoAnswer(f"nothing has come for {quiet_s:.0f} s of {what}")
 
@@ -110,7 +110,7 @@ def apply(
     """
     applied = Applied()
     try:
-        with err.status(as_it_is(f"reading {file.name}")):
+        with err.status(plain(f"reading {file.name}")):
             wanted = read_directory_file(file)
             connection = load_connection(connection_file)
         with _Bar() as bar:
@@ -180,14 +180,14 @@ def apply_directory(
     companies_in_a_part: int = COMPANIES_IN_A_PART,
     requests_in_a_part: int = REQUESTS_IN_A_PART,
 ) -> Applied:
-    """Make a directory file true, in parts; tell what was done, also in `applied` while it goes on.
+    """Make a directory file true, in parts; return what was done, also in `applied` while it goes on.
 
     Passwords of new companies are put in the connection, and in its file if there is one. Raises Unreachable,
     NotProvisioned, NotApplied or NoAnswer; what was done until then stays, and the next call does the rest. One
     request that is refused keeps no other from being sent.
     """
     onlooker, applied = onlooker or Onlooker(), applied or Applied()
-    known = directory_from_bus(connection)
+    directory = directory_from_bus(connection)
     for part in _Provisioning(connection, wanted, connection_file, new_passwords=new_passwords).parts(
         companies_in_a_part, replicas, applied
     ):
@@ -195,7 +195,7 @@ def apply_directory(
         onlooker.progress(applied)
         onlooker.meanwhile()
     tokens = {company: access.token_sha256 for company, access in connection.companies.items()}
-    applied.steps = list(needed(known, wanted, tokens))
+    applied.steps = list(needed(directory, wanted, tokens))
     for sender in {step.sender for step in applied.steps} - set(connection.companies):
         raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
     _Sending(connection, onlooker, applied, requests_in_a_part).all()
@@ -217,7 +217,7 @@ class _Provisioning:
         ids = [company.id for company in wanted.companies]
         without_topics = {name.partition(".")[2] for name in missing_topics(connection, ids)}
         self._new = [company for company in ids if company in without_topics]
-        self._known = [
+        self._existing = [
             company
             for company in ids
             # One that is provisioned, and whose password is not known here, has it in use somewhere else.
@@ -226,8 +226,8 @@ class _Provisioning:
 
     def parts(self, size: int, replicas: int, applied: Applied) -> Iterator[Sequence[str]]:
         """Provision them, part by part."""
-        applied.to_provision = len(self._new) + len(self._known)
-        for new, companies in ((True, self._new), (False, self._known)):
+        applied.to_provision = len(self._new) + len(self._existing)
+        for new, companies in ((True, self._new), (False, self._existing)):
             for part in _in_parts(companies, size):
                 if new:  # kept before it counts: nobody could tell it after a kill, when the topics are there
                     for company in part:
@@ -295,7 +295,7 @@ class _Sending:
     def _send_part(self, company: Company, part: Sequence[tuple[int, Step]]) -> None:
         requests = {number: NewRequest(step.request.NAME, step.request.json_bytes_as_given()) for number, step in part}
         numbers = {request.id: number for number, request in requests.items()}
-        for request, outcome in company.answers(list(requests.values()), self._late):
+        for request, outcome in company.outcomes_of(list(requests.values()), self._late):
             self._news_at = time.monotonic()
             if outcome.accepted:
                 self._applied.done.add(numbers[request.id])
@@ -310,37 +310,37 @@ class _Sending:
         self._onlooker.late(what, time.monotonic() - self._news_at)
 
 
-def needed(known: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
+def needed(directory: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
     """What has to be asked for: companies first, then offices, then what refers to them.
 
     `tokens` are the SHA-256 of the companies' portal tokens, where they are known here; others stay as they are.
     """
     for entry in wanted.companies:
-        before = known.company(entry.id, _LATEST)
+        before = directory.company(entry.id, _LATEST)
         token = tokens.get(entry.id) or (before.token_sha256 if before else None)
-        if before != KnownCompany(entry.id, entry.name, entry.kind, token):
+        if before != RegisteredCompany(entry.id, entry.name, entry.kind, token):
             registration = entry.registration().model_copy(update={"token_sha256": token})
             yield Step(OPERATOR, registration, f"registered the {entry.kind} {entry.id}")
     for entry in wanted.companies:
         for office in entry.office_registrations():
-            if known.office(office.id, _LATEST) != Office(office.id, office.company, office.name):
+            if directory.office(office.id, _LATEST) != Office(office.id, office.company, office.name):
                 yield Step(OPERATOR, office, f"registered the office {office.id} of {entry.id}")
     for entry in wanted.companies:
         for user in entry.user_registrations():
-            as_known = User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level)
-            if known.user(user.id, _LATEST) != as_known:
+            registered = User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level)
+            if directory.user(user.id, _LATEST) != registered:
                 yield Step(OPERATOR, user, f"registered the user {user.id} of {entry.id}")
     for entry in wanted.companies:
-        yield from _settings_needed(known, entry)
+        yield from _settings_needed(directory, entry)
 
 
-def _settings_needed(known: Directory, entry: CompanyEntry) -> Iterator[Step]:
+def _settings_needed(directory: Directory, entry: CompanyEntry) -> Iterator[Step]:
     request = entry.settings_request()
-    settings = known.settings(entry.id, _LATEST)
+    settings = directory.settings(entry.id, _LATEST)
     if request is not None and settings.changed_by(request) != settings:
         yield Step(entry.id, request, f"set the settings of {entry.id}: {', '.join(sorted(request.model_fields_set))}")
     for permission in entry.permission_requests():
-        before = known.permission(entry.id, permission.office, _LATEST)
+        before = directory.permission(entry.id, permission.office, _LATEST)
         if before.changed_by(permission) != before:
             yield Step(
                 entry.id, permission, f"permitted {permission.office} to create for {entry.id}: {permission.creation}"

@@ -168,22 +168,22 @@ class Company:
         wanted = {request.id for request in requests}
         found: dict[str, Delivered] = {}
 
-        def all_answered(_: Sequence[Delivered]) -> bool:
+        def all_arrived(_: Sequence[Delivered]) -> bool:
             for message in self.received[begin:]:
                 if message.is_outcome and message.body["request_id"] in wanted:
                     found.setdefault(message.body["request_id"], message)
             return len(found) == len(wanted)
 
-        self.wait_until(all_answered, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
+        self.wait_until(all_arrived, timeout_s=timeout_s, what=f"{len(wanted)} outcomes")
         return [found[request.id] for request in requests]
 
-    def answers(
+    def outcomes_of(
         self, requests: Sequence[NewRequest], late: Callable[[str], None]
     ) -> Iterator[tuple[NewRequest, Delivered]]:
-        """Send requests and give their outcomes as they come, however many and however long that takes.
+        """Send requests and yield their outcomes as they arrive, however many and however long that takes.
 
-        `late` is told again and again what has not come since the last outcome; it raises to give up. What has been
-        received is let go of.
+        `late` is called again and again with what has not arrived since the last outcome; it raises to give up. What
+        has been received is let go of.
         """
         self.send(requests)
         left = {request.id: request for request in requests}
@@ -208,19 +208,19 @@ class Company:
             self.read()
 
     def read(self, wait_s: float = _POLL_S) -> None:
-        """Take in what is there."""
+        """Read what is there."""
         for message in self._consumer.consume(500, wait_s):
             if message.error() is None:
                 self.received.append(delivered(message))
                 self._next[message.partition() or 0] = (message.offset() or 0) + 1
 
     def read_to_end(self) -> None:
-        """Take in all that is on its topic now. Raises NoAnswer."""
+        """Read all that is on its topic now. Raises NoAnswer."""
         ends = {p.partition: self._bounds(p)[1] for p in self._consumer.assignment()}
         self.wait_until(lambda _: all(self._next[n] >= end for n, end in ends.items()), what="the end of its topic")
 
     def error_reading(self, topic: str) -> str | None:
-        """Try to read another topic; tell the name of the brokers' error, or None if they let us."""
+        """Try to read another topic; return the name of the brokers' error, or None if they let us."""
         try:
             metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
         except KafkaException as error:

@@ -48,11 +48,11 @@ WebAddress = Annotated[str, AfterValidator(_web)]
 
 
 class Unreachable(Exception):
-    """There is no telling how to reach a Claimbus, or not as the company that is asked for."""
+    """It is not known how to reach a Claimbus, or not as the company that is asked for."""
 
 
 class CompanyAccess(BaseModel):
-    """What a company proves itself with: on the bus, and in the portal."""
+    """A company's credentials: on the bus, and in the portal."""
 
     password: str
     token: str
@@ -88,7 +88,7 @@ class Connection(BaseModel):
     """Where the companies' passwords are kept between starts."""
 
     def client(self, company: str = OPERATOR) -> dict[str, Any]:
-        """A confluent-kafka client how to connect as a company. Raises Unreachable."""
+        """confluent-kafka's settings for connecting as a company. Raises Unreachable."""
         access = self.companies.get(company)
         if access is None:
             raise Unreachable(f"the connection has no password of {company}")
@@ -160,33 +160,33 @@ def _environment() -> _Environment:
         raise Unreachable(wrong) from None
 
 
-def local_connection_file(given: Path | None) -> Path:
+def local_connection_file(option: Path | None) -> Path:
     """Where `claimbus up` writes how to reach it: the given file, the environment's, or this user's default.
 
     Raises Unreachable where the environment is wrong, as the next two do.
     """
-    return given or _environment().connection_file or DEFAULT_CONNECTION_FILE
+    return option or _environment().connection_file or DEFAULT_CONNECTION_FILE
 
 
-def find_connection_file(given: Path | None) -> Path:
+def find_connection_file(option: Path | None) -> Path:
     """Which connection file counts, and where new companies' passwords are kept.
 
     Where the environment names the brokers it is not that of `claimbus up`, which replaces and removes its own.
     """
     environment = _environment()
-    if given is None and environment.bootstrap_servers and environment.connection_file is None:
+    if option is None and environment.bootstrap_servers and environment.connection_file is None:
         return DEFAULT_CONNECTION_FILE.with_name("companies-of-environment.json")
-    return local_connection_file(given)
+    return local_connection_file(option)
 
 
-def load_connection(given: Path | None = None) -> Connection:
+def load_connection(option: Path | None = None) -> Connection:
     """Find out how to reach a Claimbus: from a connection file, or from `CLAIMBUS_…` variables. Raises Unreachable.
 
     Where the variables name the brokers they count, and of the connection file only the companies.
     """
     environment = _environment()
-    file = find_connection_file(given)
-    if given is not None or not environment.bootstrap_servers:
+    file = find_connection_file(option)
+    if option is not None or not environment.bootstrap_servers:
         return _read(file)
     connection = Connection(
         bootstrap_servers=environment.bootstrap_servers,

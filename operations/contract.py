@@ -40,7 +40,7 @@ def contract(
         _write(folder, {name: ours[name] for name in written})
     except (OSError, ValueError) as error:
         problem = f"{folder}: {error}"
-        _say(as_json, {"folder": str(folder), "error": problem}, [problem], failed=True)
+        _print(as_json, {"folder": str(folder), "error": problem}, [problem], failed=True)
     else:
         document = {
             "folder": str(folder),
@@ -57,7 +57,7 @@ def contract(
             sentences = [*(f"{name} is missing or out of date." for name in stale), "Run claimbus contract."]
         else:
             sentences = [f"The {len(ours)} files in {folder} are up to date."]
-        _say(as_json, document, sentences, failed=bool(broken or document["stale"]))
+        _print(as_json, document, sentences, failed=bool(broken or document["stale"]))
 
 
 def _read(folder: Path) -> dict[str, Json]:
@@ -79,7 +79,7 @@ def _write(folder: Path, files: Mapping[str, Json]) -> None:
         (folder / name).write_text(as_text(document), "utf-8")
 
 
-def _say(as_json: bool, document: Mapping[str, Any], sentences: list[str], *, failed: bool) -> None:
+def _print(as_json: bool, document: Mapping[str, Any], sentences: list[str], *, failed: bool) -> None:
     if as_json:
         print_json(document)
     else:

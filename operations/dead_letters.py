@@ -52,14 +52,14 @@ class DeadLetters:
 
     def find(self, ids: Sequence[str]) -> list[DeadLetter]:
         """Find open letters. Raises UnknownLetter."""
-        known = {letter.id: letter for letter in self.open()}
+        open_letters = {letter.id: letter for letter in self.open()}
         for id in ids:
-            if id not in known:
+            if id not in open_letters:
                 raise UnknownLetter(f"there is no open dead letter {id}")
-        return [known[id] for id in ids]
+        return [open_letters[id] for id in ids]
 
     def wait_for_more_than(self, count: int, timeout_s: float = _TIMEOUT_S) -> list[DeadLetter]:
-        """Wait until there are more open letters than so many, and tell them all; or what there is when time is up."""
+        """Wait until there are more open letters than so many, and return all; or what there is when time is up."""
         deadline = time.monotonic() + timeout_s
         while len(letters := self.open()) <= count and time.monotonic() < deadline:
             time.sleep(_POLL_S)
@@ -106,7 +106,7 @@ class DeadLetters:
 @app.command("list")
 def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """List what could not be read and waits for somebody."""
-    with _failures_said():
+    with _reporting_failures():
         letters = DeadLetters(load_connection(connection_file)).open()
     if as_json:
         print_json([_document(letter) for letter in letters])
@@ -119,7 +119,7 @@ def list_letters(connection_file: ConnectionFile = None, as_json: AsJson = False
 @app.command()
 def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Show letters with their headers and body; they can hold personal data."""
-    with _failures_said():
+    with _reporting_failures():
         found = DeadLetters(load_connection(connection_file)).find(letters)
     if as_json:
         print_json([_document(letter, whole=True) for letter in found])
@@ -130,7 +130,7 @@ def show(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJs
 @app.command()
 def replay(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Send letters to their topics again, after a fix. A request's moment is then that of the replay (rule 4)."""
-    with _failures_said():
+    with _reporting_failures():
         topic = DeadLetters(load_connection(connection_file))
         found = topic.find(letters)
         topic.replay(found)
@@ -140,7 +140,7 @@ def replay(letters: Letters, connection_file: ConnectionFile = None, as_json: As
 @app.command()
 def discard(letters: Letters, connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
     """Note that letters need nothing."""
-    with _failures_said():
+    with _reporting_failures():
         topic = DeadLetters(load_connection(connection_file))
         found = topic.find(letters)
         topic.discard(found)
@@ -165,7 +165,7 @@ def _print_whole(letters: Sequence[DeadLetter]) -> None:
 
 
 @contextlib.contextmanager
-def _failures_said() -> Iterator[None]:
+def _reporting_failures() -> Iterator[None]:
     try:
         yield
     except (Unreachable, UnknownLetter) as error:

@@ -186,7 +186,7 @@ def _located(content: Node | None, prefix: tuple[str | int, ...], error: Validat
     for problem in error.errors(include_url=False, include_input=False):
         path = (*prefix, *problem["loc"])
         name = ".".join(str(part) for part in path) or "the file"
-        yield line_of(content, path), f"{name}: {_said(path, problem)}"
+        yield line_of(content, path), f"{name}: {_sentence(path, problem)}"
 
 
 _INSTEAD = {
@@ -208,8 +208,8 @@ _FIELDS: dict[str, type[BaseModel]] = {
 }
 
 
-def _said(path: tuple[str | int, ...], problem: Any) -> str:
-    """Say what is wrong, and what may stand there."""
+def _sentence(path: tuple[str | int, ...], problem: Any) -> str:
+    """What is wrong, and what may stand there instead."""
     kind = problem["type"]
     if kind == "extra_forbidden":
         model = next((_FIELDS[p] for p in reversed(path[:-1]) if isinstance(p, str) and p in _FIELDS), DirectoryFile)

@@ -43,13 +43,13 @@ def explain(
     """Tell whether an office may create a temporary claim at a time, and which rule decides."""
     try:
         if directory is not None:
-            known = directory_from_file(read_directory_file(directory))
+            recorded = directory_from_file(read_directory_file(directory))
         else:
-            known = directory_from_bus(load_connection(connection_file))
+            recorded = directory_from_bus(load_connection(connection_file))
     except (WrongFile, Unreachable) as error:
         fail(error)
-    moment, note = _moment(known, insurer, at)
-    code, decision = decided(known, insurer, office, moment, right)
+    moment, note = _moment(recorded, insurer, at)
+    code, decision = decided(recorded, insurer, office, moment, right)
     if as_json:
         print_json(
             {
@@ -85,22 +85,22 @@ def decided(
     return code, decision
 
 
-def _moment(directory: Directory, insurer: str, given: str | None) -> tuple[datetime, str | None]:
+def _moment(directory: Directory, insurer: str, text: str | None) -> tuple[datetime, str | None]:
     """Return the moment that is meant, and a note on how it was understood where it could be understood otherwise."""
-    if given is None:
+    if text is None:
         return datetime.now(UTC), None
     try:
-        moment = datetime.fromisoformat(given)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise _wrong(f"{given!r} is not a time such as 2026-11-24T17:12:00+01:00") from None
+        raise _wrong(f"{text!r} is not a time such as 2026-11-24T17:12:00+01:00") from None
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise _wrong(f"{given!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise _wrong(f"{text!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     if moment.tzinfo is not None:
         return moment, None
     try:
         moments = _moments(directory, insurer, moment)
     except UnknownTimeZone as unknown:
-        raise _wrong(f"{unknown}: give the time with its offset, such as {given}+01:00") from None
+        raise _wrong(f"{unknown}: give the time with its offset, such as {text}+01:00") from None
     except NoSuchTime as gap:
         raise _wrong(str(gap)) from None
     return moments[0].astimezone(UTC), comes_twice(moments)

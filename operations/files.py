@@ -1,4 +1,4 @@
-"""Reading a text that somebody gave: whatever is in the file, what is wrong with it is a sentence with its line."""
+"""Reading a user's file: whatever is in it, what is wrong is reported as a sentence with its line."""
 
 import codecs
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Files in JSON that somebody gave, checked against what may stand there; what is wrong is told with its line."""
+"""Files in JSON from a user, checked against what they may hold; what is wrong is reported with its line."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_fields(file: Path, type: type[T]) -> T:
 
 
 def read_json(file: Path) -> Any:
-    """Read a text in JSON, which has no numbers that JSON has not. Raises WrongFile."""
+    """Read a text as JSON, without the numbers that Python alone takes. Raises WrongFile."""
     text = read_text(file)
     if not text.strip():
         raise WrongFile(file, [(1, "is empty, and must be JSON")])

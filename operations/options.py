@@ -21,13 +21,13 @@ err = PlainConsole(stderr=True)
 
 
 def fail(sentence: object) -> NoReturn:
-    """Say why it did not work, and end with status 1."""
+    """Print why it did not work, and end with status 1."""
     err.print(*sentence_of(sentence).splitlines(), sep="\n", style="red")
     raise typer.Exit(1)
 
 
 def sentence_of(error: object) -> str:
-    """Say an error as a sentence: Kafka's by its text, a file's with the file, one without a text by its name."""
+    """An error as a sentence: Kafka's by its text, a file's with the file, one without a text by its name."""
     if isinstance(error, Exception) and error.args and hasattr(error.args[0], "str"):  # a KafkaException
         return f"the brokers do not take it: {error.args[0].str()}"
     if isinstance(error, OSError) and error.strerror:
@@ -40,6 +40,6 @@ def print_json(document: Any) -> None:
     typer.echo(json_text(document, ascii_only=not out.is_unicode))
 
 
-def as_it_is(text: str) -> Text:
-    """Give a text to what would read a string as markup, such as a status."""
+def plain(text: str) -> Text:
+    """A text for what would read a string as markup, such as a status."""
     return err.render_str(text)

@@ -52,7 +52,7 @@ class PlainConsole(Console):
 
 
 def say_all_characters(*streams: IO[str]) -> None:
-    """Have standard output and error write what their encoding has not as escapes, where they would give up."""
+    """Have standard output and error escape what their encoding lacks, instead of failing."""
     for stream in streams or (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

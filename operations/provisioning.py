@@ -48,7 +48,7 @@ _SCRAM_ITERATIONS = 4096
 
 
 Late = Callable[[str], None]
-"""Told what the brokers have not answered in time; it is asked again unless this raises."""
+"""Gets what the brokers have not answered in time; it is asked again unless this raises."""
 
 
 class NotProvisioned(Exception):
@@ -56,11 +56,11 @@ class NotProvisioned(Exception):
 
 
 class BrokersLate(NotProvisioned):
-    """They did not answer, again and again."""
+    """The brokers did not answer, after several tries."""
 
 
 class _Patience:
-    """What commands have: a few tries, with cause to believe that the brokers will not answer any more."""
+    """How commands wait: a few tries, after which the brokers are unlikely to answer."""
 
     def __init__(self) -> None:
         self._left = _TRIES
@@ -76,7 +76,7 @@ def provision_services(
 ) -> None:
     """Make the topics that all share and the operator's own, and each service's user with its rights.
 
-    Safe to repeat: what is there stays, passwords are set anew. Raises NotProvisioned.
+    Safe to repeat: what is there stays, passwords are set again. Raises NotProvisioned.
     """
     cluster = _Cluster(connection, replication, late)
     shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
@@ -136,7 +136,7 @@ class _Cluster:
         )
 
     def wait_for_topics(self, companies: list[str]) -> None:
-        """Wait until the brokers know what the controller has made: a client is told of no topic before."""
+        """Wait until the brokers know what the controller has made: clients see no topic before that."""
         deadline = time.monotonic() + _TIMEOUT_S
         while missing_topics(self._connection, companies):
             time.sleep(_LOOK_EVERY_S)

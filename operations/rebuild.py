@@ -15,7 +15,7 @@ from rich.status import Status
 
 from operations.bus import Company, NewRequest, NoAnswer
 from operations.connection import Connection, Unreachable, load_connection
-from operations.options import AsJson, ConnectionFile, as_it_is, err, fail, out, print_json
+from operations.options import AsJson, ConnectionFile, err, fail, out, plain, print_json
 from services.claims.inventory import Recorded, recorded_claims
 from services.portal import store as portal_store
 from services.reporting.progress import Progress, Waiting
@@ -32,7 +32,7 @@ _KAFKA_S = 15.0
 
 
 class NotRebuilt(Exception):
-    """It was begun and did not come to its end."""
+    """A rebuild was begun and did not finish."""
 
 
 _MISSING = {
@@ -40,7 +40,7 @@ _MISSING = {
     ReadModel.SUGGESTIONS: "some claims have no suggestions",
     ReadModel.PORTAL: "some claims are not in the portal",
 }
-"""While a rebuild has not come to its end."""
+"""What is wrong until a rebuild has finished."""
 
 
 def rebuild(
@@ -160,7 +160,7 @@ def _until_events_are_read(connection: Connection, reader: ReadModel) -> None:
         partitions = [TopicPartition(CLAIM_EVENTS.name, number) for number in range(CLAIM_EVENTS.partitions)]
         ends = [group.get_watermark_offsets(partition, timeout=_KAFKA_S)[1] for partition in partitions]
         last, changed = -1, time.monotonic()
-        with err.status(as_it_is(f"{reader} reads")) as status:
+        with err.status(plain(f"{reader} reads")) as status:
             while left := sum(
                 max(0, end - max(0, at.offset))
                 for end, at in zip(ends, group.committed(partitions, timeout=_KAFKA_S), strict=True)
@@ -169,7 +169,7 @@ def _until_events_are_read(connection: Connection, reader: ReadModel) -> None:
                     last, changed = left, time.monotonic()
                 if time.monotonic() - changed > _STANDSTILL_S:
                     raise NotRebuilt(f"{reader} does not read: {left} events wait for it")
-                status.update(as_it_is(f"{reader} reads: {left} events left"))
+                status.update(plain(f"{reader} reads: {left} events left"))
                 time.sleep(_LOOK_EVERY_S)
     finally:
         group.close()
@@ -202,5 +202,5 @@ async def _follow(progress: Progress, status: Status) -> None:
             last, changed = waiting, time.monotonic()
         if time.monotonic() - changed > _STANDSTILL_S:
             raise NotRebuilt(f"nothing moves: {waiting}")
-        status.update(as_it_is(str(waiting)))
+        status.update(plain(str(waiting)))
         await asyncio.sleep(_LOOK_EVERY_S)

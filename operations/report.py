@@ -99,8 +99,8 @@ def _write(found: PeriodReport, time_zone: str, directory: Directory, form: _For
         print_json(found.document())
         return
     now = datetime.now(UTC)
-    known = {id: directory.office(id, now) for id in _offices(found)}
-    names = {id: office.name for id, office in known.items() if office is not None}
+    offices = {id: directory.office(id, now) for id in _offices(found)}
+    names = {id: office.name for id, office in offices.items() if office is not None}
     tables = tables_of(found, time_zone=time_zone, language=form.language, offices=names)
     if form.format is Format.TEXT and output is None:
         _print(tables)
@@ -143,8 +143,8 @@ def _print(tables: Tables) -> None:
         for heading in headings:
             shown.add_column(tables.word(heading), justify="right")
         for row in table.rows:
-            before = [tables.said(row, row.previous), tables.change(row)] if tables.has_previous else []
-            shown.add_row(row.label, tables.said(row, row.value), *before)
+            before = [tables.formatted(row, row.previous), tables.change(row)] if tables.has_previous else []
+            shown.add_row(row.label, tables.formatted(row, row.value), *before)
         out.print(shown)
         if not table.rows:
             out.print(tables.word("nothing"))

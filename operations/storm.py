@@ -88,7 +88,7 @@ def storm(
     if as_json:
         print_json(account.document())
     else:
-        tell(account)
+        print_account(account)
     if account.lost or account.duplicated:
         raise typer.Exit(1)
 
@@ -138,7 +138,7 @@ class _Tally:
         self.contradicted = 0
 
     def take(self, company: Company) -> bool:
-        """Take in what the company has received since; tell whether it was anything."""
+        """Count what the company has received since; return whether it was anything."""
         company.read()
         received, company.received = company.received, []
         for message in received:
@@ -146,9 +146,9 @@ class _Tally:
                 first = self.outcomes.setdefault(message.body["request_id"], message)
                 self._compare(message is first, (message.id, message.body) == (first.id, first.body))
             elif message.type == "temporary-claim-created" and message.body["claim_id"] in self._claims:
-                known = message.body["claim_id"] in self.created
+                repeated = message.body["claim_id"] in self.created
                 first_id = self.created.setdefault(message.body["claim_id"], message.id)
-                self._compare(not known, message.id == first_id)
+                self._compare(not repeated, message.id == first_id)
         return bool(received)
 
     def is_complete(self, claims: int) -> bool:
@@ -193,7 +193,7 @@ def permitted_pair(
     raise Unreachable("no office with a permission to create (always, unless --office names it) is in the directory")
 
 
-def tell(account: Account) -> None:
+def print_account(account: Account) -> None:
     """Print the account for a person."""
     document = account.document()
     for name in ("sent", "accepted", "refused", "lost", "duplicated", "repeated", "seconds", "claims_per_s"):

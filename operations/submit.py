@@ -77,7 +77,7 @@ def read_requests(file: Path) -> list[NewRequest]:
 
 
 def lines_of(outcome: Delivered) -> list[str]:
-    """Say an outcome, in a line or a few."""
+    """An outcome in a line or a few."""
     body = outcome.body
     if outcome.accepted:
         about = [f"{name} {body[name]}" for name in ("claim_number", "claim_id", "effective_at") if name in body]

@@ -9,7 +9,7 @@ from rich.table import Table
 from operations.connection import Unreachable, load_connection
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from services.suggestions.claim import State
-from services.suggestions.store import Answer, suggestions_for
+from services.suggestions.store import ClaimSuggestions, suggestions_for
 from shared.storage.database import DatabaseAway
 
 _DATABASE_S = 10.0
@@ -24,7 +24,7 @@ def suggest(
     """Which normal claims a temporary claim may belong to, best first, with the reasons."""
     try:
         database = load_connection(connection_file).database("suggestions")
-        found = asyncio.run(_ask(database, claim, insurer))
+        found = asyncio.run(_suggestions(database, claim, insurer))
     except Unreachable as error:
         fail(error)
     except (OSError, DatabaseAway):
@@ -32,27 +32,27 @@ def suggest(
     if not found:
         fail(f"suggestions knows no claim {claim}" + (f" of {insurer}" if insurer else ""))
     if len(found) > 1:
-        insurers = ", ".join(answer.claim.insurer for answer in found)
+        insurers = ", ".join(suggested.claim.insurer for suggested in found)
         fail(f"{insurers} have a claim {claim}: name one with --insurer")
-    (answer,) = found
+    (suggested,) = found
     if as_json:
-        print_json(_document(answer))
+        print_json(_document(suggested))
     else:
-        _print(answer)
+        _print(suggested)
 
 
-async def _ask(database_url: str, claim: str, insurer: str | None) -> list[Answer]:
+async def _suggestions(database_url: str, claim: str, insurer: str | None) -> list[ClaimSuggestions]:
     async with asyncio.timeout(_DATABASE_S):
         return await suggestions_for(database_url, claim, insurer)
 
 
-def _document(answer: Answer) -> dict[str, object]:
-    published = answer.published
+def _document(suggested: ClaimSuggestions) -> dict[str, object]:
+    published = suggested.published
     return {
-        "claim_id": str(answer.claim.id),
-        "claim_number": answer.claim.claim_number,
-        "insurer": answer.claim.insurer,
-        "state": answer.claim.state,
+        "claim_id": str(suggested.claim.id),
+        "claim_number": suggested.claim.claim_number,
+        "insurer": suggested.claim.insurer,
+        "state": suggested.claim.state,
         "revision": published.revision if published else 0,
         "suggestions": [
             suggestion.model_dump(mode="json", exclude_none=True)
@@ -61,10 +61,10 @@ def _document(answer: Answer) -> dict[str, object]:
     }
 
 
-def _print(answer: Answer) -> None:
-    claim = answer.claim
+def _print(suggested: ClaimSuggestions) -> None:
+    claim = suggested.claim
     out.print(f"{claim.claim_number} of {claim.insurer} is {claim.state}")
-    suggestions = answer.published.suggestions if answer.published else []
+    suggestions = suggested.published.suggestions if suggested.published else []
     if not suggestions:
         because = "" if claim.state is State.TEMPORARY else f", since it is {claim.state}"
         out.print(f"nothing is suggested{because}")

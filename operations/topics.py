@@ -120,7 +120,7 @@ class NoResource(Exception):
 
 
 def kubernetes(companies: Iterable[str], cluster: str, replicas: int, api: Api = Api.V1) -> Iterator[dict[str, Any]]:
-    """Tell Strimzi's resources: a KafkaTopic for each topic, a KafkaUser with its ACLs and quotas for each user.
+    """Strimzi's resources: a KafkaTopic for each topic, a KafkaUser with its ACLs and quotas for each user.
 
     Raises NoResource for a user that cannot be one.
     """
@@ -146,7 +146,7 @@ class _Kind:
         self._api = api
 
     def topic(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-        """Make a KafkaTopic; one whose name Kubernetes does not take, since it ends with a dash, says it beside."""
+        """Make a KafkaTopic; a topic's name that ends with a dash, which Kubernetes does not take, is in its spec."""
         if not _NAME.match(name):
             return self._resource("KafkaTopic", f"{name}0", {"topicName": _quoted(name)} | spec)
         return self._resource("KafkaTopic", name, spec)

@@ -12,7 +12,7 @@ from shared.contract.topics import SERVICES, TOPICS
 _LOOK_EVERY_S = 0.05
 _ANSWER_S = 15.0
 _LONGEST_WAY = 12
-"""So many messages follow on each other at most: a link's request, its steps, and what the companies hear of them."""
+"""The longest chain of messages: a link's request, its steps, and what the companies receive of them."""
 
 Offsets = dict[tuple[str, int], int]
 
@@ -39,7 +39,7 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
 
 
 def _ends(admin: AdminClient) -> dict[str, Offsets]:
-    """Tell where the partitions end that each service reads in its group."""
+    """The end offsets of the partitions that each service reads in its group."""
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by

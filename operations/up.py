@@ -43,7 +43,7 @@ class Supervising(Onlooker):
         self._waiting = Waiting(err.print)
 
     def progress(self, applied: Applied) -> None:
-        """Say how far it is, where it takes long."""
+        """Report progress where it takes long."""
         self._waiting.still(f"applying the directory: {applied}")
 
     def meanwhile(self) -> None:
@@ -68,7 +68,7 @@ def up(
         file = local_connection_file(connection_file)
         wanted = None if directory is None else read_directory_file(directory)
         err.print("starting Kafka, PostgreSQL and the services …")
-        with until_stopped(), running(data, instances, portal_port=portal_port, say=err.print) as stack:
+        with until_stopped(), running(data, instances, portal_port=portal_port, report=err.print) as stack:
             if wanted is not None:
                 apply_supervised(stack, wanted)
             serve(stack, file)

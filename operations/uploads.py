@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from operations.connection import Connection
 
 _TIMEOUT_S = 60
-_HEARD_WITHIN_S = 20
+_THERE_WITHIN_S = 20
 _LOOK_EVERY_S = 0.1
 
 
@@ -20,7 +20,7 @@ class NotUploaded(Exception):
 
 
 def upload(connection: Connection, company: str, name: str, content_type: str, content: bytes) -> dict[str, Any]:
-    """Upload a file, and tell what `report-task` says of it: name, type, size, SHA-256 and key. Raises NotUploaded."""
+    """Upload a file; return what `report-task` says of it: name, type, size, SHA-256 and key. Raises NotUploaded."""
     file = {
         "name": name,
         "content_type": content_type,
@@ -42,8 +42,8 @@ def fetch(connection: Connection, company: str, media_id: str) -> bytes:
 
 
 def fetch_when_there(connection: Connection, company: str, media_id: str) -> bytes:
-    """Fetch a file of an event that has just come, of which the portal may hear a moment later. Raises NotUploaded."""
-    deadline = time.monotonic() + _HEARD_WITHIN_S
+    """Fetch a file of an event that has just come, which the portal may read a moment later. Raises NotUploaded."""
+    deadline = time.monotonic() + _THERE_WITHIN_S
     while True:
         try:
             return fetch(connection, company, media_id)

@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from operations.files import WrongFile
 
 _MOST_VALUES = 3_000_000
-"""So many, with those that aliases repeat: a file of 20,000 users has 200,000."""
+"""The most values of a file, with those that aliases repeat: a file of 20,000 users has 200,000."""
 _OWN = "tag:yaml.org,2002:"
 _TRUTHS = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
 

@@ -28,7 +28,7 @@ class DirectoryReader(TopicReader):
 
 
 class UnknownSettingsWatch:
-    """Tells operators what this installation does not know of what was accepted: in the log once, and by its health."""
+    """Reports accepted settings that this installation does not know: once in the log, and in its health."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory

@@ -105,9 +105,9 @@ def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Itera
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Connection:
     """How to reach the stack that all tests share."""
-    given: dict[str, str] | None = getattr(request.config, "workerinput", None)
-    if given is not None:
-        return wait_for(Path(given["shared_stack"]))
+    worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    if worker_input is not None:
+        return wait_for(Path(worker_input["shared_stack"]))
     plugin = request.config.pluginmanager.get_plugin("shared_stack")
     assert isinstance(plugin, SharedStack)
     plugin.start()

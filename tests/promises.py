@@ -66,12 +66,12 @@ def document() -> str:
 def _marks(statement: ast.stmt) -> Iterator[tuple[ast.Call, str | None]]:
     """The marks of a file's statement: its own, or those on a test."""
     test: str | None = None
-    where: list[ast.expr] = []
+    expressions: list[ast.expr] = []
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        test, where = statement.name, statement.decorator_list
+        test, expressions = statement.name, statement.decorator_list
     elif isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":
-        where = [statement.value]
-    for expression in where:
+        expressions = [statement.value]
+    for expression in expressions:
         for node in ast.walk(expression):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
                 yield node, test
@@ -93,8 +93,8 @@ def _shown_by(marked: list[Promise]) -> Iterator[str]:
     for promise in marked:
         tests.setdefault(promise.file, []).extend([promise.test] if promise.test else [])
     for file, names in tests.items():
-        told = ": " + "; ".join(_as_a_sentence(name) for name in names) if names else ""
-        yield f"[`{file.removeprefix('tests/')}`](../{file}){told}"
+        tests_named = ": " + "; ".join(_as_a_sentence(name) for name in names) if names else ""
+        yield f"[`{file.removeprefix('tests/')}`](../{file}){tests_named}"
 
 
 def _as_a_sentence(test: str) -> str:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""They must not fail because the machine is busy."""
+no_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A property must not fail because the machine is busy."""
 
 
 def utc_moments(first: int, last: int) -> st.SearchStrategy[datetime]:

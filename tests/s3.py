@@ -17,7 +17,7 @@ BUCKET = "s3://media/claimbus"
 
 @contextmanager
 def s3_server(log: Path) -> Iterator[dict[str, str]]:
-    """Run the server; tell the variables with which it is reached."""
+    """Run the server; return the variables with which it is reached."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
@@ -28,7 +28,7 @@ def s3_server(log: Path) -> Iterator[dict[str, str]]:
             env=os.environ | {"MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "1048576"},
         )
     try:
-        wait_until(lambda: _answers(endpoint), what=f"moto's server; its log is {log}")
+        wait_until(lambda: _is_listening(endpoint), what=f"moto's server; its log is {log}")
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/media", method="PUT"), timeout=10).close()
         yield {
             "AWS_ENDPOINT_URL": endpoint,
@@ -41,7 +41,7 @@ def s3_server(log: Path) -> Iterator[dict[str, str]]:
         server.wait(10)
 
 
-def _answers(endpoint: str) -> bool:
+def _is_listening(endpoint: str) -> bool:
     try:
         urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5).close()
     except (urllib.error.URLError, OSError):

@@ -46,7 +46,7 @@ class SharedStack:
         self._process: ChildProcess | None = None
 
     def pytest_configure_node(self, node: object) -> None:
-        """Tell each process where it is."""
+        """Pass its address to each process."""
         node.workerinput["shared_stack"] = str(self.folder)  # type: ignore[attr-defined]
 
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:

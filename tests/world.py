@@ -141,19 +141,19 @@ class World(Names):
         return outcome
 
     def register(self, number: str, **changes: Any) -> str:
-        """Have the insurer register a normal claim; tell its id."""
+        """Have the insurer register a normal claim; return its id."""
         (outcome,) = self.insurer.ask(self.registration(number, **changes))
         assert outcome.accepted, outcome.body
         return str(outcome.body["claim_id"])
 
     def set_portal(self, **settings: Any) -> datetime:
-        """Have the insurer change its settings; tell from when they are in force."""
+        """Have the insurer change its settings; return from when they are in force."""
         (outcome,) = self.insurer.ask(NewRequest("set-portal-settings", settings))
         assert outcome.accepted, outcome.body
         return datetime.fromisoformat(outcome.body["effective_at"])
 
     def permit(self, office: str, creation: str, **rights: bool) -> datetime:
-        """Have the insurer give an office a permission; tell from when it is in force."""
+        """Have the insurer give an office a permission; return from when it is in force."""
         request = NewRequest("set-office-permission", {"office": office, "creation": creation, **rights})
         (outcome,) = self.insurer.ask(request)
         assert outcome.accepted, outcome.body
@@ -191,7 +191,7 @@ class Worlds:
         self._registered: defaultdict[str, list[Names]] = defaultdict(list)
 
     def next(self, connection: Connection) -> World:
-        """Tell the next test's companies."""
+        """The next test's companies."""
         registered = self._registered[connection.bootstrap_servers]
         if not registered:
             names = [Names() for _ in range(self._at_once)]
@@ -218,7 +218,7 @@ def wait_until(
 
 
 def metric(instance: Instance, name: str) -> float:
-    """Tell what an instance says of a metric, of all labels together that its name does not tell."""
+    """An instance's value of a metric, summed over the labels that its name leaves out."""
     with urllib.request.urlopen(f"{instance.health}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))

@@ -38,7 +38,7 @@ def demo(
         with (
             tempfile.TemporaryDirectory(prefix="claimbus-demo-") as folder,
             until_stopped(),
-            running(Path(folder), say=err.print) as stack,
+            running(Path(folder), report=err.print) as stack,
         ):
             err.print(f"Kafka, PostgreSQL and the services are up after {time.monotonic() - began:.1f} s")
             wanted = read_directory_file(DIRECTORY)

@@ -46,7 +46,7 @@ class Step:
 
     def came(self, company: str, message: Delivered) -> None:
         """Note an outcome or event."""
-        self.lines.append(f"{company} ◀ {_said(message)}")
+        self.lines.append(f"{company} ◀ {_summary(message)}")
 
     def expect(self, what: str, holds: bool) -> None:
         """Check something."""
@@ -169,7 +169,7 @@ class Story:
         outcome = self._ask(step, self.partner, named)
         step.expect("nor may it define the number", outcome.body.get("code") == "may_not_define_claim_number")
         self._settle()
-        refused = {str(ids.claim_id(PARTNER, asked.id)) for asked in (request, named)}
+        refused = {str(ids.claim_id(PARTNER, refused_request.id)) for refused_request in (request, named)}
         step.expect("neither became a claim", not refused & self._created())
 
     def duplicate(self, step: Step) -> None:
@@ -334,7 +334,7 @@ class Story:
         step.expect("a task is refused with already_cancelled", refused.body.get("code") == "already_cancelled")
 
     def report(self, step: Step) -> None:
-        """Counted from the stream, and the same as what the companies were told."""
+        """Counted from the stream, and the same as what the companies received."""
         refusals = {
             (m.body["company"], m.body["request_id"])
             for company in (self.partner, self.other)
@@ -373,7 +373,7 @@ class Story:
             company.read_to_end()
 
     def _created(self) -> set[str]:
-        """Tell the temporary claims that the insurer has heard of."""
+        """The ids of the temporary claims that the insurer has received."""
         return {m.body["claim_id"] for m in self.insurer.received if m.type == "temporary-claim-created"}
 
     def _ask(self, step: Step, company: Company, request: NewRequest) -> Delivered:
@@ -422,7 +422,7 @@ def _rule(outcome: Delivered) -> str:
     return str(outcome.body.get("decision", {}).get("rule"))
 
 
-def _said(message: Delivered) -> str:
+def _summary(message: Delivered) -> str:
     body = message.body
     parts = [message.type]
     parts += [str(body[name]) for name in ("code", "claim_number", "reason") if name in body]

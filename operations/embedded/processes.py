@@ -16,7 +16,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY_S = 0.02
-_SAY_EVERY_S = 10.0
+_REPORT_EVERY_S = 10.0
 _WELL = "ended with status 0"
 _PORTS = range(20_000, 32_768)
 """Below those that Linux and macOS give to outgoing connections: none of these takes a port before its server does."""
@@ -29,27 +29,27 @@ class NotStarted(Exception):
 
 
 class Waiting:
-    """What somebody waits for, said at intervals for as long as it takes: a busy machine is no fault."""
+    """Reports at intervals what is waited for, for as long as it takes: a busy machine is no fault."""
 
-    def __init__(self, say: Callable[[str], None] | None = None, every_s: float = _SAY_EVERY_S) -> None:
-        """`say` takes a sentence for a person; without one nothing is said."""
-        self._say = say
+    def __init__(self, report: Callable[[str], None] | None = None, every_s: float = _REPORT_EVERY_S) -> None:
+        """`report` takes a sentence for a person; without it nothing is reported."""
+        self._report = report
         self._every_s = every_s
         self._since: float | None = None
-        self._said_at = 0.0
+        self._reported_at = 0.0
 
     def still(self, what: str) -> None:
-        """Say it, if the last time was long enough ago."""
+        """Report it, if the last report was long enough ago."""
         now = time.monotonic()
         if self._since is None:
-            self._since = self._said_at = now
-        elif now - self._said_at >= self._every_s:
-            self._said_at = now
-            if self._say is not None:
-                self._say(f"still waiting after {now - self._since:.0f} s: {what}")
+            self._since = self._reported_at = now
+        elif now - self._reported_at >= self._every_s:
+            self._reported_at = now
+            if self._report is not None:
+                self._report(f"still waiting after {now - self._since:.0f} s: {what}")
 
     def over(self) -> None:
-        """Begin anew with what is waited for next."""
+        """Start afresh with what is waited for next."""
         self._since = None
 
 
@@ -228,7 +228,7 @@ def free_port() -> int:
         return port
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether somebody listens on a port of 127.0.0.1."""
     with socket.socket() as attempt:
         attempt.settimeout(1)
@@ -252,7 +252,7 @@ def _prepare(parent: int, niceness: int) -> Callable[[], None]:
             os.nice(niceness)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died before it could be told
+            if os.getppid() != parent:  # it died before this was set
                 os._exit(1)
 
     return prepare

@@ -92,7 +92,7 @@ class Instance:
             self._process.stop(_STOP_S)
 
     def watch(self) -> bool:
-        """Start it again if it has died and its time has come; tell whether it was started."""
+        """Start it again if it has died and its time has come; return whether it was started."""
         if not self.wanted or self.pid is not None:
             return False
         if not self._backoff.is_due():
@@ -101,7 +101,7 @@ class Instance:
         return True
 
     def is_ready(self) -> bool:
-        """Ask the service itself; one that has ended is not ready, whoever answers in its place."""
+        """Ask the service itself; one that has ended is not ready, even if another answers on its port."""
         return self.why_not_ready() is None
 
     def why_not_ready(self) -> str | None:

@@ -34,18 +34,18 @@ class Stack:
         instances: Mapping[str, int] | None = None,
         *,
         portal_port: int | None = None,
-        say: Callable[[str], None] | None = None,
+        report: Callable[[str], None] | None = None,
         kafka: Callable[..., KafkaServer] = EmbeddedKafka,
         postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
     ) -> None:
         """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on.
 
         The first process of the portal listens on `portal_port`, or without one on a free port, as the others do.
-        `say` is told from time to time what a start waits for.
+        `report` gets a sentence from time to time about what a start waits for.
         """
         self.folder = folder
         self._servers = kafka, postgres
-        self._waiting = Waiting(say)
+        self._waiting = Waiting(report)
         self.instances: list[Instance] = []
         self._wanted = dict.fromkeys(REGISTRY, 1) | dict(instances or {})
         self._kept = KeptFolder(folder)
@@ -133,15 +133,15 @@ class Stack:
 
     def take_up_companies(self, connection_file: Path) -> None:
         """Add the companies that `claimbus apply` has put in the connection file meanwhile."""
-        with contextlib.suppress(WrongFile):  # whatever became of it, it is written anew
+        with contextlib.suppress(WrongFile):  # whatever became of it, it is written again
             self.connection.companies |= read_connection(connection_file).companies
 
     def wait_until_ready(self, *, at_start: bool = False, patience_s: float = math.inf) -> None:
         """Wait until every instance that should run says that it is ready, by default for as long as that takes.
 
         What lives is getting on, however slowly: it may wait for Kafka, for its database, or for a processor, and what
-        it waits for is said at intervals. Raises NotUp as soon as one has died `at_start`; later it is started again,
-        and NotUp is raised when that happens again and again. Raises NotUp, with what is not ready and why, when
+        it waits for is reported at intervals. Raises NotUp as soon as one has died `at_start`; later it is started
+        again, and NotUp is raised when that happens again and again. Raises NotUp, with what is not ready and why, when
         patience is over.
         """
         deaths: Counter[str] = Counter()
@@ -233,10 +233,10 @@ def running(
     instances: Mapping[str, int] | None = None,
     *,
     portal_port: int | None = None,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Iterator[Stack]:
     """Run a stack; whatever happens, nothing of it is left behind."""
-    stack = Stack(folder, instances, portal_port=portal_port, say=say)
+    stack = Stack(folder, instances, portal_port=portal_port, report=report)
     try:
         stack.start()
         yield stack

@@ -71,12 +71,12 @@ class Batch:
     decided: dict[RequestKey, Decided] = field(default_factory=dict)
     changed: dict[UUID, Claim] = field(default_factory=dict)
 
-    def known_to(self, command: Command | Step) -> "KnownToOne":
+    def records_for(self, command: Command | Step) -> "RecordsForOne":
         """Return the record as a command's decider sees it. Raises NotLoaded if nothing was loaded for the command."""
         needs = self.needs.get(command.key)
         if needs is None or command.claim_id not in needs.claims:
             raise NotLoaded(f"nothing was loaded for {'/'.join(command.key)}")
-        return KnownToOne(self, needs)
+        return RecordsForOne(self, needs)
 
     def is_decided(self, step: str) -> bool:
         """Whether a step of a link was decided before."""
@@ -94,14 +94,14 @@ class Batch:
                 self.decided[command.key] = self._decide(command)
 
     def _decide(self, command: Command | Step) -> Decided:
-        known = self.known_to(command)
+        records = self.records_for(command)
         claim = self.claims.get(command.claim_id)
         if isinstance(command, Step):
-            decision: Accepted | Refusal = decide_step(claim, command.step, command.at, known)
+            decision: Accepted | Refusal = decide_step(claim, command.step, command.at, records)
         elif command.request is None:
             decision = command.checked.refusal or Refusal(code=Code.INVALID_REQUEST)
         else:
-            decision = decide(claim, command.checked, command.request, known)
+            decision = decide(claim, command.checked, command.request, records)
         if isinstance(decision, Refusal):
             return Decided(command, _outcome(command, decision))
         for event in decision.events:
@@ -116,8 +116,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownToOne:
-    """The record as the decider of one command sees it (`Known`): what it declared, and what the batch made of that."""
+class RecordsForOne:
+    """The record as one command's decider sees it (`Records`): what it declared, and what the batch made of that."""
 
     _batch: Batch
     _needs: Needs

@@ -11,7 +11,7 @@ MARK = "Midlertidig"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O or U."""
 _LENGTHS = (6, 8, 12)
-"""Six characters tell a billion claims of a day apart; more are used in the rare case that a number is taken."""
+"""Six characters distinguish a billion claims of a day; more are used in the rare case that a number is taken."""
 
 
 def temporary_numbers(claim_id: UUID, today: date, defined: str | None = None) -> list[str]:

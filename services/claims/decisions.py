@@ -48,11 +48,11 @@ NOTHING_MORE = Needs()
 
 
 class NotLoaded(Exception):
-    """A decider asks for something that it did not declare, a fault of ours: that it is not there is not known."""
+    """A decider looks up what it did not declare, a fault of ours: not loaded does not mean that there is none."""
 
 
-class Known(Protocol):
-    """What a decider can ask besides the claim. All but an upload raise NotLoaded for what is not among its needs."""
+class Records(Protocol):
+    """What a decider can look up besides the claim. All but an upload raise NotLoaded for what is not in its needs."""
 
     def is_taken(self, insurer: str, claim_number: str) -> bool:
         """Whether an insurer's claim has or had this number; one that was used once is not used again."""
@@ -87,7 +87,7 @@ class FollowUp:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request or step takes effect with these events and steps; the rest is told in a request's outcome."""
+    """A request or step takes effect with these events and steps; the rest is for a request's outcome."""
 
     events: tuple[ClaimEvent, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
@@ -122,12 +122,12 @@ def task_of(claim: Claim, id: UUID) -> ClaimTask:
 
 
 def actor_of(checked: CheckedRequest) -> Actor:
-    """Return who asks."""
+    """Return the request's actor."""
     return Actor(company=checked.company, name=checked.actor)
 
 
 def event_fields(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
-    """Return what every event says, for a claim's next one."""
+    """Return the fields that every event has, for a claim's next one."""
     return {
         "claim_id": claim.id,
         "version": claim.version + 1,
@@ -139,5 +139,5 @@ def event_fields(claim: Claim, at: datetime, actor: Actor) -> dict[str, Any]:
 
 
 def requested_event(claim: Claim, checked: CheckedRequest) -> dict[str, Any]:
-    """Return what every event says, for the one that a request leads to."""
+    """Return the fields that every event has, for the one that a request leads to."""
     return event_fields(claim, checked.requested_at, actor_of(checked))

@@ -17,8 +17,8 @@ from services.claims.decisions import (
     NOTHING_MORE,
     Accepted,
     FollowUp,
-    Known,
     Needs,
+    Records,
     event_fields,
     requested_event,
     unsettled,
@@ -67,7 +67,7 @@ _NOTHING = Accepted()
 # What the insurer asks for
 
 
-def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim, known: Known) -> Accepted:
+def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim, records: Records) -> Accepted:
     """Domain rule 15: to another claim of the same insurer, which exists, is normal and not cancelled."""
     claim = visible(claim, checked)
     if claim.state is State.NORMAL:
@@ -75,7 +75,7 @@ def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim,
     unsettled(claim)
     if claim.content_bytes > MAX_LINKED_BYTES:
         raise Refused(Code.CLAIM_FULL)
-    target = _target(claim, request, known)
+    target = _target(claim, request, records)
     started = LinkStarted(
         **requested_event(claim, checked),
         see_other_claim=_both(claim, target.audience),
@@ -91,12 +91,12 @@ def link_claim(claim: Claim | None, checked: CheckedRequest, request: LinkClaim,
         source_claim_number=claim.claim_number,
         source_audience=claim.audience,
         target_claim_id=target.id,
-        tasks=list(_content(claim.tasks, known.history(claim.id))),
+        tasks=list(_content(claim.tasks, records.history(claim.id))),
     )
     return Accepted((started,), (FollowUp(LINK_REQUESTS, target.id, part),))
 
 
-def unlink_claim(claim: Claim | None, checked: CheckedRequest, _: UnlinkClaim, __: Known) -> Accepted:
+def unlink_claim(claim: Claim | None, checked: CheckedRequest, _: UnlinkClaim, __: Records) -> Accepted:
     """Take a link back, within the insurer's days; the target withdraws the content, then the claim is temporary."""
     claim = visible(claim, checked)
     link = claim.link
@@ -130,11 +130,11 @@ def late_report(claim: Claim, reported: TaskReported) -> Accepted:
 # The steps
 
 
-def decide_step(claim: Claim | None, step: LinkStep, at: datetime, known: Known) -> Accepted:
+def decide_step(claim: Claim | None, step: LinkStep, at: datetime, records: Records) -> Accepted:
     """Decide what a step does to the claim whose key it has; `at` is the step's append time."""
     if claim is None:
         return _NOTHING
-    return _DECIDERS[type(step)].decide(claim, step, at, known)
+    return _DECIDERS[type(step)].decide(claim, step, at, records)
 
 
 def needs_of_step(claim_id: UUID, step: LinkStep) -> Needs:
@@ -142,14 +142,14 @@ def needs_of_step(claim_id: UUID, step: LinkStep) -> Needs:
     return _DECIDERS[type(step)].needs(claim_id, step)
 
 
-def import_content(target: Claim, step: ImportContent, at: datetime, known: Known) -> Accepted:
+def import_content(target: Claim, step: ImportContent, at: datetime, records: Records) -> Accepted:
     """The target takes the part, unless it was given up before, or the target can no longer take it.
 
     Later parts are taken as long as the link stands: also by a target that was cancelled, so that nothing is lost.
     """
-    if known.is_decided(step_id(step.link_id, step.part, GiveUpImport)):
+    if records.is_decided(step_id(step.link_id, step.part, GiveUpImport)):
         return _NOTHING
-    withdrawn = known.is_decided(step_id(step.link_id, 1, WithdrawContent))
+    withdrawn = records.is_decided(step_id(step.link_id, 1, WithdrawContent))
     if withdrawn or (step.part == 1 and target.state is not State.NORMAL):
         return _abandon(step, step.source_claim_id, LinkFailure.TARGET_NOT_LINKABLE)
     moved = {task.company for task in step.tasks}
@@ -175,14 +175,14 @@ def import_content(target: Claim, step: ImportContent, at: datetime, known: Know
     return Accepted((imported,), (FollowUp(CLAIM_COMMANDS, step.source_claim_id, finish),))
 
 
-def give_up_import(_: Claim, step: GiveUpImport, __: datetime, known: Known) -> Accepted:
-    """The copies could not be made; if they were taken in all the same, that stands."""
-    if known.is_decided(step_id(step.link_id, step.part, ImportContent)):
+def give_up_import(_: Claim, step: GiveUpImport, __: datetime, records: Records) -> Accepted:
+    """The copies could not be made; if they were imported all the same, that stands."""
+    if records.is_decided(step_id(step.link_id, step.part, ImportContent)):
         return _NOTHING
     return _abandon(step, step.source_claim_id, LinkFailure(step.reason))
 
 
-def finish_link(source: Claim, step: FinishLink, at: datetime, known: Known) -> Accepted:
+def finish_link(source: Claim, step: FinishLink, at: datetime, records: Records) -> Accepted:
     """Domain rule 15: the source is cancelled; what was reported on it meanwhile goes after it (rule 17)."""
     if not _is_being_linked(source, step):
         return _NOTHING
@@ -193,19 +193,19 @@ def finish_link(source: Claim, step: FinishLink, at: datetime, known: Known) -> 
         target_claim_id=step.target_claim_id,
         target_claim_number=step.target_claim_number,
     )
-    started = max(e.version for e in known.history(source.id) if isinstance(e, LinkStarted))
-    waiting = [e for e in known.history(source.id) if isinstance(e, TaskReported) and e.version > started]
+    started = max(e.version for e in records.history(source.id) if isinstance(e, LinkStarted))
+    waiting = [e for e in records.history(source.id) if isinstance(e, TaskReported) and e.version > started]
     if not waiting:
         return Accepted((linked,))
     return Accepted((linked,), (FollowUp(LINK_REQUESTS, step.target_claim_id, _later_part(source, 2, waiting)),))
 
 
-def abandon_link(source: Claim, step: AbandonLink, at: datetime, known: Known) -> Accepted:
+def abandon_link(source: Claim, step: AbandonLink, at: datetime, records: Records) -> Accepted:
     """Domain rule 16: the claim is temporary as before, with the reason in its history."""
     if not _is_being_linked(source, step) or source.link is None:
         return _NOTHING
     reason = LinkFailure(step.reason)
-    content = _content(source.tasks, known.history(source.id))
+    content = _content(source.tasks, records.history(source.id))
     media = [ids.copy_id(step.link_id, m.media_id) for task in content for report in task.reports for m in report.media]
     failed = LinkFailed(
         **_next(source, step, at),
@@ -219,10 +219,10 @@ def abandon_link(source: Claim, step: AbandonLink, at: datetime, known: Known) -
     return Accepted((failed,))
 
 
-def withdraw_content(target: Claim, step: WithdrawContent, at: datetime, known: Known) -> Accepted:
+def withdraw_content(target: Claim, step: WithdrawContent, at: datetime, records: Records) -> Accepted:
     """The target gives up what the link had imported; what was reported on it there goes back to the source."""
     tasks = [task for task in target.tasks if task.link_id == step.link_id]
-    history = known.history(target.id)
+    history = records.history(target.id)
     left = target.model_copy(update={"tasks": tuple(task for task in target.tasks if task not in tasks)})
     withdrawn = ContentWithdrawn(
         **_next(target, step, at),
@@ -250,7 +250,7 @@ def withdraw_content(target: Claim, step: WithdrawContent, at: datetime, known: 
     return Accepted((withdrawn,), (FollowUp(CLAIM_COMMANDS, step.source_claim_id, finish),))
 
 
-def finish_unlink(source: Claim, step: FinishUnlink, at: datetime, _: Known) -> Accepted:
+def finish_unlink(source: Claim, step: FinishUnlink, at: datetime, _: Records) -> Accepted:
     """The source is temporary again, with everything reported since."""
     if source.link is None or source.link.link_id != step.link_id:
         return _NOTHING
@@ -274,7 +274,7 @@ def _whether_imported(_: UUID, step: GiveUpImport) -> Needs:
     return Needs(steps=frozenset({step_id(step.link_id, step.part, ImportContent)}))
 
 
-def _what_happened(claim_id: UUID, _: LinkStep) -> Needs:
+def _history(claim_id: UUID, _: LinkStep) -> Needs:
     return Needs(histories=frozenset({claim_id}))
 
 
@@ -286,25 +286,26 @@ def _nothing_more(_: UUID, __: LinkStep) -> Needs:
 class StepDecider:
     """How steps of a type are decided, and what that needs to know besides the claim."""
 
-    decide: Callable[[Claim, Any, datetime, Known], Accepted]
+    decide: Callable[[Claim, Any, datetime, Records], Accepted]
     needs: Callable[[UUID, Any], Needs]
 
 
 _DECIDERS: dict[type[LinkStep], StepDecider] = {
     ImportContent: StepDecider(import_content, needs=_whether_given_up_or_withdrawn),
     GiveUpImport: StepDecider(give_up_import, needs=_whether_imported),
-    FinishLink: StepDecider(finish_link, needs=_what_happened),
-    AbandonLink: StepDecider(abandon_link, needs=_what_happened),
-    WithdrawContent: StepDecider(withdraw_content, needs=_what_happened),
+    FinishLink: StepDecider(finish_link, needs=_history),
+    AbandonLink: StepDecider(abandon_link, needs=_history),
+    WithdrawContent: StepDecider(withdraw_content, needs=_history),
     FinishUnlink: StepDecider(finish_unlink, needs=_nothing_more),
 }
 
 
-def _target(claim: Claim, request: LinkClaim, known: Known) -> Claim:
+def _target(claim: Claim, request: LinkClaim, records: Records) -> Claim:
     if request.target_claim_id is not None:
-        field, target = "target_claim_id", known.claim(request.target_claim_id)
+        field, target = "target_claim_id", records.claim(request.target_claim_id)
     else:
-        field, target = "target_claim_number", known.claim_with_number(claim.insurer, request.target_claim_number or "")
+        number = request.target_claim_number or ""
+        field, target = "target_claim_number", records.claim_with_number(claim.insurer, number)
     if target is None or target.insurer != claim.insurer:
         raise Refused(Code.TARGET_NOT_LINKABLE, field, "is no claim of the insurer")
     if target.id == claim.id:
@@ -324,7 +325,7 @@ def _content(tasks: Iterable[ClaimTask], history: Iterable[ClaimEvent]) -> Itera
             for returned in event.tasks:
                 reports[returned.task_id] += [LinkedReport.model_validate(dict(report)) for report in returned.reports]
     for task in tasks:
-        yield LinkedTask(**_as_it_is(task), reports=reports[task.task_id])
+        yield LinkedTask(**_task_fields(task), reports=reports[task.task_id])
 
 
 def _later_part(source: Claim, part: int, reported: Sequence[TaskReported]) -> LinkRequested:
@@ -342,7 +343,7 @@ def _later_part(source: Claim, part: int, reported: Sequence[TaskReported]) -> L
         source_claim_number=source.claim_number,
         source_audience=source.audience,
         target_claim_id=source.link.target_claim_id,
-        tasks=[LinkedTask(**_as_it_is(tasks[id]), reports=made) for id, made in reports.items()],
+        tasks=[LinkedTask(**_task_fields(tasks[id]), reports=made) for id, made in reports.items()],
     )
 
 
@@ -369,11 +370,11 @@ def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent]) -> Iter
             if isinstance(event, TaskReported) and event.task_id == task.task_id
         ]
         if reports or task.budget_approved:
-            as_it_is = _as_it_is(task) | {"task_id": task.source_task_id}
-            yield ImportedTask(**as_it_is, source_task_id=task.task_id, reports=reports)
+            fields = _task_fields(task) | {"task_id": task.source_task_id}
+            yield ImportedTask(**fields, source_task_id=task.task_id, reports=reports)
 
 
-def _as_it_is(task: ClaimTask) -> dict[str, Any]:
+def _task_fields(task: ClaimTask) -> dict[str, Any]:
     """Return a task as another claim gets it: a budget that was approved is needed no more."""
     return {**{name: getattr(task, name) for name in Task.model_fields}, "needs_budget": task.waits_for_budget}
 

@@ -9,8 +9,8 @@ from services.claims.claim_numbers import is_temporary_number, temporary_numbers
 from services.claims.decisions import (
     NOTHING_MORE,
     Accepted,
-    Known,
     Needs,
+    Records,
     actor_of,
     requested_event,
     task_of,
@@ -55,13 +55,13 @@ from shared.domain.refusal import Refused
 from shared.media.types import declared
 
 
-def decide(claim: Claim | None, checked: CheckedRequest, request: Request, known: Known) -> Accepted | Refusal:
+def decide(claim: Claim | None, checked: CheckedRequest, request: Request, records: Records) -> Accepted | Refusal:
     """Decide what a request that permissions let through does to the claim that it is about."""
     decider = _DECIDERS.get(type(request))
     if decider is None:
         return Refusal(code=Code.UNKNOWN_TYPE)
     try:
-        return decider.decide(claim, checked, request, known)
+        return decider.decide(claim, checked, request, records)
     except Refused as refused:
         return refused.refusal
 
@@ -73,13 +73,13 @@ def needs_of(checked: CheckedRequest, request: Request) -> Needs:
 
 
 def create_temporary_claim(
-    claim: Claim | None, checked: CheckedRequest, request: CreateTemporaryClaim, known: Known
+    claim: Claim | None, checked: CheckedRequest, request: CreateTemporaryClaim, records: Records
 ) -> Accepted:
     """Domain rules 8–11: the office was found permitted; the claim number must be free."""
     _is_new(claim)
     zone = checked.facts.time_zones[request.insurer]
     _not_in_future(request.incident, checked, zone)
-    free = (n for n in _temporary_numbers(checked, request) if not known.is_taken(request.insurer, n))
+    free = (n for n in _temporary_numbers(checked, request) if not records.is_taken(request.insurer, n))
     claim_number = next(free, None)
     if claim_number is None:
         raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
@@ -120,12 +120,12 @@ def create_temporary_claim(
     return Accepted((created,), claim_number=claim_number, task_ids=tuple(task.task_id for task in tasks))
 
 
-def register_claim(claim: Claim | None, checked: CheckedRequest, request: RegisterClaim, known: Known) -> Accepted:
+def register_claim(claim: Claim | None, checked: CheckedRequest, request: RegisterClaim, records: Records) -> Accepted:
     """The insurer registers a normal claim under a number of its own."""
     _is_new(claim)
     zone = checked.facts.time_zones[checked.company]
     _not_in_future(request.incident, checked, zone)
-    _is_free(request.claim_number, checked.company, known)
+    _is_free(request.claim_number, checked.company, records)
     registered = ClaimRegistered(
         claim_id=checked.claim_id,
         version=1,
@@ -143,7 +143,7 @@ def register_claim(claim: Claim | None, checked: CheckedRequest, request: Regist
     return Accepted((registered,), claim_number=request.claim_number)
 
 
-def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: Known) -> Accepted:
+def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTask, _: Records) -> Accepted:
     """Domain rules 7 and 11: to an own office; with the right, while it is temporary, to others; an insurer to any."""
     claim = unsettled(visible(claim, checked))
     if claim.is_full or sum(task.link_id is None for task in claim.tasks) >= MAX_TASKS:
@@ -175,7 +175,7 @@ def assign_task(claim: Claim | None, checked: CheckedRequest, request: AssignTas
     return Accepted((assigned,), task_ids=(task.task_id,))
 
 
-def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTask, known: Known) -> Accepted:
+def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTask, records: Records) -> Accepted:
     """Domain rules 11 and 17: by the task's company, once its budget is approved if it needs one; also after a link."""
     claim = visible(claim, checked)
     if claim.state is State.CANCELLED and claim.link is None:
@@ -192,13 +192,13 @@ def report_task(claim: Claim | None, checked: CheckedRequest, request: ReportTas
     report = Report(
         report_id=ids.report_id(checked.company, checked.request_id),
         text=request.text,
-        media=[_uploaded(n, media, checked, known) for n, media in enumerate(request.media)],
+        media=[_uploaded(n, media, checked, records) for n, media in enumerate(request.media)],
         finished=request.finished,
     )
     return late_report(claim, TaskReported(**requested_event(claim, checked), task_id=task.task_id, report=report))
 
 
-def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: Known) -> Accepted:
+def approve_budget(claim: Claim | None, checked: CheckedRequest, request: ApproveBudget, _: Records) -> Accepted:
     """Domain rule 11: reporting on the task may start; also on a linked claim, whose reports go on (rule 17)."""
     claim = visible(claim, checked)
     if claim.state is State.CANCELLED and claim.link is None:
@@ -216,12 +216,14 @@ def approve_budget(claim: Claim | None, checked: CheckedRequest, request: Approv
     )
 
 
-def convert_to_normal(claim: Claim | None, checked: CheckedRequest, request: ConvertToNormal, known: Known) -> Accepted:
+def convert_to_normal(
+    claim: Claim | None, checked: CheckedRequest, request: ConvertToNormal, records: Records
+) -> Accepted:
     """Domain rule 14: a temporary claim gets a claim number and a claims handler and is a claim like any other."""
     claim = unsettled(visible(claim, checked))
     if claim.state is not State.TEMPORARY:
         raise Refused(Code.NOT_TEMPORARY)
-    _is_free(request.claim_number, claim.insurer, known)
+    _is_free(request.claim_number, claim.insurer, records)
     converted = ClaimConverted(
         **requested_event(claim, checked),
         claim_number=request.claim_number,
@@ -231,7 +233,7 @@ def convert_to_normal(claim: Claim | None, checked: CheckedRequest, request: Con
     return Accepted((converted,), claim_number=request.claim_number)
 
 
-def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClaim, _: Known) -> Accepted:
+def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClaim, _: Records) -> Accepted:
     """Domain rule 14: by the creating company while the claim is temporary, by the insurer always."""
     claim = unsettled(visible(claim, checked))
     if checked.company not in (claim.insurer, claim.company):
@@ -249,19 +251,21 @@ def amend_claim(claim: Claim | None, checked: CheckedRequest, request: AmendClai
     return Accepted((amended,))
 
 
-def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: Known) -> Accepted:
+def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelClaim, _: Records) -> Accepted:
     """Domain rule 14: the insurer takes a claim out."""
     claim = unsettled(visible(claim, checked))
     return Accepted((ClaimCancelled(**requested_event(claim, checked), reason=request.reason),))
 
 
-def republish_claim(claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, known: Known) -> Accepted:
+def republish_claim(
+    claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, records: Records
+) -> Accepted:
     """All that happened to the claim is sent again, for one reader that may see it.
 
     Of a creation that was refused its outcome is, for reporting, which counts it.
     """
     refused = refused_creation(request)
-    if claim is None and refused is not None and known.is_refused_creation(*refused):
+    if claim is None and refused is not None and records.is_refused_creation(*refused):
         return Accepted(republish_for=request.reader)
     if claim is None:
         raise Refused(Code.UNKNOWN_CLAIM)
@@ -280,15 +284,15 @@ def refused_creation(request: Request) -> tuple[str, str] | None:
     return (company, request_id) if ids.claim_id(company, request_id) == request.claim_id else None
 
 
-def _the_numbers_that_it_may_get(checked: CheckedRequest, request: CreateTemporaryClaim) -> Needs:
+def _candidate_numbers(checked: CheckedRequest, request: CreateTemporaryClaim) -> Needs:
     return Needs(numbers=frozenset((request.insurer, number) for number in _temporary_numbers(checked, request)))
 
 
-def _the_number_given(checked: CheckedRequest, request: RegisterClaim | ConvertToNormal) -> Needs:
+def _wanted_number(checked: CheckedRequest, request: RegisterClaim | ConvertToNormal) -> Needs:
     return Needs(numbers=frozenset({(checked.company, request.claim_number)}))
 
 
-def _the_target_and_what_was_reported(checked: CheckedRequest, request: LinkClaim) -> Needs:
+def _target_and_reports(checked: CheckedRequest, request: LinkClaim) -> Needs:
     history = frozenset({checked.claim_id})
     if request.target_claim_id is not None:
         return Needs(histories=history, claims=frozenset({request.target_claim_id}))
@@ -296,7 +300,7 @@ def _the_target_and_what_was_reported(checked: CheckedRequest, request: LinkClai
     return Needs(histories=history, claims_by_number=frozenset({number}))
 
 
-def _the_refused_creation(_: CheckedRequest, request: RepublishClaim) -> Needs:
+def _creation_to_republish(_: CheckedRequest, request: RepublishClaim) -> Needs:
     refused = refused_creation(request)
     return NOTHING_MORE if refused is None else Needs(refused_creations=frozenset({refused}))
 
@@ -309,28 +313,28 @@ def _nothing_more(_: CheckedRequest, __: Request) -> Needs:
 class Decider:
     """How requests of a type are decided, and what that needs to know besides the claim."""
 
-    decide: Callable[[Claim | None, CheckedRequest, Any, Known], Accepted]
+    decide: Callable[[Claim | None, CheckedRequest, Any, Records], Accepted]
     needs: Callable[[CheckedRequest, Any], Needs]
 
 
 _DECIDERS: dict[type[Request], Decider] = {
-    CreateTemporaryClaim: Decider(create_temporary_claim, needs=_the_numbers_that_it_may_get),
-    RegisterClaim: Decider(register_claim, needs=_the_number_given),
+    CreateTemporaryClaim: Decider(create_temporary_claim, needs=_candidate_numbers),
+    RegisterClaim: Decider(register_claim, needs=_wanted_number),
     AssignTask: Decider(assign_task, needs=_nothing_more),
     ReportTask: Decider(report_task, needs=_nothing_more),
     ApproveBudget: Decider(approve_budget, needs=_nothing_more),
-    ConvertToNormal: Decider(convert_to_normal, needs=_the_number_given),
+    ConvertToNormal: Decider(convert_to_normal, needs=_wanted_number),
     AmendClaim: Decider(amend_claim, needs=_nothing_more),
     CancelClaim: Decider(cancel_claim, needs=_nothing_more),
-    LinkClaim: Decider(link_claim, needs=_the_target_and_what_was_reported),
+    LinkClaim: Decider(link_claim, needs=_target_and_reports),
     UnlinkClaim: Decider(unlink_claim, needs=_nothing_more),
-    RepublishClaim: Decider(republish_claim, needs=_the_refused_creation),
+    RepublishClaim: Decider(republish_claim, needs=_creation_to_republish),
 }
 
 
-def _uploaded(n: int, media: Media, checked: CheckedRequest, known: Known) -> ReportedMedia:
+def _uploaded(n: int, media: Media, checked: CheckedRequest, records: Records) -> ReportedMedia:
     """Take a file that the sender uploaded, which the key that we signed says."""
-    upload = known.upload(media.key)
+    upload = records.upload(media.key)
     if upload is None or upload.name_by < checked.requested_at:
         raise Refused(Code.MEDIA_MISSING, f"media.{n}.key", "names no upload that is kept")
     if upload.company != checked.company:
@@ -360,10 +364,10 @@ def _not_in_future(incident: Incident, checked: CheckedRequest, zone: str) -> No
         raise Refused(Code.INCIDENT_IN_FUTURE, "incident.date", f"is after {today} in {zone}")
 
 
-def _is_free(claim_number: str, insurer: str, known: Known) -> None:
+def _is_free(claim_number: str, insurer: str, records: Records) -> None:
     if is_temporary_number(claim_number):
         raise Refused(Code.INVALID_REQUEST, "claim_number", "has the word that marks a temporary claim")
-    if known.is_taken(insurer, claim_number):
+    if records.is_taken(insurer, claim_number):
         raise Refused(Code.CLAIM_NUMBER_TAKEN, "claim_number", "is in use")
 
 

@@ -29,7 +29,7 @@ class Letter:
     """What they get who may not see the other claim that an event tells of; None if it tells of none."""
 
     def value_for(self, company: str) -> bytes:
-        """Tell what a recipient gets."""
+        """The body that a recipient gets."""
         if self.value_for_others is None or company in self.see_other_claim:
             return self.value
         return self.value_for_others
@@ -54,7 +54,7 @@ class _ForInsurer(BaseModel):
 
 
 def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Letter:
-    """Tell who gets an event, an outcome, suggestions or a report.
+    """Address an event, an outcome, suggestions or a report to the companies that get it.
 
     An outcome goes to the company that asked, an event to its audience, suggestions, which tell of other claims, and
     reports to the insurer, and what is republished to its reader alone, if that is one of them. Of another claim that
@@ -71,11 +71,11 @@ def addressed(key: bytes | None, headers: Headers, value: bytes | None) -> Lette
         elif envelope.type in CLAIM_EVENTS:
             event = _ClaimEvent.model_validate_json(body)
             recipients = visible_to = event.audience
-            told = event.model_extra or {}
-            body = to_json(told)
+            passed_on = event.model_extra or {}
+            body = to_json(passed_on)
             if issubclass(kind := CLAIM_EVENTS[envelope.type], TwoClaimsEvent):
                 see_other_claim = frozenset(event.see_other_claim)
-                value_for_others = to_json({n: v for n, v in told.items() if n not in kind.OTHER_CLAIM})
+                value_for_others = to_json({n: v for n, v in passed_on.items() if n not in kind.OTHER_CLAIM})
         elif envelope.type in (LinkSuggested.type(), ReportReady.type()):
             recipients = visible_to = [_ForInsurer.model_validate_json(body).insurer]
         else:

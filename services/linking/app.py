@@ -1,4 +1,4 @@
-"""linking: parts of links in; what the target is to take in, with every file copied and verified, out."""
+"""linking: parts of links in; what the target is to import, with every file copied and verified, out."""
 
 from collections.abc import Iterable, Sequence
 

@@ -22,7 +22,7 @@ class Copying:
         self._slots = asyncio.Semaphore(settings.files_at_once)
 
     async def copied(self, request: LinkRequested) -> ImportContent | GiveUpImport:
-        """Copy all files of a part, and tell what the target is to take in.
+        """Copy all files of a part, and return what the target is to import.
 
         A link whose files are gone, or wrong, or not copied within the configured time, is given up, also if the store
         is only slow. The time begins anew when the part does, after a crash. A later part is never given up, since its

@@ -38,7 +38,7 @@ def copies(request: LinkRequested) -> Iterator[Copy]:
 
 
 def import_of(request: LinkRequested, lost: Collection[UUID] = ()) -> ImportContent:
-    """What the target takes in: everything with a new id, and where it came from.
+    """What the target imports: everything with a new id, and where it came from.
 
     `lost` are files of a part after the first that could not be copied: their reports go without them.
     """

@@ -1,4 +1,4 @@
-"""What linking can be told beside what every service can."""
+"""Linking's settings, besides those of every service."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict

@@ -56,16 +56,16 @@ def check_company(directory: Directory, _: Company, request: RegisterCompany) ->
     """An id that is not reserved, and a company stays what it is."""
     if request.id in RESERVED_COMPANY_IDS:
         raise Refused(Code.INVALID_REQUEST, "id", "is reserved")
-    known = directory.company(request.id, LATEST)
-    if known is not None and known.kind is not request.kind:
-        raise Refused(Code.INVALID_REQUEST, "kind", f"the company is registered as {known.kind}")
+    registered = directory.company(request.id, LATEST)
+    if registered is not None and registered.kind is not request.kind:
+        raise Refused(Code.INVALID_REQUEST, "kind", f"the company is registered as {registered.kind}")
 
 
 def check_office(directory: Directory, sender: Company, request: RegisterOffice) -> None:
     """An office stays its company's."""
     _registered_by(directory, sender, request.company)
-    known = directory.office(request.id, LATEST)
-    if known is not None and known.company != request.company:
+    registered = directory.office(request.id, LATEST)
+    if registered is not None and registered.company != request.company:
         raise Refused(Code.NOT_YOUR_OFFICE, "id", "belongs to another company")
 
 
@@ -81,8 +81,8 @@ def check_user(directory: Directory, sender: Company, request: RegisterUser) -> 
             raise Refused(Code.UNKNOWN_OFFICE, "office", "is not registered")
         if office.company != request.company:
             raise Refused(Code.NOT_YOUR_OFFICE, "office", "belongs to another company")
-    known = directory.user(request.id, LATEST)
-    if known is not None and known.company != request.company:
+    registered = directory.user(request.id, LATEST)
+    if registered is not None and registered.company != request.company:
         raise Refused(Code.INVALID_REQUEST, "id", "is taken")
 
 

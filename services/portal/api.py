@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from services.portal.media_store import MediaTables
-from services.portal.uploads import Refused, Uploads
+from services.portal.uploads import RefusedUpload, Uploads
 from shared.contract.envelope import details_of
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode, UploadCompleted, UploadRefused, UploadStarted
@@ -27,7 +27,7 @@ from shared.storage.database import DatabaseAway, reason_of
 from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 CompanyOfToken = Callable[[str], Awaitable[str | None]]
-"""Tells whose token a SHA-256 is of."""
+"""Finds the company whose token has this SHA-256."""
 
 _STATUS = {
     UploadCode.INVALID_REQUEST: 422,
@@ -49,12 +49,12 @@ _LARGEST_BODY_BYTES = 16 * 1024
 _LONGEST_NUMBER = 15
 _STALLED_S = 60
 FETCHED_WITHIN = timedelta(minutes=5)
-AS_IT_IS = {
+FILE_HEADERS = {
     "cache-control": "private, no-store",
     "content-security-policy": "default-src 'none'; sandbox",
     "x-content-type-options": "nosniff",
 }
-"""A browser takes a file for what we say that it is, and runs nothing that is in it."""
+"""A browser takes a file for the type that we declare, and runs nothing that is in it."""
 
 
 def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: CompanyOfToken, address: str) -> ASGIApp:
@@ -65,7 +65,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
         try:
             wanted = NewUpload.model_validate_json(await _body(request))
         except ValidationError as error:
-            raise Refused(UploadCode.INVALID_REQUEST, *details_of(error)) from None
+            raise RefusedUpload(UploadCode.INVALID_REQUEST, *details_of(error)) from None
         id, url = await uploads.start(company, wanted)
         return _json(UploadStarted(upload_id=id, upload_url=address + url if url.startswith("/") else url), 201)
 
@@ -85,7 +85,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
         company = await _company(request, company_of)
         file = await tables.file(_id(request, UploadCode.UNKNOWN_MEDIA), company)
         if file is None:
-            raise Refused(UploadCode.UNKNOWN_MEDIA)
+            raise RefusedUpload(UploadCode.UNKNOWN_MEDIA)
         if files.signs:
             url = await files.signed("GET", stored(file.stored_as), FETCHED_WITHIN)
             return RedirectResponse(url, 302, {"cache-control": "no-store"})
@@ -94,7 +94,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             await files.ping()
             raise MediaGone(stored(file.stored_as))
         saved_as = {"content-disposition": disposition(file.name, MediaType(file.content_type))}
-        return FileResponse(path, media_type=file.content_type, headers=AS_IT_IS | saved_as)
+        return FileResponse(path, media_type=file.content_type, headers=FILE_HEADERS | saved_as)
 
     return Starlette(
         routes=[
@@ -104,7 +104,7 @@ def api(uploads: Uploads, tables: MediaTables, files: MediaStore, company_of: Co
             Route("/api/media/{id}", fetch),
         ],
         exception_handlers={
-            Refused: _refused,
+            RefusedUpload: _refused,
             ClientDisconnect: _broken,
             MediaGone: _gone,
             StoreAway: _away,
@@ -121,7 +121,7 @@ async def _company(request: Request, company_of: CompanyOfToken) -> str:
     if scheme.lower() == "bearer" and token:
         company = await company_of(hashlib.sha256(token.strip().encode()).hexdigest())
     if company is None:
-        raise Refused(UploadCode.NO_TOKEN)
+        raise RefusedUpload(UploadCode.NO_TOKEN)
     return company
 
 
@@ -129,7 +129,7 @@ def _id(request: Request, unknown: UploadCode) -> UUID:
     try:
         return UUID(request.path_params["id"])
     except ValueError:
-        raise Refused(unknown) from None
+        raise RefusedUpload(unknown) from None
 
 
 async def _body(request: Request) -> bytes:
@@ -137,7 +137,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_BODY_BYTES:
-            raise Refused(UploadCode.INVALID_REQUEST)
+            raise RefusedUpload(UploadCode.INVALID_REQUEST)
     return body
 
 
@@ -149,7 +149,7 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
             async with asyncio.timeout(_STALLED_S):
                 chunk = await anext(stream, None)
         except (TimeoutError, ClientDisconnect):
-            raise Refused(UploadCode.UPLOAD_BROKEN) from None
+            raise RefusedUpload(UploadCode.UPLOAD_BROKEN) from None
         if chunk is None:
             return
         if chunk:
@@ -161,7 +161,7 @@ def _json(body: Message, status: int) -> Response:
     return Response(body.json_bytes(), status, headers, media_type="application/json")
 
 
-def _answer(code: UploadCode, refused: Refused | None = None) -> Response:
+def _answer(code: UploadCode, refused: RefusedUpload | None = None) -> Response:
     details = refused.details or None if refused else None
     answer = _json(UploadRefused(code=code, message=code.message, details=details), _STATUS[code])
     if code is UploadCode.NO_TOKEN:
@@ -172,7 +172,7 @@ def _answer(code: UploadCode, refused: Refused | None = None) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    return _answer(error.code, error) if isinstance(error, Refused) else _answer(UploadCode.TRY_AGAIN)
+    return _answer(error.code, error) if isinstance(error, RefusedUpload) else _answer(UploadCode.TRY_AGAIN)
 
 
 async def _broken(_: Request, _error: Exception) -> Response:

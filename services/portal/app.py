@@ -8,9 +8,9 @@ from aiokafka.errors import KafkaError
 from services.portal.api import api
 from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
-from services.portal.media_store import MediaTables, take_in
+from services.portal.media_store import MediaTables, save_media
 from services.portal.migrations import VERSION
-from services.portal.old_reports import take_in_old_reports
+from services.portal.old_reports import save_old_reports
 from services.portal.pages.routes import routes
 from services.portal.read_model import Read, read, save
 from services.portal.request_sender import RequestSender
@@ -56,14 +56,14 @@ def build(bus: Bus = KAFKA) -> Service:
     needed = NeededVersion(engine, NAME, VERSION)
     service.notes.append(needed.notes)
     service.on_start += [server.start, follower.start, needed.check, live.start]
-    service.on_start += [lambda: take_in_old_reports(service.settings, store, bus.consumer), sweeper.start]
+    service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start]
     service.on_stop += [live.stop, server.stop, sweeper.stop, follower.stop, engine.dispose]
     service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
-            await take_in(connection, await save(connection, batch))
+            await save_media(connection, await save(connection, batch))
         return []
 
     return service

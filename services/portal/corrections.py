@@ -1,4 +1,4 @@
-"""What a correction changed, field by field, as *Historikk* tells it (domain rule 14). Pure."""
+"""What a correction changed, field by field, as *Historikk* shows it (domain rule 14). Pure."""
 
 from dataclasses import dataclass
 from typing import Any

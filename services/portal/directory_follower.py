@@ -22,23 +22,23 @@ _PATIENCE_S = 5.0
 
 
 class DirectoryNotRead(Exception):
-    """The directory has not been read yet: that somebody is not in it says nothing."""
+    """The directory has not been read yet: that somebody is not in it means nothing."""
 
 
 class DirectoryFollower:
-    """Every instance follows the whole topic; `answering` is whether the brokers did when it was last asked."""
+    """Every instance follows the whole topic; `reachable` is whether the brokers answered the last look."""
 
     def __init__(self, settings: Callable[[], ServiceSettings], consumer: Callable[..., Any] = KafkaConsumer) -> None:
         self.directory = Directory()
         self.unknown_settings = UnknownSettingsWatch(self.directory)
-        self.answering = False
+        self.reachable = False
         self.was_read = False
         """Whether all that there was has been read once; until then nobody is known."""
         self._settings = settings
         self._consumer = consumer
         self._reader: TopicReader | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
+        self._follow_task: asyncio.Task[None] | None = None
 
     @property
     def changes(self) -> int:
@@ -48,15 +48,15 @@ class DirectoryFollower:
     async def start(self) -> None:
         """Read all that there is, and follow from then on. Raises KafkaError."""
         await self.catch_up()
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
+        if self._follow_task is None:
+            self._follow_task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Stop keeping up."""
-        if self._following is not None:
-            self._following.cancel()
+        if self._follow_task is not None:
+            self._follow_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+                await self._follow_task
         if self._reader is not None:
             await self._reader.stop()
 
@@ -69,9 +69,9 @@ class DirectoryFollower:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._reader.catch_up()
             except (KafkaError, TimeoutError, OSError):
-                self.answering = False
+                self.reachable = False
                 raise
-            self.answering = self.was_read = True
+            self.reachable = self.was_read = True
             self.unknown_settings.look()
 
     async def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""What the forms' fields are called, and how what was typed in them reads, where their form cannot be shown. Pure."""
+"""The labels of the forms' fields, and how values read in words, where the form itself cannot be shown. Pure."""
 
 import contextlib
 import re
@@ -16,8 +16,8 @@ from services.portal.words import (
     marked,
 )
 
-Say = Callable[[str], str]
-"""Says a text of the catalogue in a language."""
+Translate = Callable[[str], str]
+"""Translates a text of the catalogue."""
 
 _FIELDS = {
     "incident.date": marked("Skadedato"),
@@ -80,42 +80,44 @@ def is_field(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def label(name: str, say: Say) -> str | None:
-    """What a field is called; None for what a form carries unseen."""
+def label(name: str, translate: Translate) -> str | None:
+    """A field's label; None for a hidden field."""
     *path, last = name.split(".")
     if path[:1] == ["office_hours"]:
-        weekday = WEEKDAYS.get(path[-1])
-        return f"{say(weekday)}, {say(_PARTS_OF_A_DAY[last])}" if weekday and last in _PARTS_OF_A_DAY else None
+        weekday, part = WEEKDAYS.get(path[-1]), _PARTS_OF_A_DAY.get(last)
+        return f"{translate(weekday)}, {translate(part)}" if weekday and part else None
     if path == ["holidays"]:
-        return say(_USUAL if last == "usual" else HOLIDAY_CATEGORIES.get(last, last))
+        return translate(_USUAL if last == "usual" else HOLIDAY_CATEGORIES.get(last, last))
     if path == ["days"]:
         return _day(last)
     number = next((int(part) for part in path if part.isdecimal()), 0)
     text = _FIELDS.get(".".join("#" if part.isdecimal() else part for part in (*path, last)))
-    return say(text).replace("%(number)s", str(number + 1)) if text is not None else None
+    return translate(text).replace("%(number)s", str(number + 1)) if text is not None else None
 
 
 def readable(
-    typed: Iterable[tuple[str, str]], say: Say, office: Callable[[str], str], person: Callable[[str], str]
+    typed: Iterable[tuple[str, str]], translate: Translate, office: Callable[[str], str], person: Callable[[str], str]
 ) -> list[tuple[str, str]]:
     """What was typed, by the fields' labels; what was left empty is left out."""
-    labelled = ((label(name, say), name, value) for name, value in typed if value)
-    return [(text, reading(name, value, say, office, person)) for text, name, value in labelled if text]
+    labelled = ((label(name, translate), name, value) for name, value in typed if value)
+    return [(text, reading(name, value, translate, office, person)) for text, name, value in labelled if text]
 
 
-def reading(name: str, value: str, say: Say, office: Callable[[str], str], person: Callable[[str], str]) -> str:
+def reading(
+    name: str, value: str, translate: Translate, office: Callable[[str], str], person: Callable[[str], str]
+) -> str:
     """How a field's value reads."""
     last = name.rsplit(".", 1)[-1]
     if last in _CHOICES and value:
-        return say(_CHOICES[last].get(value, value))
+        return translate(_CHOICES[last].get(value, value))
     if last in _BOXES or name.startswith("holidays."):
-        return say(_TICKED if value else _UNTICKED)
+        return translate(_TICKED if value else _UNTICKED)
     if last in ("office", "assigned_office"):
         return office(value)
     if last == "date":
         return _day(value)
     if name.startswith("days.") and value == CLOSED:
-        return say(_CLOSED)
+        return translate(_CLOSED)
     return person(value) if last == "handler" else value
 
 

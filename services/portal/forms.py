@@ -45,7 +45,7 @@ class WrongForm(Exception):
 
 
 def typed(form: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Take what was typed, without what is around it, and with line breaks as they were before a browser sent them.
+    """Strip what was typed, and restore the line breaks that a browser changed when it sent them.
 
     What no form of ours has is left out.
     """
@@ -88,7 +88,9 @@ def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) ->
     try:
         request = model.model_validate({n: v for n, v in body.items() if n in names}, strict=False)
     except ValidationError as error:
-        problems = {".".join(str(part) for part in problem["loc"]): _said_of(problem) for problem in error.errors()}
+        problems = {
+            ".".join(str(part) for part in problem["loc"]): _sentence_for(problem) for problem in error.errors()
+        }
         raise WrongForm({_in_form(name): text for name, text in problems.items()} | dict(wrong)) from None
     if wrong:
         raise WrongForm(wrong)
@@ -96,7 +98,7 @@ def _valid(model: type[R], body: Mapping[str, Any], wrong: Mapping[str, str]) ->
 
 
 def problems_of(details: Iterable[Detail] | None) -> dict[str, str]:
-    """Say what an outcome's details tell of the fields."""
+    """The sentences to show at the fields that an outcome's details name."""
     return {detail.field: _WRONG.get(_last(detail.field), _OTHERWISE) for detail in details or ()}
 
 
@@ -150,14 +152,14 @@ def as_contract_has_it(name: str, value: str, region: str = NORWAY) -> str:
     return value
 
 
-def _said_of(problem: Any) -> str:
+def _sentence_for(problem: Any) -> str:
     if problem["type"] == "missing":
         return REQUIRED
     return _WRONG.get(_last(".".join(str(part) for part in problem["loc"])), _OTHERWISE)
 
 
 def _in_form(name: str) -> str:
-    """A part that is missing as a whole is told at its first field."""
+    """A part that is missing as a whole is reported at its first field."""
     return _FIRST_FIELDS.get(name, name)
 
 

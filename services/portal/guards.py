@@ -1,4 +1,4 @@
-"""Who is answered: people who are logged in, and forms that came from a page of ours."""
+"""What is let through: people who are logged in, and forms from pages of ours."""
 
 import secrets
 import time
@@ -48,16 +48,16 @@ def for_viewers(portal: Portal, page: Page) -> Handler:
 
 
 def for_anybody(portal: Portal, page: Page) -> Handler:
-    """Answer whoever asks."""
+    """Serve a page to anybody."""
 
-    async def answered(request: Request) -> Response:
+    async def unguarded(request: Request) -> Response:
         return await page(Visit(request, portal))
 
-    return answered
+    return unguarded
 
 
 async def _to_log_in(visit: Visit) -> Response:
-    """Have somebody log in and come back, to what was typed too; a page that looks after itself is told."""
+    """Have somebody log in and come back, to what was typed too; a page's script gets a status instead."""
     request = visit.request
     by_script = bool(request.headers.get("hx-request"))
     if request.method == "POST" and "x-csrf-token" in request.headers:
@@ -70,8 +70,8 @@ async def _to_log_in(visit: Visit) -> Response:
     if by_script:
         return Response(status_code=401, headers={"hx-trigger": "session-ended"})
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    asked_for = urlencode({"til": back}) if back != "/" else ""
-    return _see(f"/logg-inn?{asked_for}".rstrip("?"))
+    query = urlencode({"til": back}) if back != "/" else ""
+    return _see(f"/logg-inn?{query}".rstrip("?"))
 
 
 def _see(address: str) -> Response:
@@ -93,16 +93,16 @@ async def _keep_over_log_in(visit: Visit) -> str | None:
 
 
 async def check_form(visit: Visit) -> None:
-    """Raise HTTPException unless a form came from a page of ours that was made for whoever sends it."""
+    """Raise HTTPException unless a form came from a page of ours that was made for its sender."""
     request = visit.request
     if not _is_from_here(request):
         raise HTTPException(403)
     _check_size(request)
     await request.body()  # kept, so that a page can read it in another way than here
-    given: object = request.headers.get("x-csrf-token")
-    if given is None:
-        given = (await request.form(max_fields=_MOST_FIELDS)).get("csrf")
-    if not has_token(visit, given):
+    token: object = request.headers.get("x-csrf-token")
+    if token is None:
+        token = (await request.form(max_fields=_MOST_FIELDS)).get("csrf")
+    if not has_token(visit, token):
         raise HTTPException(403)
 
 

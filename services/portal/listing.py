@@ -44,18 +44,18 @@ from shared.domain.clock import start_of, zone_to_show
 
 PAGE = 50
 MOST_COUNTED = 1000
-"""More than so many are told as "more than"."""
+"""Beyond this a count is shown as "more than"."""
 
 _BEGINNING = 1000
-"""So many of the first claims of a list are looked at before an index is asked."""
+"""How many of a list's first claims are looked at before an index is used."""
 _FEW = 2000
-"""So many matches of a text are taken out of the inverted index and sorted."""
+"""How many matches of a text are taken from the inverted index and sorted."""
 _SHORTEST_BEGINNING = 3
-"""A shorter word of a text must be a whole one."""
+"""Shorter words of a text match whole words only."""
 _FIRST_DAY, _LAST_DAY = date(1, 1, 3), date(9999, 12, 29)
 """Outside of these a day's beginning can be a moment that there is no `datetime` of. No claim is so old, or so new."""
 _LONGEST_PLACE = 200
-"""An end of a page is half as long."""
+"""The longest `after` of an address; the real ones are half as long."""
 
 
 class Day(StrEnum):
@@ -106,14 +106,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Count:
-    """How many match: just so many, or more."""
+    """How many match: exactly this many, or more."""
 
     number: int
     exact: bool
 
 
 def counted(found: int) -> Count:
-    """What was counted to one more than is told."""
+    """A count that stops at one more than is shown."""
     return Count(min(found, MOST_COUNTED), exact=found <= MOST_COUNTED)
 
 
@@ -204,7 +204,7 @@ async def _without_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[l
 
 
 async def _with_text(connection: AsyncConnection, wanted: _Wanted) -> tuple[list[Any], Count]:
-    """Find what has a text where it is soonest met.
+    """Find the claims with a text where they are found soonest.
 
     What many have is met at the beginning of the list. What few have is taken out of the inverted index and sorted.
     What is too rare for the one and too common for the other is met along the list after a while.

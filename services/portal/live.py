@@ -1,4 +1,4 @@
-"""What PostgreSQL tells every instance: which claims have changed and which requests are answered."""
+"""PostgreSQL's notifications to every instance: which claims have changed and which requests have outcomes."""
 
 import asyncio
 import contextlib
@@ -23,21 +23,21 @@ _CLOCKS_DIFFER_S = 1.0
 
 
 class Watch:
-    """What has happened for one company since it was last asked."""
+    """What has happened for one company since its news were last read."""
 
     def __init__(self) -> None:
         self._news = asyncio.Event()
         self.claims: set[str] = set()
         """The ids of the claims that have changed."""
 
-    def tell(self, claim: str | None) -> None:
+    def notify(self, claim: str | None) -> None:
         """Note that a claim has changed, or that something else has happened."""
         if claim is not None:
             self.claims.add(claim)
         self._news.set()
 
     async def news(self, timeout_s: float) -> bool:
-        """Wait until something has happened; tell whether it has."""
+        """Wait until something has happened; False if nothing has by then."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._news.wait()
@@ -48,7 +48,7 @@ class Watch:
 
 
 class Live:
-    """Listens to PostgreSQL for as long as the service runs, and passes on to whoever watches."""
+    """Listens to PostgreSQL for as long as the service runs, and passes notifications on to the watches."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
@@ -67,7 +67,7 @@ class Live:
         if since is not None:
             for at, affected, claim in self._lately:
                 if affected == company and at >= since - _CLOCKS_DIFFER_S:
-                    watch.tell(claim)
+                    watch.notify(claim)
         self._watches[company].add(watch)
         try:
             yield watch
@@ -83,9 +83,9 @@ class Live:
             self._listening = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """Stop listening, and send home whoever watches."""
+        """Stop listening, and end all watches."""
         self.closing = True
-        self._tell_all()
+        self._notify_all()
         if self._listening is not None:
             self._listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -105,21 +105,21 @@ class Live:
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _: closed.set())
         try:
-            await connection.add_listener(CHANNEL, self._heard)
-            self._tell_all()  # something may have happened while nobody listened
+            await connection.add_listener(CHANNEL, self._notified)
+            self._notify_all()  # something may have happened while nobody listened
             await closed.wait()
         finally:
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
-        said = json.loads(payload)
-        for company in said.get("companies") or [said["company"]]:
-            self._lately.append((time.time(), company, said.get("claim")))
+    def _notified(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        notification = json.loads(payload)
+        for company in notification.get("companies") or [notification["company"]]:
+            self._lately.append((time.time(), company, notification.get("claim")))
             for watch in self._watches.get(company, ()):
-                watch.tell(said.get("claim"))
+                watch.notify(notification.get("claim"))
 
-    def _tell_all(self) -> None:
+    def _notify_all(self) -> None:
         for watches in self._watches.values():
             for watch in watches:
-                watch.tell(None)
+                watch.notify(None)

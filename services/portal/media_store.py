@@ -64,7 +64,7 @@ media_claims = Table(
     Column("version", Integer, nullable=False),
     Column("audience", ARRAY(Text), nullable=False),
 )
-"""Who may see a claim (domain rule 10), and which of its events was taken in last."""
+"""Who may see a claim (domain rule 10), and which of its events was applied last."""
 
 media = Table(
     "media",
@@ -129,7 +129,7 @@ class MediaTables:
         return None if row is None else Upload(**row._mapping)
 
     async def complete_upload(self, id: UUID, at: datetime) -> datetime:
-        """Remember that an upload was verified; tell when it was, which is the first time that this was said."""
+        """Remember that an upload was verified; return when it was: the first time that this was noted."""
         async with transaction(self._engine) as connection:
             completed_at: datetime = (
                 await connection.execute(
@@ -175,11 +175,11 @@ class MediaTables:
         return None if row is None else File(**row._mapping)
 
 
-async def take_in(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> None:
-    """Write what events tell of media and of who may see them; an event that was taken in before changes nothing."""
+async def save_media(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> None:
+    """Save the media that events name and who may see them; an event that was saved before changes nothing."""
     changes = _Changes(await _versions(connection, {event.claim_id for event in events}))
     for event in events:
-        changes.take_in(event)
+        changes.apply(event)
     await changes.write(connection)
 
 
@@ -208,7 +208,7 @@ class _Changes:
         self._files: dict[tuple[UUID, UUID], dict[str, Any]] = {}
         self._withdrawn: set[tuple[UUID, UUID]] = set()
 
-    def take_in(self, event: ClaimEvent) -> None:
+    def apply(self, event: ClaimEvent) -> None:
         """Add the next event."""
         if event.version <= self._versions[event.claim_id]:
             return

@@ -56,7 +56,7 @@ class SafeHeaders:
             self._headers["content-security-policy"] = policy.replace("connect-src 'self'", upload_to)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answered, with the headers."""
+        """Pass the request on, and add the headers to the response."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -16,7 +16,7 @@ from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
 
-async def take_in_old_reports(
+async def save_old_reports(
     settings: ServiceSettings, store: Store, consumer: Callable[..., Any] = KafkaConsumer
 ) -> None:
     """Read all reports that were ever published, and keep those that are not there. Raises KafkaError, DatabaseAway."""

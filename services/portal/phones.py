@@ -19,7 +19,7 @@ from services.portal.words import marked
 NORWAY = "NO"
 _NORWEGIAN = 47
 _SHORT = 5
-"""So many digits have numbers such as 02345, which are called within Norway alone."""
+"""How many digits numbers such as 02345 have, which can be called within Norway alone."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _ABROAD = re.compile(r"^(tel:)?\(?(\+|00)")
 _IN_FULL = re.compile(r"^(\(?)00")
@@ -57,8 +57,8 @@ def e164(text: str, region: str) -> str:
 def shown(phone: str) -> str:
     """Write a number in groups, as its country does, with the country code."""
     number = _parsed(phone, None)
-    known = number is not None and is_valid_number(number)
-    return format_number(number, PhoneNumberFormat.INTERNATIONAL) if number is not None and known else phone
+    is_number = number is not None and is_valid_number(number)
+    return format_number(number, PhoneNumberFormat.INTERNATIONAL) if number is not None and is_number else phone
 
 
 def findable(phone: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Events and outcomes in, rows out: what a batch changes, in one transaction, told to every instance when it is in."""
+"""Events and outcomes in, rows out, in one transaction; every instance is notified of what it has changed."""
 
 import json
 import re
@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.claim_view import ClaimView, State, apply
 from services.portal.phones import findable
 from services.portal.tables import (
-    answers,
     claims,
     history,
+    kept_outcomes,
     listing,
     office_listing,
     open_tasks,
@@ -39,16 +39,16 @@ from shared.messaging.record import Record
 from shared.runtime.logs import log
 
 CHANNEL = "claimbus_portal"
-"""The channel on which PostgreSQL tells every instance what has changed."""
-ASKED_HERE = "portal:"
-"""How the ids of requests that are made in the portal begin."""
+"""The channel on which PostgreSQL notifies every instance of what has changed."""
+REQUEST_ID_PREFIX = "portal:"
+"""The ids of requests made in the portal begin with it."""
 
 _READER = "portal"
-_ANSWERS_KEPT = timedelta(days=30)
+_OUTCOMES_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class CausedEvent:
     """An event, and the request that caused it."""
 
     event: ClaimEvent
@@ -60,7 +60,7 @@ class PassedOver:
     """A message that is not for this read model."""
 
 
-Read = Happened | Outcome | LinkSuggested | ReportReady | PassedOver
+Read = CausedEvent | Outcome | LinkSuggested | ReportReady | PassedOver
 
 
 def read(record: Record) -> Read:
@@ -71,14 +71,14 @@ def read(record: Record) -> Read:
     try:
         if envelope.type in OUTCOMES:
             outcome = OUTCOMES[envelope.type].model_validate_json(envelope.body)
-            return outcome if outcome.request_id.startswith(ASKED_HERE) else PassedOver()
+            return outcome if outcome.request_id.startswith(REQUEST_ID_PREFIX) else PassedOver()
         if envelope.type == LinkSuggested.type():
             return LinkSuggested.model_validate_json(envelope.body)
         if envelope.type == ReportReady.type():
             return ReportReady.model_validate_json(envelope.body)
         if envelope.type in CLAIM_EVENTS:
             event = CLAIM_EVENTS[envelope.type].model_validate_json(envelope.body)
-            return Happened(event, dict(record.headers).get("ce_causationid", b"").decode())
+            return CausedEvent(event, dict(record.headers).get("ce_causationid", b"").decode())
     except ValidationError as error:
         raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
     raise Undecodable(f"portal does not read {envelope.type}")
@@ -90,31 +90,31 @@ class Changes:
 
     views: dict[UUID, ClaimView]
     before: dict[UUID, ClaimView] = field(init=False)
-    happened: list[Happened] = field(default_factory=list)
+    applied: list[CausedEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.before = dict(self.views)
 
-    def take_in(self, happened: Happened) -> None:
+    def apply(self, caused: CausedEvent) -> None:
         """Apply an event if it is its claim's next one.
 
         A repeat does nothing. A claim that is met half-way is older than what the topic keeps, or the read model is
         being rebuilt, which sends it from its first event on. Raises Misconfigured for a gap.
         """
-        event = happened.event
-        known = self.views.get(event.claim_id)
-        if known is None and event.version > 1:
+        event = caused.event
+        before = self.views.get(event.claim_id)
+        if before is None and event.version > 1:
             log.info("an event of a claim not met yet is passed over", claim=str(event.claim_id), version=event.version)
             return
-        if known is not None and event.version <= known.version:
+        if before is not None and event.version <= before.version:
             return
         try:
-            self.views[event.claim_id] = apply(known, event)
+            self.views[event.claim_id] = apply(before, event)
         except ValueError:
             raise Misconfigured(
                 f"there is a gap before event {event.version} of {event.claim_id}: run `claimbus rebuild portal`"
             ) from None
-        self.happened.append(happened)
+        self.applied.append(caused)
 
     @property
     def changed(self) -> list[ClaimView]:
@@ -133,18 +133,18 @@ class Changes:
 
 
 async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[ClaimEvent]:
-    """Take in a batch; tell the events that were their claims' next ones. Raises Misconfigured for a gap."""
-    happened = [item for item in batch if isinstance(item, Happened)]
+    """Save a batch; return the events that were their claims' next ones. Raises Misconfigured for a gap."""
+    events = [item for item in batch if isinstance(item, CausedEvent)]
     outcomes = [item for item in batch if isinstance(item, Outcome)]
-    changes = Changes(await _views(connection, {item.event.claim_id for item in happened}))
-    for item in happened:
-        changes.take_in(item)
+    changes = Changes(await _views(connection, {caused.event.claim_id for caused in events}))
+    for caused in events:
+        changes.apply(caused)
     await _save_claims(connection, changes)
-    await _save_answers(connection, outcomes)
+    await _save_outcomes(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
     await save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
-    await _tell(connection, changes.changed, outcomes)
-    return [item.event for item in changes.happened]
+    await _notify(connection, changes.changed, outcomes)
+    return [caused.event for caused in changes.applied]
 
 
 async def _views(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, ClaimView]:
@@ -160,7 +160,7 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
     await connection.execute(
         _replacing(claims), [{"id": v.id, "version": v.version, "view": v.json_bytes().decode()} for v in changed]
     )
-    await connection.execute(insert(history), [_history_row(item) for item in changes.happened])
+    await connection.execute(insert(history), [_history_row(item) for item in changes.applied])
     await connection.execute(_LISTED, [row for view in changed for row in _listing_rows(view)])
     gone = [
         (view.id, company)
@@ -207,7 +207,7 @@ async def _count(connection: AsyncConnection, more: dict[str, int]) -> None:
     await connection.execute(statement, [{"insurer": insurer, "claims": count} for insurer, count in more.items()])
 
 
-async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+async def _save_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     rows = [
@@ -219,8 +219,8 @@ async def _save_answers(connection: AsyncConnection, outcomes: Sequence[Outcome]
         }
         for outcome in sorted(outcomes, key=lambda o: (o.company, o.request_id))
     ]
-    await connection.execute(upsert(answers).on_conflict_do_nothing(), rows)
-    await connection.execute(delete(answers).where(answers.c.answered_at < func.now() - _ANSWERS_KEPT))
+    await connection.execute(upsert(kept_outcomes).on_conflict_do_nothing(), rows)
+    await connection.execute(delete(kept_outcomes).where(kept_outcomes.c.answered_at < func.now() - _OUTCOMES_KEPT))
 
 
 async def _save_suggestions(connection: AsyncConnection, suggested: Sequence[LinkSuggested]) -> None:
@@ -262,13 +262,14 @@ async def save_reports(connection: AsyncConnection, made: Sequence[ReportReady])
         await connection.execute(upsert(reports).on_conflict_do_nothing(), rows)
 
 
-async def _tell(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
+async def _notify(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
     """Notify every instance of claims that have changed and requests with outcomes, by ids, once it is committed."""
-    told = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
-    told += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
-    if told:
-        each = func.unnest(bindparam("told", told, type_=ARRAY(Text))).table_valued("said").render_derived(name="each")
-        await connection.execute(select(func.pg_notify(CHANNEL, each.c.said)))
+    payloads = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
+    payloads += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
+    if payloads:
+        rows = func.unnest(bindparam("payloads", payloads, type_=ARRAY(Text))).table_valued("payload")
+        each = rows.render_derived(name="each")
+        await connection.execute(select(func.pg_notify(CHANNEL, each.c.payload)))
 
 
 def _replacing(table: Table, **values: Any) -> Insert:
@@ -288,7 +289,7 @@ _LISTED = _replacing(
 )
 
 
-def _history_row(item: Happened) -> dict[str, Any]:
+def _history_row(item: CausedEvent) -> dict[str, Any]:
     return {
         "claim_id": item.event.claim_id,
         "version": item.event.version,
@@ -300,7 +301,7 @@ def _history_row(item: Happened) -> dict[str, Any]:
 
 def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
     address = view.incident.address
-    said = words(
+    searchable = words(
         view.claim_number,
         view.policyholder.name,
         *findable(view.policyholder.phone),
@@ -324,7 +325,9 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
             "policyholder": view.policyholder.name,
             "place": f"{address.street}, {address.postal_code} {address.city}",
             "handler": view.handler,
-            "lexemes": lexemes(company, {*said, *facets(view.state, view.incident.cause, *view.offices_for(company))}),
+            "lexemes": lexemes(
+                company, {*searchable, *facets(view.state, view.incident.cause, *view.offices_for(company))}
+            ),
         }
 
 

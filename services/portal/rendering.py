@@ -37,7 +37,7 @@ def render(
             notices=request.session.pop("notices", []),
             rendered_at=int(getattr(request.state, "began", 0) * 1000),
             directory_changes=follower.changes,
-            bus_answers=follower.answering,
+            bus_answers=follower.reachable,
             directory_was_read=follower.was_read,
             **_functions(visit),
             **context,
@@ -76,7 +76,7 @@ def _translated_options(visit: Visit, options: Mapping[str, str]) -> list[tuple[
 
 
 class Names:
-    """What offices, companies and people are called; one that the directory does not know by its id."""
+    """The names of offices, companies and people; an unknown one's is its id."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""RequestSender on behalf of a user: a request on the company's topic, and a short wait for its outcome on the bus."""
+"""Requests on behalf of a user: one on the company's topic, and a short wait for its outcome on the bus."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
-from services.portal.read_model import ASKED_HERE
+from services.portal.read_model import REQUEST_ID_PREFIX
 from services.portal.store import Store
 from shared.contract import ids
 from shared.contract.envelope import Outgoing
@@ -25,7 +25,7 @@ from shared.storage.database import DatabaseAway
 _PUBLISH_S = 8.0
 _ANSWER_S = 4.0
 _LOOK_EVERY_S = 0.5
-_OWN_ID = re.compile(re.escape(ASKED_HERE) + "[0-9a-f]{32}")
+_OWN_ID = re.compile(re.escape(REQUEST_ID_PREFIX) + "[0-9a-f]{32}")
 
 
 class BusAway(Exception):
@@ -43,7 +43,7 @@ class SentRequest:
 
 def new_request_id() -> str:
     """Make an id for a form: sent twice, the form has one effect (domain rule 21)."""
-    return ASKED_HERE + secrets.token_hex(16)
+    return REQUEST_ID_PREFIX + secrets.token_hex(16)
 
 
 def is_request_id(text: str) -> bool:
@@ -74,7 +74,7 @@ class RequestSender:
                         break
                     await watch.news(_LOOK_EVERY_S)
             except (DatabaseAway, OSError, KafkaError):
-                pass  # the bus has it: the page tells the outcome later
+                pass  # the bus has it: the page shows the outcome later
         return SentRequest(request_id, claim_id, outcome)
 
     async def _publish(self, user: User, request: Request, request_id: str, claim_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""What a refusal says to a person. Pure.
+"""Refusals in words for people. Pure.
 
 The contract's sentences are for who builds a system: they speak of requests, details and hashes. Those that a person
 could not act on are said here in other words; all others are shown as they are.
@@ -58,11 +58,11 @@ _OF_BROWSERS = {
     "unreadable": marked("Filen kan ikke leses. Velg den på nytt."),
     "insecure": marked("Filer kan bare sendes over en sikker forbindelse. Åpne portalen med https:// foran adressen."),
 }
-"""What ends an upload before we hear of it."""
+"""What ends an upload before it reaches us."""
 
 
 def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
-    """Say to a person why a request was refused, and what to do; `message` is what the contract says."""
+    """Why a request was refused and what to do, for a person; `message` is the contract's sentence."""
     text = _OF_REQUESTS.get(code)
     if text is not None:
         return str(translations(language).gettext(text))
@@ -70,7 +70,7 @@ def of_refusal(code: Code, message: LocalizedText, language: str) -> str:
 
 
 def of_uploads(language: str) -> dict[str, str]:
-    """Say to a person for each reason why a file is not uploaded, and what to do."""
-    say = translations(language).gettext
+    """For each reason, why a file is not uploaded and what to do, for a person."""
+    translate = translations(language).gettext
     texts: dict[str, str] = {**_OF_UPLOADS, **_OF_BROWSERS}
-    return {name: str(say(text)) for name, text in texts.items()}
+    return {name: str(translate(text)) for name, text in texts.items()}

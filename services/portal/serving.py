@@ -14,7 +14,7 @@ from shared.runtime.logs import log
 
 _GOODBYE_S = 3
 _KEPT_OPEN_S = 75
-"""How long a connection without a request is kept: longer than clients and proxies keep theirs, who meet its end else."""
+"""So long is a connection without a request kept: longer than clients and proxies keep theirs, or they meet its end."""
 
 
 class _WithoutTexts(logging.Filter):
@@ -71,7 +71,7 @@ class WebServer:
 
 
 def side_by_side(others: Mapping[str, ASGIApp], app: ASGIApp) -> ASGIApp:
-    """Put applications beside one, each at the beginning of paths that is its own."""
+    """Serve several applications, each below a path of its own, and one for all other paths."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         found = next((other for beginning, other in others.items() if scope["path"].startswith(beginning)), app)

@@ -1,4 +1,4 @@
-"""A browser's session: who is logged in, the tokens of forms, and what the next page says."""
+"""A browser's session: who is logged in, the tokens of forms, and notices for the next page."""
 
 import hmac
 import secrets
@@ -35,19 +35,19 @@ def csrf_token(visit: Visit) -> str:
     return token
 
 
-def has_token(visit: Visit, given: object) -> bool:
-    """Whether a form came from a page of ours that was made for whoever sends it now."""
+def has_token(visit: Visit, token: object) -> bool:
+    """Whether a form came from a page of ours that was made for its sender."""
     user = visit.request.session.get("user")
-    if user is not None and writer_of(visit, given) == user:
+    if user is not None and writer_of(visit, token) == user:
         return True
     expected = visit.request.session.get(_CSRF)
-    return isinstance(given, str) and bool(expected) and hmac.compare_digest(given.encode(), str(expected).encode())
+    return isinstance(token, str) and bool(expected) and hmac.compare_digest(token.encode(), str(expected).encode())
 
 
-def writer_of(visit: Visit, given: object) -> str | None:
+def writer_of(visit: Visit, token: object) -> str | None:
     """The user for whom a page of ours was made whose form has this token; None where none of ours was."""
     try:
-        user = _signer(visit).loads(str(given), max_age=int(_OPEN_FOR.total_seconds()))
+        user = _signer(visit).loads(str(token), max_age=int(_OPEN_FOR.total_seconds()))
     except BadData:
         return None
     return str(user)
@@ -57,6 +57,6 @@ def _signer(visit: Visit) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(visit.portal.settings.secret.get_secret_value(), salt="claimbus form")
 
 
-def tell_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
-    """Have the next page say something, once; `link` is an address to go to and what it is called."""
+def show_on_next_page(visit: Visit, text: str, kind: str = "success", link: tuple[str, str] | None = None) -> None:
+    """Show a sentence on the next page, once; `link` is an address to go to and its text."""
     visit.request.session["notices"] = [*visit.request.session.get("notices", []), [kind, text, link]][-3:]

@@ -1,4 +1,4 @@
-"""How the portal is configured, beside what every service is: `CLAIMBUS_PORTAL_…`."""
+"""The portal's settings, besides those of every service: `CLAIMBUS_PORTAL_…`."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit

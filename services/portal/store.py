@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
 from services.portal.tables import (
-    answers,
     claims,
     history,
     kept_forms,
+    kept_outcomes,
     listing,
     open_tasks,
     reports,
@@ -34,7 +34,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
 MOST_TASKS = 20
-"""So many tasks the dashboard shows; the others are counted."""
+"""How many tasks the dashboard shows; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class OpenTasks:
 
 @dataclass(frozen=True)
 class ShortClaim:
-    """What a link to a claim says."""
+    """The text of a link to a claim."""
 
     claim_id: UUID
     claim_number: str
@@ -104,13 +104,13 @@ class Store:
         return ClaimView.model_validate_json(view) if view is not None else None
 
     async def short(self, company: str, *ids: UUID) -> dict[UUID, ShortClaim]:
-        """Find what links to claims say, of those that the company may see."""
+        """Find the texts of links to claims, for those that the company may see."""
         async with self.transaction() as connection:
             rows = await connection.execute(_short().where(listing.c.company == company, listing.c.claim_id.in_(ids)))
             return {row.claim_id: ShortClaim(**row._mapping) for row in rows}
 
     async def history(self, company: str, id: UUID) -> list[ClaimEvent]:
-        """What happened to a claim, of what the company was told."""
+        """What happened to a claim, as far as the company received it."""
         query = select(history.c.type, history.c.event).join(listing, listing.c.claim_id == history.c.claim_id)
         query = query.where(history.c.claim_id == id, listing.c.company == company).order_by(history.c.version)
         async with self.transaction() as connection:
@@ -162,8 +162,8 @@ class Store:
 
     async def outcome(self, company: str, request_id: str) -> Outcome | None:
         """Find the outcome of a request that the company made in the portal."""
-        query = select(answers.c.type, answers.c.outcome)
-        query = query.where(answers.c.company == company, answers.c.request_id == request_id)
+        query = select(kept_outcomes.c.type, kept_outcomes.c.outcome)
+        query = query.where(kept_outcomes.c.company == company, kept_outcomes.c.request_id == request_id)
         async with self.transaction() as connection:
             row = (await connection.execute(query)).first()
         return OUTCOMES[row.type].model_validate_json(row.outcome) if row is not None else None
@@ -182,7 +182,7 @@ class Store:
         return KeptForm(id, user, row.path, [(name, value) for name, value in json.loads(row.typed)]) if row else None
 
     async def forget_forms(self, before: datetime) -> int:
-        """Forget the forms that were kept before a moment; tell how many."""
+        """Forget the forms that were kept before a moment; return how many."""
         async with self.transaction() as connection:
             return (await connection.execute(delete(kept_forms).where(kept_forms.c.kept_at < before))).rowcount
 
@@ -198,7 +198,7 @@ def _short() -> Select[Any]:
 
 
 async def forget_claims(database_url: str) -> None:
-    """Forget what pages show of claims, for a rebuild; uploads, answers, suggestions and reports stay."""
+    """Forget what pages show of claims, for a rebuild; uploads, outcomes, suggestions and reports stay."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:

@@ -20,7 +20,7 @@ from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 _INCOMING_KEPT = timedelta(days=1)
 _FORMS_KEPT = timedelta(days=1)
 _ON_ITS_WAY = timedelta(days=REQUESTS.kept_ms / DAY_MS)
-"""A report that names an upload in time may wait so long on its topic; until then the bytes have to stay."""
+"""How long a report that names an upload in time may wait on its topic; until then the bytes have to stay."""
 
 
 class Sweeper:
@@ -46,7 +46,7 @@ class Sweeper:
                 await self._sweeping
 
     async def sweep(self, now: datetime) -> int:
-        """Remove what nothing has referred to for long enough; tell how many files that were.
+        """Remove what nothing has referred to for long enough; return how many files that were.
 
         Of the verified files only what the database says is unnamed: one that it does not know of stays.
         Raises DatabaseAway or StoreAway; the next time does the rest.

@@ -83,7 +83,7 @@ open_tasks = Table(
 )
 """Tasks that are not finished, of claims that are not cancelled."""
 
-answers = Table(
+kept_outcomes = Table(
     "answers",
     metadata,
     Column("company", Text, primary_key=True),
@@ -92,7 +92,7 @@ answers = Table(
     Column("outcome", Text, nullable=False),
     Column("answered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
-"""The outcomes of requests that were made in the portal, for the pages that wait for them."""
+"""The outcomes of requests made in the portal, for the pages that wait for them."""
 
 suggestions = Table(
     "suggestions",

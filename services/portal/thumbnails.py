@@ -53,7 +53,7 @@ class Thumbnails:
 
 
 def small(picture: bytes) -> bytes:
-    """Make a small JPEG of a picture, the right way up and without what else the file tells. Raises Unreadable."""
+    """Make a small JPEG of a picture, the right way up and without the file's metadata. Raises Unreadable."""
     try:
         with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:

@@ -17,9 +17,9 @@ BUTTON, SHOWN_AGAIN = "button", "show"
 
 async def keep_what_was_typed(visit: Visit) -> Response:
     """Give a form back that could not be sent, to be sent again with the same request id: nothing is done twice."""
-    given = (await visit.request.form()).get("csrf")
+    sent = (await visit.request.form()).get("csrf")
     # One that somebody was given before a log-in in between counts too.
-    token = csrf_token(visit) if writer_of(visit, given) is None else given
+    token = csrf_token(visit) if writer_of(visit, sent) is None else sent
     return render(visit, "kept.html", 503, {"retry-after": "5"}, token=token, **await what_was_typed(visit))
 
 

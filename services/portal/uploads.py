@@ -23,10 +23,10 @@ from shared.media.types import FIRST_BYTES, MediaType, declared, recognised
 from shared.storage.media_store import MAX_MEDIA_BYTES, MediaGone, MediaStore
 
 SENT_WITHIN = timedelta(hours=1)
-"""For so long an upload's bytes can be sent."""
+"""How long an upload's bytes can be sent."""
 
 _READ_AT_ONCE = 4
-"""So many files are verified at a time, each with some 15 MiB of buffers where the store is S3."""
+"""How many files are verified at a time, each with some 15 MiB of buffers where the store is S3."""
 
 
 class UploadSettings(BaseSettings):
@@ -42,7 +42,7 @@ class UploadSettings(BaseSettings):
     """How often what nothing refers to is removed."""
 
 
-class Refused(Exception):
+class RefusedUpload(Exception):
     """An upload call is refused, with a code that a developer can act on."""
 
     def __init__(self, code: UploadCode, *details: Detail) -> None:
@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 class Uploads:
-    """What a company can do with its uploads. Every call raises Refused, DatabaseAway or StoreAway."""
+    """What a company can do with its uploads. Every call raises RefusedUpload, DatabaseAway or StoreAway."""
 
     def __init__(
         self, tables: MediaTables, files: MediaStore, secrets: Sequence[str], settings: UploadSettings
@@ -68,14 +68,16 @@ class Uploads:
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def start(self, company: str, wanted: NewUpload) -> tuple[UUID, str]:
-        """Announce a file; tell its upload's id, and where to send it: the store's address, or a path of ours."""
+        """Announce a file; return its upload's id, and where to send it: the store's address, or a path of ours."""
         if wanted.size > MAX_MEDIA_BYTES:
-            raise Refused(UploadCode.MEDIA_TOO_LARGE, Detail(field="size", problem=f"is more than {MAX_MEDIA_BYTES}"))
+            raise RefusedUpload(
+                UploadCode.MEDIA_TOO_LARGE, Detail(field="size", problem=f"is more than {MAX_MEDIA_BYTES}")
+            )
         type = declared(wanted.content_type)
         if type is None:
-            raise Refused(UploadCode.MEDIA_TYPE_NOT_TAKEN, Detail(field="content_type", problem="is not taken"))
+            raise RefusedUpload(UploadCode.MEDIA_TYPE_NOT_TAKEN, Detail(field="content_type", problem="is not taken"))
         if await self._tables.unnamed_bytes(company) + wanted.size > self._settings.unnamed_gib * 1024**3:
-            raise Refused(UploadCode.TOO_MUCH_UNNAMED)
+            raise RefusedUpload(UploadCode.TOO_MUCH_UNNAMED)
         id = uuid4()
         about = wanted.model_copy(update={"name": kept_name(wanted.name), "content_type": type})
         await self._tables.start_upload(id, company, about, datetime.now(UTC))
@@ -88,22 +90,22 @@ class Uploads:
         try:
             upload = await self._tables.upload(UUID(self._signer.unsign(signed).decode()))
         except (BadSignature, ValueError):
-            raise Refused(UploadCode.UNKNOWN_UPLOAD) from None
+            raise RefusedUpload(UploadCode.UNKNOWN_UPLOAD) from None
         if upload is None or self._files.signs:
-            raise Refused(UploadCode.UNKNOWN_UPLOAD)
+            raise RefusedUpload(UploadCode.UNKNOWN_UPLOAD)
         if upload.completed_at is not None:
-            raise Refused(UploadCode.UPLOAD_COMPLETE)
+            raise RefusedUpload(UploadCode.UPLOAD_COMPLETE)
         if datetime.now(UTC) > upload.started_at + SENT_WITHIN:
-            raise Refused(UploadCode.UPLOAD_EXPIRED)
+            raise RefusedUpload(UploadCode.UPLOAD_EXPIRED)
         if length is not None and length > upload.size:
-            raise Refused(UploadCode.MEDIA_TOO_LARGE, _size(upload, length))
+            raise RefusedUpload(UploadCode.MEDIA_TOO_LARGE, _size(upload, length))
         await self._files.put(incoming(upload.id), verified(upload, chunks))
 
     async def complete(self, company: str, id: UUID) -> str:
-        """Verify what was sent; tell the key. Done again, it tells the same key."""
+        """Verify what was sent; return the key. Done again, it is the same key."""
         upload = await self._tables.upload(id)
         if upload is None or upload.company != company:
-            raise Refused(UploadCode.UNKNOWN_UPLOAD)
+            raise RefusedUpload(UploadCode.UNKNOWN_UPLOAD)
         completed_at = upload.completed_at
         if completed_at is None:
             await self._store(upload)
@@ -132,11 +134,11 @@ class Uploads:
                     disposition=disposition(upload.name, MediaType(upload.content_type)),
                 )
             except MediaGone:
-                raise Refused(UploadCode.UPLOAD_MISSING) from None
+                raise RefusedUpload(UploadCode.UPLOAD_MISSING) from None
 
 
 async def verified(upload: Upload, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Pass a file's bytes on as they come. Raises Refused at the first sign that they are not what was announced."""
+    """Pass a file's bytes on as they come. Raises RefusedUpload as soon as they are not what was announced."""
     size, sha256, first = 0, hashlib.sha256(), b""
     async for chunk in chunks:
         if len(first) < FIRST_BYTES:
@@ -145,7 +147,7 @@ async def verified(upload: Upload, chunks: AsyncIterable[bytes]) -> AsyncIterato
                 _check_type(upload, first)
         size += len(chunk)
         if size > upload.size:
-            raise Refused(UploadCode.MEDIA_TOO_LARGE, _size(upload, size, "at least "))
+            raise RefusedUpload(UploadCode.MEDIA_TOO_LARGE, _size(upload, size, "at least "))
         sha256.update(chunk)
         yield chunk
     _check_type(upload, first)
@@ -155,7 +157,7 @@ async def verified(upload: Upload, chunks: AsyncIterable[bytes]) -> AsyncIterato
     if sha256.hexdigest() != upload.sha256:
         details.append(Detail(field="sha256", problem=f"is {sha256.hexdigest()}"))
     if details:
-        raise Refused(UploadCode.UPLOAD_DIFFERS, *details)
+        raise RefusedUpload(UploadCode.UPLOAD_DIFFERS, *details)
 
 
 def _check_type(upload: Upload, first: bytes) -> None:
@@ -163,7 +165,7 @@ def _check_type(upload: Upload, first: bytes) -> None:
     if found != upload.content_type:
         problem = f"by its content it is {found or 'of no type that is taken'}"
         code = UploadCode.UPLOAD_DIFFERS if found else UploadCode.MEDIA_TYPE_NOT_TAKEN
-        raise Refused(code, Detail(field="content_type", problem=problem))
+        raise RefusedUpload(code, Detail(field="content_type", problem=problem))
 
 
 def _size(upload: Upload, size: int, about: str = "") -> Detail:

@@ -46,7 +46,7 @@ class Viewer:
 
 
 def viewer_of(request: Request, directory: Directory) -> Viewer | None:
-    """Who looks, or None if nobody is logged in, or the user is no longer in the directory."""
+    """The viewer; None if nobody is logged in, or the user is no longer in the directory."""
     at = datetime.now(UTC)
     user = directory.user(request.session.get("user", ""), at)
     company = None if user is None else directory.company(user.company, at)

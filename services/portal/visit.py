@@ -1,4 +1,4 @@
-"""A visit: one request of a browser, who makes it, and what the portal answers it with."""
+"""A visit: one request of a browser, who makes it, and what pages need to answer it."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ class Visit:
         return language if language in words.LANGUAGES else words.DEFAULT
 
     def translated(self, text: str) -> str:
-        """Say a sentence of the catalogue in the session's language."""
+        """A sentence of the catalogue in the session's language."""
         return words.translations(self.language).gettext(text)
 
     def country_of(self, insurer: str) -> str:

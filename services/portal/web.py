@@ -1,4 +1,4 @@
-"""The pages as an ASGI application: routes, what holds for every page, and what is answered where one fails."""
+"""The pages as an ASGI application: routes, what holds for every page, and the responses where one fails."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ def web_app(portal: Portal, routes: Sequence[BaseRoute]) -> ASGIApp:
             ),
         ],
         exception_handlers={
-            HTTPException: failures.told,
+            HTTPException: failures.refused,
             DirectoryNotRead: failures.away,
             DatabaseAway: failures.away,
             Misconfigured: failures.away,
@@ -64,7 +64,7 @@ def _no_secret() -> str:
 
 
 class _Failures:
-    """What is answered where a page fails."""
+    """The responses where a page fails."""
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
@@ -72,7 +72,7 @@ class _Failures:
     def _visit(self, request: Request) -> Visit:
         return Visit(request, self._portal, getattr(request.state, "viewer", None))
 
-    async def told(self, request: Request, error: Exception) -> Response:
+    async def refused(self, request: Request, error: Exception) -> Response:
         """Something that is not there, or may not be done."""
         status = error.status_code if isinstance(error, HTTPException) else 500
         if getattr(request.state, "viewer", None) is None:
@@ -80,14 +80,14 @@ class _Failures:
         return render(self._visit(request), "error.html", status, status=status)
 
     async def not_understood(self, request: Request, error: Exception) -> Response:
-        """Something that was asked for is nothing that the database can look up; all else that it says is a fault."""
+        """A value that the database cannot look up was asked for; any other error of it is a fault."""
         if not isinstance(error, DBAPIError) or not cannot_be_kept(error):
             return await self.fault(request, error)
         log.info("what is asked for cannot be looked up", path=request.scope["path"])
-        return await self.told(request, HTTPException(400))
+        return await self.refused(request, HTTPException(400))
 
     async def gone(self, _request: Request, _error: Exception) -> Response:
-        """Whoever asked has hung up."""
+        """The client has hung up."""
         return Response(status_code=400)
 
     async def away(self, request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from services.reporting.closing import Closing
 from services.reporting.migrations import VERSION
 from services.reporting.progress import Progress
-from services.reporting.projection import Gap, Refusal
+from services.reporting.projection import Gap, RefusedCreation
 from services.reporting.store import Store
 from shared.contract.envelope import Outgoing, Undecodable, details_of, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS as EVENT_TYPES
@@ -24,12 +24,12 @@ from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "reporting"
 
-Counted = ClaimEvent | Refusal | None
+Counted = ClaimEvent | RefusedCreation | None
 """What a report can count; None is any other message."""
 
 
 class ReportingSettings(ServiceSettings):
-    """What reporting can be told."""
+    """Reporting's settings."""
 
     close_every_s: float = Field(default=5.0, gt=0)
     """How often it looks whether a period can be closed."""
@@ -74,21 +74,21 @@ def build(bus: Bus = KAFKA) -> Service:
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, decode=read_message)
     async def handle(messages: Sequence[Counted]) -> Iterable[Outgoing]:
         events = [message for message in messages if isinstance(message, ClaimEvent)]
-        refused = [message for message in messages if isinstance(message, Refusal)]
+        refused_creations = [message for message in messages if isinstance(message, RefusedCreation)]
         async with store.transaction() as transaction:
             changes = await transaction.counted.changes_to({event.claim_id for event in events})
             try:
                 changes.apply(events)
             except Gap as gap:
                 raise Misconfigured(f"{gap}: run `claimbus rebuild reporting`") from gap
-            await transaction.counted.save(changes, refused)
+            await transaction.counted.save(changes, refused_creations)
         return ()
 
     return service
 
 
 async def notice_what_is_missing(store: Store, progress: Progress) -> None:
-    """Say that claims can be missing where messages were deleted before they were read, or the database is another one.
+    """Note that claims can be missing if messages were deleted before they were read, or the database is another one.
 
     Nothing is closed then until `claimbus rebuild reporting` has made it whole.
     """
@@ -105,7 +105,7 @@ async def notice_what_is_missing(store: Store, progress: Progress) -> None:
         log.error("claims can be missing, and no period is closed: run `claimbus rebuild reporting`")
 
 
-class _Refused(BaseModel):
+class _RefusedRequest(BaseModel):
     """What counts of a refused request."""
 
     company: str
@@ -128,8 +128,8 @@ def read_message(record: Record) -> Counted:
         if record.topic == CLAIM_EVENTS.name:
             return EVENT_TYPES[envelope.type].model_validate_json(envelope.body)
         if envelope.type == RequestRefused.type():
-            refused = _Refused.model_validate_json(envelope.body)
-            return _refusal(refused)
+            request = _RefusedRequest.model_validate_json(envelope.body)
+            return _refused_creation(request)
         if envelope.type in OUTCOMES:
             return None
     except KeyError:
@@ -142,7 +142,7 @@ def read_message(record: Record) -> Counted:
     raise Undecodable(f"reporting does not read {envelope.type}")
 
 
-def _refusal(refused: _Refused) -> Refusal | None:
-    if refused.insurer is None:
+def _refused_creation(request: _RefusedRequest) -> RefusedCreation | None:
+    if request.insurer is None:
         return None
-    return Refusal(refused.company, refused.request_id, refused.insurer, refused.requested_at, refused.code)
+    return RefusedCreation(request.company, request.request_id, request.insurer, request.requested_at, request.code)

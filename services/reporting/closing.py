@@ -95,17 +95,17 @@ class Closing:
         async with self._store.transaction() as transaction:
             incomplete = await transaction.completeness.is_incomplete()
             found = {insurer: await due_periods(transaction, self._directory, insurer, over) for insurer in insurers}
-        self._say_who_waits({insurer: due.held_up for insurer, due in found.items() if due.held_up is not None})
+        self._log_held_up({insurer: due.held_up for insurer, due in found.items() if due.held_up is not None})
         due = {insurer: due.periods for insurer, due in found.items() if due.periods}
         metrics.REPORTS_DUE.set(sum(len(periods) for periods in due.values()))
         if not due:
             return
         if incomplete:
-            self._say("claims can be missing: run `claimbus rebuild reporting`, or wait until it is done")
+            self._log_reason("claims can be missing: run `claimbus rebuild reporting`, or wait until it is done")
             return
         passed = await self._progress.passed(max(periods[-1].ends for periods in due.values()))
         if isinstance(passed, Waiting):
-            self._say(str(passed))
+            self._log_reason(str(passed))
             return
         for insurer, periods in due.items():
             for period in periods:
@@ -134,13 +134,13 @@ class Closing:
             async with self._store.transaction() as transaction:
                 await transaction.reports.mark_announced(waiting)
 
-    def _say_who_waits(self, held_up: Mapping[str, str]) -> None:
+    def _log_held_up(self, held_up: Mapping[str, str]) -> None:
         for insurer, reason in held_up.items():
             if self._held_up.get(insurer) != reason:
                 log.warning("an insurer's reports wait", insurer=insurer, reason=reason)
         self._held_up = held_up
 
-    def _say(self, reason: str) -> None:
+    def _log_reason(self, reason: str) -> None:
         if reason != self._waits_for:
             log.info("a report waits", reason=reason)
         self._waits_for = reason
@@ -152,7 +152,7 @@ class Due:
 
     periods: list[Period]
     held_up: str | None = None
-    """Why it cannot be told which come after them, if it cannot be told here."""
+    """Why this installation does not know which come after them, if it does not."""
 
 
 async def due_periods(transaction: Transaction, directory: Directory, insurer: str, over: datetime) -> Due:

@@ -18,7 +18,7 @@ class Completeness:
         self._connection = connection
 
     async def is_incomplete(self, *, hold: bool = False) -> bool | None:
-        """Whether claims can be missing; None if nobody has said yet, in a new database.
+        """Whether claims can be missing; None until it is set, in a new database.
 
         With `hold` no rebuild begins before the transaction ends.
         """
@@ -29,7 +29,7 @@ class Completeness:
         return found
 
     async def set_incomplete(self, incomplete: bool) -> None:
-        """Say whether claims can be missing."""
+        """Set whether claims can be missing."""
         statement = upsert(projection).values(incomplete=incomplete)
         await self._connection.execute(
             statement.on_conflict_do_update(
@@ -38,13 +38,13 @@ class Completeness:
         )
 
     async def notice(self, deleted: Mapping[TopicPartition, int]) -> bool:
-        """Remember up to where messages were deleted unread; tell whether that is more than was known."""
+        """Remember up to where messages were deleted unread; return whether that is more than was known."""
         row = (await self._connection.execute(select(projection.c.noticed).with_for_update())).scalar_one()
-        known: dict[str, int] = json.loads(row)
+        noticed: dict[str, int] = json.loads(row)
         found = {f"{partition.topic}/{partition.partition}": offset for partition, offset in deleted.items()}
-        more = {where: offset for where, offset in found.items() if offset > known.get(where, 0)}
+        more = {place: offset for place, offset in found.items() if offset > noticed.get(place, 0)}
         if more:
-            await self._connection.execute(update(projection).values(noticed=json.dumps(known | more)))
+            await self._connection.execute(update(projection).values(noticed=json.dumps(noticed | more)))
         return bool(more)
 
     async def begin_rebuild(self, rebuild: str) -> None:
@@ -55,7 +55,7 @@ class Completeness:
         await self._connection.execute(text(f"truncate {', '.join(table.name for table in COUNTED)}"))
 
     async def end_rebuild(self, rebuild: str) -> bool:
-        """Say that nothing is missing any more; False if another rebuild was begun meanwhile."""
+        """Note that nothing is missing any more; False if another rebuild was begun meanwhile."""
         done = await self._connection.execute(
             update(projection).where(projection.c.rebuild == rebuild).values(incomplete=False, rebuild=None)
         )

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.completeness import Completeness
-from services.reporting.projection import Changes, Claim, Ending, Refusal
+from services.reporting.projection import Changes, Claim, Ending, RefusedCreation
 from services.reporting.tables import amended_causes, claims, refusals, tasks, undone_links
 
 
@@ -32,7 +32,7 @@ class Counted:
         )
         return Changes(claims={row.claim_id: _claim(row) for row in rows}, incomplete=bool(incomplete))
 
-    async def save(self, changes: Changes, refused: Iterable[Refusal]) -> None:
+    async def save(self, changes: Changes, refused_creations: Iterable[RefusedCreation]) -> None:
         """Write what a batch has changed, in the order of the keys so that two writers can't deadlock."""
         await self._insert(claims, [asdict(changes.claims[id]) for id in sorted(changes.created)])
         await self._update_claims([changes.claims[id] for id in sorted(changes.changed - changes.created)])
@@ -40,7 +40,7 @@ class Counted:
         await self._report_tasks(changes)
         await self._insert(amended_causes, [asdict(cause) for cause in changes.causes])
         await self._insert(undone_links, [asdict(link) for link in changes.undone_links])
-        rows = {(r.company, r.request_id): asdict(r) for r in refused}
+        rows = {(r.company, r.request_id): asdict(r) for r in refused_creations}
         if rows:
             statement = upsert(refusals).on_conflict_do_nothing()
             await self._connection.execute(statement, [rows[key] for key in sorted(rows)])

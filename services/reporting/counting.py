@@ -1,4 +1,4 @@
-"""Counting a period; what each number counts is said in words in `shared/contract/reports.py`."""
+"""Counting a period; what each number counts is described in `shared/contract/reports.py`."""
 
 from datetime import datetime
 from typing import Any

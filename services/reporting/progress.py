@@ -30,7 +30,7 @@ _ON_THE_WAY: tuple[tuple[str, tuple[Topic, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Who has not come far enough yet."""
+    """A consumer group that has not come far enough yet."""
 
     group: str
     partition: str
@@ -62,7 +62,7 @@ class Progress:
         self._passing: Passing | None = None
 
     async def passed(self, moment: datetime | None) -> Places | Waiting:
-        """Tell up to where reporting has read if all that was appended before a moment is in it, or who has not yet.
+        """How far reporting has read, if that includes all that was appended before a moment; else what it waits for.
 
         None is the moment when it is asked first. Never waits for a group: ask again later. The moment must be past by
         the brokers' clocks too. Raises KafkaError or TimeoutError where the brokers do not answer; what was found out
@@ -124,8 +124,8 @@ class Progress:
         first = await consumer.beginning_offsets(behind)  # what was deleted before it was read is not waited for
         for partition in behind:
             if first[partition] < targets[partition]:
-                where = f"{partition.topic}/{partition.partition}"
-                return Waiting(group, where, committed.get(partition), targets[partition])
+                place = f"{partition.topic}/{partition.partition}"
+                return Waiting(group, place, committed.get(partition), targets[partition])
         return None
 
     async def _committed(self, group: str) -> Places:
@@ -143,8 +143,8 @@ class Progress:
         ]
         if not partitions:
             return {}
-        asked = consumer.beginning_offsets if beginning else consumer.end_offsets
-        offsets: Places = await asked(partitions)
+        offsets_of = consumer.beginning_offsets if beginning else consumer.end_offsets
+        offsets: Places = await offsets_of(partitions)
         return offsets
 
     async def _connected(self) -> tuple[Any, Any]:

@@ -89,7 +89,7 @@ class UndoneLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedCreation:
     """A creation request that was refused."""
 
     company: str

@@ -57,5 +57,5 @@ def _find(directory: Directory, insurer: str, label: str | None, now: datetime) 
     for period, before in pairwise(reversed(begun)):
         if period is not None and label in (None, period.label):
             return before, period
-    known = [period.label for period in begun if period is not None]
-    raise UnknownPeriod(f"{insurer} has no period {label}; it has {', '.join(known[-6:])}")
+    labels = [period.label for period in begun if period is not None]
+    raise UnknownPeriod(f"{insurer} has no period {label}; it has {', '.join(labels[-6:])}")

@@ -14,7 +14,7 @@ from shared.domain.portal_settings import PortalSettings
 _WEEK = timedelta(weeks=1)
 
 SettingsAt = Callable[[datetime], PortalSettings]
-"""Tells an insurer's settings in force at a moment. Raises NotKnownHere."""
+"""Looks up an insurer's settings in force at a moment. Raises NotKnownHere."""
 
 
 @dataclass(frozen=True, slots=True)

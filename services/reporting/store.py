@@ -34,7 +34,7 @@ class Store:
 
 
 class Transaction:
-    """One transaction's view of it all."""
+    """One transaction, with a part for each subject."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection

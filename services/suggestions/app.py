@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from services.suggestions.batch import Batch, Gap, Heard, read_event
+from services.suggestions.batch import Batch, CausedEvent, Gap, read_event
 from services.suggestions.lists import message_of, next_list
 from services.suggestions.migrations import VERSION
 from services.suggestions.rules import compare
@@ -18,7 +18,7 @@ from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "suggestions"
 MOST_AT_ONCE = 250
-"""So many events in one transaction: even if each is like all others, it stays far below the database's limit."""
+"""The most events in one transaction: even if each is like all others, that stays far below the database's limit."""
 
 
 def build(bus: Bus = KAFKA) -> Service:
@@ -33,11 +33,11 @@ def build(bus: Bus = KAFKA) -> Service:
     service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, decode=read_event)
-    async def handle(messages: Sequence[Heard | None]) -> Iterable[Outgoing]:
-        heard = [message for message in messages if message is not None]
+    async def handle(messages: Sequence[CausedEvent | None]) -> Iterable[Outgoing]:
+        events = [message for message in messages if message is not None]
         lists: list[Outgoing] = []
-        for first in range(0, len(heard), MOST_AT_ONCE):
-            part = heard[first : first + MOST_AT_ONCE]
+        for first in range(0, len(events), MOST_AT_ONCE):
+            part = events[first : first + MOST_AT_ONCE]
             async with store.transaction({message.event.insurer for message in part}) as record:
                 lists += await lists_after(record, part)
         return lists
@@ -45,14 +45,14 @@ def build(bus: Bus = KAFKA) -> Service:
     return service
 
 
-async def lists_after(record: Transaction, heard: Sequence[Heard]) -> list[Outgoing]:
-    """Take events in, and send the lists that have changed; those that repeated events led to are sent again.
+async def lists_after(record: Transaction, events: Sequence[CausedEvent]) -> list[Outgoing]:
+    """Apply events, and send the lists that have changed; those that repeated events led to are sent again.
 
     Raises Misconfigured if a claim's event is missing.
     """
-    batch = Batch(known=await record.claims({message.event.claim_id for message in heard}))
+    batch = Batch(before=await record.claims({message.event.claim_id for message in events}))
     try:
-        batch.take_in(heard)
+        batch.apply(events)
     except Gap as gap:
         raise Misconfigured(f"{gap}: rebuild suggestions") from None
     if batch.met_half_way:
@@ -65,7 +65,7 @@ async def lists_after(record: Transaction, heard: Sequence[Heard]) -> list[Outgo
     now_ms = await record.now_ms()
     lists = {}
     for claim_id, moved in touched.items():
-        cause = batch.last_heard_of(moved)
+        cause = batch.last_event_of(moved)
         if changed := next_list(last.get(claim_id), claim_id, matches[claim_id], cause, now_ms):
             lists[claim_id] = changed, cause
     await record.publish([changed for changed, _ in lists.values()])
@@ -74,7 +74,7 @@ async def lists_after(record: Transaction, heard: Sequence[Heard]) -> list[Outgo
 
 
 async def matched_anew(record: Transaction, batch: Batch) -> dict[UUID, set[UUID]]:
-    """Match what has moved anew; tell which temporary claims' matches that touched, each with the moved claims."""
+    """Match the moved claims again; return the temporary claims whose matches change, each with the moved ones."""
     moved = batch.moved
     forgotten = await record.save(batch.changed, moved)
     candidates = await record.candidates(moved)

@@ -1,4 +1,4 @@
-"""A batch of events, taken in claim by claim: what is new of each, and what was met before. Pure."""
+"""A batch of events, applied claim by claim: what is new of each, and what was applied before. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,12 +35,12 @@ Version = tuple[UUID, int]
 
 
 class Gap(Exception):
-    """An event of a claim is missing, so nothing is known of the claim for certain any more."""
+    """An event of a claim is missing, so nothing is certain of the claim any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """An event, and the request that led to it."""
+class CausedEvent:
+    """An event, with the request that caused it."""
 
     event: ClaimEvent
     request_id: str
@@ -53,7 +53,7 @@ class Heard:
         return self.event.claim_id, self.event.version
 
 
-def read_event(record: Record) -> Heard | None:
+def read_event(record: Record) -> CausedEvent | None:
     """Read an event, or pass over what is published again for another reader. Raises Undecodable."""
     envelope = read_internal_envelope(record.headers, record.value)
     if envelope.republished_for not in {None, READER}:
@@ -64,41 +64,42 @@ def read_event(record: Record) -> Heard | None:
     except ValidationError as error:
         raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
     request_id = dict(record.headers).get("ce_causationid") or b""
-    return Heard(event, request_id.decode(errors="replace"), envelope.trace)
+    return CausedEvent(event, request_id.decode(errors="replace"), envelope.trace)
 
 
 @dataclass
 class Batch:
-    """What a batch of events has made of the claims that were known."""
+    """What a batch of events does to the claims."""
 
-    known: Mapping[UUID, Claim]
+    before: Mapping[UUID, Claim]
+    """The claims as they were recorded."""
     changed: dict[UUID, Claim] = field(default_factory=dict)
     """Claims with a new version, as they are now."""
-    last_heard: dict[UUID, tuple[int, Heard]] = field(default_factory=dict)
+    last_events: dict[UUID, tuple[int, CausedEvent]] = field(default_factory=dict)
     """The last new event of each of those, with its place in the batch."""
-    repeated: dict[Version, Heard] = field(default_factory=dict)
-    """Events that were taken in before."""
+    repeated: dict[Version, CausedEvent] = field(default_factory=dict)
+    """Events that were applied before."""
     met_half_way: set[UUID] = field(default_factory=set)
     """Claims of which not even the first event is known."""
 
     @property
     def moved(self) -> dict[UUID, Claim]:
         """The changed claims of which more than the version is new: what they match must be looked for again."""
-        return {id: claim for id, claim in self.changed.items() if claim.differs_from(self.known.get(id))}
+        return {id: claim for id, claim in self.changed.items() if claim.differs_from(self.before.get(id))}
 
-    def last_heard_of(self, claims: Iterable[UUID]) -> Heard:
+    def last_event_of(self, claims: Iterable[UUID]) -> CausedEvent:
         """Find the last of the new events of some changed claims."""
-        _, heard = max((self.last_heard[id] for id in claims), key=itemgetter(0))
-        return heard
+        _, event = max((self.last_events[id] for id in claims), key=itemgetter(0))
+        return event
 
-    def take_in(self, heard: Iterable[Heard]) -> None:
+    def apply(self, events: Iterable[CausedEvent]) -> None:
         """Apply each event if it is its claim's next one. Raises Gap if one is missing in between.
 
         A claim whose first event has not been met is passed over until it is published again from the first on.
         """
-        for place, message in enumerate(heard):
+        for place, message in enumerate(events):
             event = message.event
-            claim = self.changed.get(event.claim_id) or self.known.get(event.claim_id)
+            claim = self.changed.get(event.claim_id) or self.before.get(event.claim_id)
             if claim is not None and event.version <= claim.version:
                 self.repeated[message.version] = message
                 continue
@@ -112,4 +113,4 @@ class Batch:
             else:
                 raise Gap(f"of claim {claim.id}, version {event.version} came after {claim.version}")
             self.changed[claim.id] = claim
-            self.last_heard[claim.id] = place, message
+            self.last_events[claim.id] = place, message

@@ -68,7 +68,7 @@ def apply(claim: Claim, event: ClaimEvent) -> Claim:
     return claim
 
 
-def _amended(known: Particulars, event: ClaimAmended) -> Particulars:
+def _amended(particulars: Particulars, event: ClaimAmended) -> Particulars:
     after = event.after
     changes: dict[str, Any] = {}
     if after.incident is not None:
@@ -81,4 +81,4 @@ def _amended(known: Particulars, event: ClaimAmended) -> Particulars:
         changes |= {"name": name_of(after.policyholder.name), "phone": after.policyholder.phone}
     if "policy_number" in after.model_fields_set:
         changes["policy_number"] = policy_number_of(after.policy_number)
-    return known.model_copy(update=changes)
+    return particulars.model_copy(update=changes)

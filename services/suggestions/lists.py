@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.suggestions.batch import Heard, Version
+from services.suggestions.batch import CausedEvent, Version
 from services.suggestions.rules import Match, best
 from shared.contract.envelope import Outgoing, sealed
 from shared.contract.suggestions import LinkSuggested
@@ -25,15 +25,15 @@ class Published:
 
 
 def next_list(
-    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: Heard, now_ms: int
+    last: Published | None, claim_id: UUID, matches: Iterable[tuple[UUID, str, Match]], cause: CausedEvent, now_ms: int
 ) -> Published | None:
-    """Make a claim's list anew; None if it says what the last one said. Without a last one, it said nothing.
+    """Make a claim's next list; None if it has what the last one had. Without a last one, it had nothing.
 
     `now_ms`, milliseconds since 1970 UTC, makes the revision grow even if the database was lost in between.
     """
     suggestions = list(best(matches))
-    said = LinkSuggested.model_validate_json(last.body).suggestions if last else []
-    if suggestions == said:
+    published = LinkSuggested.model_validate_json(last.body).suggestions if last else []
+    if suggestions == published:
         return None
     revision = max(last.revision + 1 if last else 1, now_ms)
     body = LinkSuggested(
@@ -46,7 +46,7 @@ def next_list(
     return Published(claim_id, revision, cause.version, body.json_bytes())
 
 
-def message_of(published: Published, cause: Heard) -> Outgoing:
+def message_of(published: Published, cause: CausedEvent) -> Outgoing:
     """Put a list into its envelope: the same each time that it is published."""
     return sealed(
         LINK_SUGGESTIONS.name,

@@ -1,4 +1,4 @@
-"""What a claim says of who, where, when and what, written the same way however it was typed. No I/O."""
+"""A claim's particulars, who, where, when and what, in one spelling however they were typed. No I/O."""
 
 import re
 import unicodedata
@@ -54,13 +54,13 @@ def particulars_of(incident: Incident, policyholder: Policyholder, policy_number
     )
 
 
-def blocks_of(insurer: str, known: Particulars) -> list[int]:
+def blocks_of(insurer: str, particulars: Particulars) -> list[int]:
     """Name the groups in which a claim is looked for: two claims that share none are never compared.
 
     Each group can be entered although the other particulars are mistyped. They are signed 64-bit hashes, with the
     insurer in them, so that the index is small and tells nothing about people.
     """
-    return sorted({_hash(insurer, *group) for group in _groups(known)})
+    return sorted({_hash(insurer, *group) for group in _groups(particulars)})
 
 
 def place_of(address: Address) -> Place:
@@ -93,7 +93,7 @@ def name_of(name: str) -> tuple[str, ...]:
 
 
 def policy_number_of(number: str | None) -> str:
-    """Leave out what people type between the parts of a policy number, and tell O from 0 and I from 1 no more."""
+    """Leave out what people type between the parts of a policy number, and make O and 0, and I and 1, the same."""
     return _SEPARATORS.sub("", _folded(number or "")).translate(_CONFUSED)
 
 
@@ -120,7 +120,7 @@ _LONGEST_SKELETON = 6
 
 
 def _folded(text: str) -> str:
-    """Write a text without case and accents; å, ø and æ as those do who have no such keys."""
+    """Write a text without case and accents; å, ø and æ as people without such keys do."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     text = "".join(c for c in text if not unicodedata.combining(c)).replace("ø", "o").replace("æ", "a")
     return text.replace("aa", "a").replace("oe", "o").replace("ae", "a")
@@ -135,11 +135,11 @@ def _street(text: str) -> str:
     return street
 
 
-def _groups(known: Particulars) -> Iterator[tuple[str, ...]]:
-    place, name = known.place, known.name
-    yield "phone", known.phone
-    if known.policy_number:
-        yield "policy", known.policy_number
+def _groups(particulars: Particulars) -> Iterator[tuple[str, ...]]:
+    place, name = particulars.place, particulars.name
+    yield "phone", particulars.phone
+    if particulars.policy_number:
+        yield "policy", particulars.policy_number
     street = skeleton(place.street)
     yield "house", place.postal_code, place.number or street
     yield "street", street, place.number or place.postal_code

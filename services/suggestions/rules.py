@@ -74,7 +74,7 @@ def best(matches: Iterable[tuple[UUID, str, Match]]) -> Iterator[Suggestion]:
 
 
 def suggestion(claim_id: UUID, claim_number: str, match: Match) -> Suggestion:
-    """Say it for a claims handler."""
+    """Put a match into words for a claims handler."""
     return Suggestion(
         claim_id=claim_id,
         claim_number=claim_number,

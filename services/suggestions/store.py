@@ -41,7 +41,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
 MOST_OF_A_BLOCK = 40
-"""Of a block, so many claims on either side of the incident date are compared: a whole town in a storm is one block."""
+"""How many claims of a block are compared on either side of the incident date: a town in a storm is one block."""
 
 metadata = MetaData()
 
@@ -138,7 +138,7 @@ class Transaction:
         return {row.id: _claim(row) for row in rows}
 
     async def save(self, changed: Mapping[UUID, Claim], moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
-        """Write claims, and forget the moved ones' matches; tell which those were, temporary claim and normal one."""
+        """Write claims, and forget the moved ones' matches; return which those were, temporary claim and normal one."""
         if changed:
             statement = upsert(claims)
             names = ("version", "state", "claim_number", "number_key", "particulars")
@@ -319,7 +319,7 @@ def _published(row: Any) -> Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ClaimSuggestions:
     """A claim and what is suggested for it, for operators."""
 
     claim: Claim
@@ -328,7 +328,7 @@ class Answer:
 
 
 async def forget_claims(database_url: str) -> None:
-    """Forget all claims, for a rebuild; what insurers were told stays, so that they are told of what differs."""
+    """Forget all claims, for a rebuild; what insurers received stays, so that they are sent what differs."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
         async with transaction(engine) as connection:
@@ -337,7 +337,7 @@ async def forget_claims(database_url: str) -> None:
         await engine.dispose()
 
 
-async def suggestions_for(database_url: str, claim: str, insurer: str | None = None) -> list[Answer]:
+async def suggestions_for(database_url: str, claim: str, insurer: str | None = None) -> list[ClaimSuggestions]:
     """Find what is suggested for a claim by its id or number; claims of several insurers can have the same number."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(database_url)))
     try:
@@ -354,7 +354,7 @@ async def suggestions_for(database_url: str, claim: str, insurer: str | None = N
                 .order_by(claims.c.insurer)
             )
             return [
-                Answer(_claim(row), None if row.body is None else LinkSuggested.model_validate_json(row.body))
+                ClaimSuggestions(_claim(row), None if row.body is None else LinkSuggested.model_validate_json(row.body))
                 for row in rows
             ]
     finally:

@@ -41,132 +41,132 @@ class Code(StrEnum):
 
     @property
     def message(self) -> LocalizedText:
-        """Say it to a person."""
+        """The sentence for a person."""
         return _SENTENCES[self]
 
 
-def _said(nb: str, en: str) -> LocalizedText:
+def _sentence(nb: str, en: str) -> LocalizedText:
     return LocalizedText(nb=nb, en=en)
 
 
 _SENTENCES = {
-    Code.INVALID_REQUEST: _said(
+    Code.INVALID_REQUEST: _sentence(
         "Forespørselen har feil eller mangler noe; se hvert felt under detaljer.",
         "The request is wrong or incomplete; see each field under details.",
     ),
-    Code.UNKNOWN_TYPE: _said(
+    Code.UNKNOWN_TYPE: _sentence(
         "Denne typen forespørsel finnes ikke.",
         "There is no such type of request.",
     ),
-    Code.MESSAGE_TOO_LARGE: _said(
+    Code.MESSAGE_TOO_LARGE: _sentence(
         "Forespørselen er større enn 256 KiB.",
         "The request is larger than 256 KiB.",
     ),
-    Code.NOT_YOUR_OFFICE: _said(
+    Code.NOT_YOUR_OFFICE: _sentence(
         "Kontoret hører til et annet selskap enn det som sendte forespørselen.",
         "The office belongs to another company than the one that sent the request.",
     ),
-    Code.UNKNOWN_INSURER: _said(
+    Code.UNKNOWN_INSURER: _sentence(
         "Forsikringsselskapet er ikke registrert.",
         "The insurer is not registered.",
     ),
-    Code.UNKNOWN_OFFICE: _said(
+    Code.UNKNOWN_OFFICE: _sentence(
         "Kontoret er ikke registrert, eller kan ikke brukes her.",
         "The office is not registered, or cannot be used here.",
     ),
-    Code.UNKNOWN_USER: _said(
+    Code.UNKNOWN_USER: _sentence(
         "Brukeren er ikke registrert hos selskapet.",
         "The user is not registered with the company.",
     ),
-    Code.NEVER_PERMITTED: _said(
+    Code.NEVER_PERMITTED: _sentence(
         "Kontoret har ikke tillatelse til å opprette midlertidige saker for dette forsikringsselskapet.",
         "The office has no permission to create temporary claims for this insurer.",
     ),
-    Code.INSIDE_OFFICE_HOURS: _said(
+    Code.INSIDE_OFFICE_HOURS: _sentence(
         "Kontoret kan opprette midlertidige saker bare utenfor forsikringsselskapets kontortid.",
         "The office may create temporary claims only outside the insurer's office hours.",
     ),
-    Code.ENHANCED_FUNCTION_OFF: _said(
+    Code.ENHANCED_FUNCTION_OFF: _sentence(
         "Forbedret funksjon er ikke slått på i forsikringsselskapets portal.",
         "The enhanced function is not switched on in the insurer's portal.",
     ),
-    Code.MAY_NOT_ASSIGN_TO_OTHERS: _said(
+    Code.MAY_NOT_ASSIGN_TO_OTHERS: _sentence(
         "Kontoret har ikke rett til å tildele oppgaver til andre partneres kontorer.",
         "The office has no right to assign tasks to other partners' offices.",
     ),
-    Code.MAY_NOT_DEFINE_CLAIM_NUMBER: _said(
+    Code.MAY_NOT_DEFINE_CLAIM_NUMBER: _sentence(
         "Kontoret har ikke rett til å bestemme skadenummeret.",
         "The office has no right to define the claim number.",
     ),
-    Code.SENDER_NOT_ALLOWED: _said(
+    Code.SENDER_NOT_ALLOWED: _sentence(
         "Selskapet kan ikke sende denne forespørselen.",
         "The company may not send this request.",
     ),
-    Code.UNKNOWN_CLAIM: _said(
+    Code.UNKNOWN_CLAIM: _sentence(
         "Saken finnes ikke, eller er ikke tilgjengelig for selskapet.",
         "The claim does not exist, or is not available to the company.",
     ),
-    Code.UNKNOWN_TASK: _said(
+    Code.UNKNOWN_TASK: _sentence(
         "Oppgaven finnes ikke i saken.",
         "There is no such task in the claim.",
     ),
-    Code.CLAIM_NUMBER_TAKEN: _said(
+    Code.CLAIM_NUMBER_TAKEN: _sentence(
         "Skadenummeret er allerede brukt hos forsikringsselskapet.",
         "The claim number is already in use at the insurer.",
     ),
-    Code.NOT_TEMPORARY: _said(
+    Code.NOT_TEMPORARY: _sentence(
         "Saken er ikke lenger en midlertidig sak.",
         "The claim is no longer a temporary claim.",
     ),
-    Code.ALREADY_CANCELLED: _said(
+    Code.ALREADY_CANCELLED: _sentence(
         "Saken er avbrutt.",
         "The claim is cancelled.",
     ),
-    Code.BEING_LINKED: _said(
+    Code.BEING_LINKED: _sentence(
         "Saken er i ferd med å bli tilknyttet en annen sak.",
         "The claim is being linked to another claim.",
     ),
-    Code.TARGET_NOT_LINKABLE: _said(
+    Code.TARGET_NOT_LINKABLE: _sentence(
         "Saken det skal tilknyttes til, finnes ikke hos forsikringsselskapet, er midlertidig, avbrutt eller samme sak.",
         "The claim to link to does not exist at the insurer, is temporary, cancelled, or the same claim.",
     ),
-    Code.BUDGET_MISSING: _said(
+    Code.BUDGET_MISSING: _sentence(
         "Oppgaven kan ikke rapporteres på før forsikringsselskapet har godkjent budsjettet.",
         "The task cannot be reported on before the insurer has approved its budget.",
     ),
-    Code.MEDIA_MISSING: _said(
+    Code.MEDIA_MISSING: _sentence(
         "Filen er ikke lastet opp.",
         "The file has not been uploaded.",
     ),
-    Code.MEDIA_MISMATCH: _said(
+    Code.MEDIA_MISMATCH: _sentence(
         "Filen er en annen enn den som ble lastet opp: størrelse eller SHA-256 stemmer ikke.",
         "The file is not the one that was uploaded: its size or SHA-256 differs.",
     ),
-    Code.MEDIA_NOT_ALLOWED: _said(
+    Code.MEDIA_NOT_ALLOWED: _sentence(
         "Filen ble lastet opp av et annet selskap, eller er av en type som ikke tas imot.",
         "The file was uploaded by another company, or is of a kind that is not taken.",
     ),
-    Code.TOO_MANY_MEDIA: _said(
+    Code.TOO_MANY_MEDIA: _sentence(
         "Saken kan ha høyst 5 000 filer.",
         "A claim can have at most 5,000 files.",
     ),
-    Code.INCIDENT_IN_FUTURE: _said(
+    Code.INCIDENT_IN_FUTURE: _sentence(
         "Skadedatoen er senere enn forespørselens egen dato.",
         "The incident date is later than the request's own date.",
     ),
-    Code.CLAIM_FULL: _said(
+    Code.CLAIM_FULL: _sentence(
         "Saken har så mange oppgaver og rapporter at den ikke kan ta imot flere.",
         "The claim has so many tasks and reports that it cannot take more.",
     ),
-    Code.NOT_LINKED: _said(
+    Code.NOT_LINKED: _sentence(
         "Saken er ikke tilknyttet en annen sak, eller tilknytningen er i ferd med å bli opphevet.",
         "The claim is not linked to another claim, or its link is being taken back.",
     ),
-    Code.TOO_LATE_TO_UNLINK: _said(
+    Code.TOO_LATE_TO_UNLINK: _sentence(
         "Fristen for å oppheve tilknytningen er ute.",
         "The time for taking the link back has run out.",
     ),
-    Code.SETTINGS_NOT_UNDERSTOOD: _said(
+    Code.SETTINGS_NOT_UNDERSTOOD: _sentence(
         "Denne installasjonen kan ikke bruke forsikringsselskapets innstillinger; detaljene sier hvorfor.",
         "This installation cannot apply the insurer's settings; the details say why.",
     ),

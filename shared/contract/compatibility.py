@@ -28,7 +28,7 @@ _EXACT = ("pattern", "format", "multipleOf", "uniqueItems", "contentEncoding", "
 _NESTED = ("items", "prefixItems", "properties", "required", "additionalProperties", "patternProperties")
 _NOTES = ("title", "description", "default", "examples", "deprecated", "$schema", "$defs", "$comment")
 _ANYTHING: Json = {}
-_KNOWN = {*_UPPER, *_LOWER, *_EXACT, *_NESTED, *_NOTES, "type", "enum", "const", "anyOf", "$ref", "propertyNames"}
+_UNDERSTOOD = {*_UPPER, *_LOWER, *_EXACT, *_NESTED, *_NOTES, "type", "enum", "const", "anyOf", "$ref", "propertyNames"}
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,21 @@ def topic_changes(released: Json, ours: Json) -> list[Change]:
     """Compare the topics of two AsyncAPI documents: name, key, how long they are kept; and messages' headers."""
     changes = []
     for name, channel in released["channels"].items():
-        where = f"$.channels.{name}"
+        path = f"$.channels.{name}"
         now = ours["channels"].get(name)
         if now is None:
-            changes.append(Change(ASYNCAPI, where, f"the topic {channel['address']} is gone"))
+            changes.append(Change(ASYNCAPI, path, f"the topic {channel['address']} is gone"))
             continue
         for what, note in (("name", "address"), ("key", "x-key")):
             if now[note] != channel[note]:
-                changes.append(
-                    Change(ASYNCAPI, where, f"the topic's {what} was {channel[note]!r} and is {now[note]!r}")
-                )
+                changes.append(Change(ASYNCAPI, path, f"the topic's {what} was {channel[note]!r} and is {now[note]!r}"))
         was_kept, is_kept = _kept_ms(channel), _kept_ms(now)
         if is_kept < was_kept:
-            changes.append(Change(ASYNCAPI, where, f"the topic was kept {was_kept} ms and is kept {is_kept} ms"))
+            changes.append(Change(ASYNCAPI, path, f"the topic was kept {was_kept} ms and is kept {is_kept} ms"))
     for trait, is_request in (("request", True), ("ours", False)):
         before, after = (document["components"]["messageTraits"][trait]["headers"] for document in (released, ours))
-        where = f"$.components.messageTraits.{trait}.headers"
-        changes += _Comparison(ASYNCAPI, before, after, is_request).changes(where)
+        path = f"$.components.messageTraits.{trait}.headers"
+        changes += _Comparison(ASYNCAPI, before, after, is_request).changes(path)
     return changes
 
 
@@ -148,7 +146,7 @@ class _Comparison:
             yield from self._report(path, f"was {before or 'anything'} and is {after or 'anything'}", narrower=narrower)
             if narrower:
                 return
-        for word in sorted((old.keys() | new.keys()) - _KNOWN):
+        for word in sorted((old.keys() | new.keys()) - _UNDERSTOOD):
             if not word.startswith("x-"):
                 yield Change(self._file, path, f"uses {word!r}, which this comparison does not understand")
         yield from self._values(old, new, path)
@@ -180,16 +178,16 @@ class _Comparison:
         fields, now = old.get("properties", {}), new.get("properties", {})
         was_required, is_required = set(old.get("required", ())), set(new.get("required", ()))
         for name, field in fields.items():
-            where = f"{path}.{name}"
+            field_path = f"{path}.{name}"
             if name not in now:
-                yield Change(self._file, where, "is gone")
+                yield Change(self._file, field_path, "is gone")
                 continue
-            yield from self._compare(field, now[name], where)
+            yield from self._compare(field, now[name], field_path)
             if name in was_required and name not in is_required:
-                yield from self._report(where, "is no longer always there", narrower=False)
+                yield from self._report(field_path, "is no longer always there", narrower=False)
             elif name not in was_required | is_required and field.get("default") != now[name].get("default"):
                 meant, means = (json.dumps(each.get("default")) for each in (field, now[name]))
-                yield from self._report(where, f"left out it meant {meant} and means {means}", narrower=True)
+                yield from self._report(field_path, f"left out it meant {meant} and means {means}", narrower=True)
         for name in sorted(is_required - was_required):
             if self._is_request:
                 yield Change(self._file, f"{path}.{name}", "must be given now")
@@ -222,7 +220,7 @@ class _Comparison:
 
 
 def _kinds(schema: Json, root: Json) -> list[Json]:
-    """Tell what a value may be, one schema for each kind, without references at its top."""
+    """The kinds of value that a schema takes, one schema for each, without references at its top."""
     while "$ref" in schema:
         target = root
         for step in schema["$ref"].removeprefix("#/").split("/"):

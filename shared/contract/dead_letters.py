@@ -28,7 +28,7 @@ class DeadLetter(NamedMessage):
 
     @property
     def id(self) -> str:
-        """Tell the letter's id: where the message was."""
+        """The letter's id: where the message was."""
         return f"{self.source_topic}/{self.partition}/{self.offset}"
 
 

@@ -44,7 +44,7 @@ class Body(Protocol):
 
     @classmethod
     def type(cls) -> str:
-        """Tell the CloudEvents type."""
+        """The CloudEvents type."""
 
     def json_bytes(self) -> bytes:
         """Write the body."""
@@ -235,7 +235,7 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
 
 
 def details_of(error: ValidationError) -> list[Detail]:
-    """Tell what is wrong with each field, without repeating what was sent."""
+    """What is wrong with each field, without repeating what was sent."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     details = [
         Detail(

@@ -50,7 +50,7 @@ class NamedMessage(Message):
 
     @classmethod
     def type(cls) -> str:
-        """Tell the CloudEvents type."""
+        """The CloudEvents type."""
         return f"claimbus.{cls.NAME}.v1"
 
 
@@ -97,7 +97,7 @@ class _EmptyIsAbsent:
     """Makes null and a text of nothing but blanks the same as leaving the field out, where it has a default."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._given, handler(source))
+        return core_schema.no_info_before_validator_function(self._default_if_empty, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         written = handler(schema)
@@ -107,7 +107,7 @@ class _EmptyIsAbsent:
         return {"anyOf": [*kinds, {"type": "string", "pattern": r"^\s*$"}, {"type": "null"}]}
 
     @staticmethod
-    def _given(value: Any) -> Any:
+    def _default_if_empty(value: Any) -> Any:
         if value is None or (isinstance(value, str) and not value.strip()):
             raise PydanticUseDefault
         return value
@@ -225,7 +225,7 @@ class Weekday(StrEnum):
 
     @classmethod
     def of(cls, day: date) -> "Weekday":
-        """Tell the weekday of a date."""
+        """The weekday of a date."""
         return list(cls)[day.weekday()]
 
 

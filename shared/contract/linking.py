@@ -24,7 +24,7 @@ class LinkFailure(StrEnum):
 
     @property
     def message(self) -> LocalizedText:
-        """Say it to a person."""
+        """The sentence for a person."""
         return _SENTENCES[self]
 
 
@@ -62,12 +62,12 @@ class LinkStep(NamedMessage):
 
     @property
     def id(self) -> str:
-        """Tell the id under which the step is remembered, which its message has too."""
+        """The id under which the step is remembered; its message has the same."""
         return step_id(self.link_id, self.part, type(self))
 
 
 def step_id(link_id: UUID, part: int, step: type[LinkStep]) -> str:
-    """Tell the id of a step."""
+    """The id of a step."""
     return f"{link_id}/{part}/{step.NAME}"
 
 

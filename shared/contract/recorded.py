@@ -60,13 +60,13 @@ _FUNCTIONS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def _in_order(given: Any, make: Mapping[str, Callable[..., Any]], schema: Any, ref: str | None) -> Any:
-    function = given["function"]
+def _in_order(validator: Any, make: Mapping[str, Callable[..., Any]], schema: Any, ref: str | None) -> Any:
+    function = validator["function"]
 
-    def as_it_is(value: Any, *info: Any) -> Any:
+    def lenient(value: Any, *info: Any) -> Any:
         try:
             return function(value, *info)
         except ValueError:
             return value
 
-    return make[given["type"]](as_it_is, schema, ref=ref)
+    return make[validator["type"]](lenient, schema, ref=ref)

@@ -277,16 +277,16 @@ class SetPortalSettings(DirectoryRequest):
 
     @model_validator(mode="before")
     @classmethod
-    def _empty_is_left_out(cls, given: Any) -> Any:
+    def _empty_is_left_out(cls, body: Any) -> Any:
         # Null is not left out here: it takes a subdivision away. An empty text never does.
-        if not isinstance(given, dict):
-            return given
-        return {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
+        if not isinstance(body, dict):
+            return body
+        return {name: value for name, value in body.items() if not isinstance(value, str) or value.strip()}
 
     @model_validator(mode="after")
     def _sets_something(self) -> "SetPortalSettings":
-        given = {n for n in self.model_fields_set if n == "subdivision" or getattr(self, n) is not None}
-        if not given:
+        named = {n for n in self.model_fields_set if n == "subdivision" or getattr(self, n) is not None}
+        if not named:
             raise ValueError("give at least one setting")
         return self
 

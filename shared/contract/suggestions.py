@@ -30,7 +30,7 @@ class Reason(StrEnum):
     RELATED_CAUSE = "related_cause"
 
     def message(self, days: int | None = None) -> LocalizedText:
-        """Say it to a person; `days` are those between the incident dates."""
+        """The sentence for a person; `days` are those between the incident dates."""
         nb, en = _SENTENCES[self]
         one = days == 1
         return LocalizedText(

@@ -54,7 +54,7 @@ class UploadCode(StrEnum):
 
     @property
     def message(self) -> LocalizedText:
-        """Say it to a person."""
+        """The sentence for a person."""
         return _SENTENCES[self]
 
 
@@ -66,60 +66,60 @@ class UploadRefused(Message):
     details: list[Detail] | None = None
 
 
-def _said(nb: str, en: str) -> LocalizedText:
+def _sentence(nb: str, en: str) -> LocalizedText:
     return LocalizedText(nb=nb, en=en)
 
 
 _SENTENCES = {
-    UploadCode.INVALID_REQUEST: _said(
+    UploadCode.INVALID_REQUEST: _sentence(
         "Forespørselen har feil eller mangler noe; se hvert felt under detaljer.",
         "The request is wrong or incomplete; see each field under details.",
     ),
-    UploadCode.NO_TOKEN: _said(
+    UploadCode.NO_TOKEN: _sentence(
         "Forespørselen mangler selskapets token, eller tokenet er ikke gyldig.",
         "The request has no bearer token of a company, or one that is not valid.",
     ),
-    UploadCode.UNKNOWN_UPLOAD: _said(
+    UploadCode.UNKNOWN_UPLOAD: _sentence(
         "Opplastingen finnes ikke, eller hører til et annet selskap.",
         "There is no such upload, or it is another company's.",
     ),
-    UploadCode.UNKNOWN_MEDIA: _said(
+    UploadCode.UNKNOWN_MEDIA: _sentence(
         "Filen finnes ikke, eller er ikke tilgjengelig for selskapet.",
         "There is no such file, or it is not available to the company.",
     ),
-    UploadCode.UPLOAD_EXPIRED: _said(
+    UploadCode.UPLOAD_EXPIRED: _sentence(
         "Adressen for opplasting gjelder ikke lenger. Start en ny opplasting.",
         "The upload's address is not valid any more. Start a new upload.",
     ),
-    UploadCode.UPLOAD_COMPLETE: _said(
+    UploadCode.UPLOAD_COMPLETE: _sentence(
         "Opplastingen er fullført, og filen kan ikke byttes ut.",
         "The upload is complete, and its file cannot be replaced.",
     ),
-    UploadCode.UPLOAD_MISSING: _said(
+    UploadCode.UPLOAD_MISSING: _sentence(
         "Filen er ikke mottatt. Send den til opplastingens adresse.",
         "The file has not been received. Send it to the upload's address.",
     ),
-    UploadCode.UPLOAD_BROKEN: _said(
+    UploadCode.UPLOAD_BROKEN: _sentence(
         "Overføringen stoppet før hele filen var mottatt. Send den på nytt.",
         "The transfer stopped before the whole file was received. Send it again.",
     ),
-    UploadCode.UPLOAD_DIFFERS: _said(
+    UploadCode.UPLOAD_DIFFERS: _sentence(
         "Filen er en annen enn den som ble meldt; se hva som er forskjellig under detaljer.",
         "The file is not the one that was announced; see what differs under details.",
     ),
-    UploadCode.MEDIA_TOO_LARGE: _said(
+    UploadCode.MEDIA_TOO_LARGE: _sentence(
         "Filen er større enn den kan være: høyst 100 MiB, og ikke større enn meldt.",
         "The file is larger than it may be: at most 100 MiB, and not larger than announced.",
     ),
-    UploadCode.MEDIA_TYPE_NOT_TAKEN: _said(
+    UploadCode.MEDIA_TYPE_NOT_TAKEN: _sentence(
         "Filtypen tas ikke imot. Send JPEG, PNG, WebP, HEIC, MP4, MOV eller PDF.",
         "The type of file is not taken. Send JPEG, PNG, WebP, HEIC, MP4, MOV or PDF.",
     ),
-    UploadCode.TOO_MUCH_UNNAMED: _said(
+    UploadCode.TOO_MUCH_UNNAMED: _sentence(
         "Selskapet har for mange opplastede filer som ikke er brukt i en rapport.",
         "The company has too many uploaded files that no report has named.",
     ),
-    UploadCode.TRY_AGAIN: _said(
+    UploadCode.TRY_AGAIN: _sentence(
         "Det virker ikke akkurat nå. Prøv igjen om litt.",
         "It does not work at the moment. Try again shortly.",
     ),

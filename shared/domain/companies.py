@@ -48,9 +48,9 @@ class OfficePermission:
 
     def changed_by(self, request: SetOfficePermission) -> "OfficePermission":
         """Apply a request; a right left out stays."""
-        given = request.may_assign_to_others, request.may_define_claim_number
+        rights = request.may_assign_to_others, request.may_define_claim_number
         return OfficePermission(
             request.creation,
-            self.may_assign_to_others if given[0] is None else given[0],
-            self.may_define_claim_number if given[1] is None else given[1],
+            self.may_assign_to_others if rights[0] is None else rights[0],
+            self.may_define_claim_number if rights[1] is None else rights[1],
         )

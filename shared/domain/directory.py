@@ -81,8 +81,8 @@ class Directory:
         if isinstance(event, CompanyRegistered):
             company = event.registered
             companies = self._companies[company.id]
-            known = companies.latest
-            token_sha256 = company.token_sha256 or (known.token_sha256 if known else None)
+            latest = companies.latest
+            token_sha256 = company.token_sha256 or (latest.token_sha256 if latest else None)
             return companies.add(Company(company.id, company.name, company.kind, token_sha256), effective_at)
         if isinstance(event, OfficeRegistered):
             office = event.registered

@@ -93,19 +93,19 @@ def _difference(new: PortalSettings, old: PortalSettings) -> Mapping[str, Any]:
 
 def _changed(settings: PortalSettings, differences: Sequence[Mapping[str, Any]]) -> PortalSettings:
     """Go back through versions, from the newest."""
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for difference in differences:
         for name, value in difference.items():
             if name == "closed_days":
-                given[name] = given.get(name, settings.closed_days) ^ value
+                values[name] = values.get(name, settings.closed_days) ^ value
             elif name == "special_hours":
-                given.setdefault(name, dict(settings.special_hours)).update(value)
+                values.setdefault(name, dict(settings.special_hours)).update(value)
             else:
-                given[name] = value
-    if "special_hours" in given:
-        days = {day: hours for day, hours in given["special_hours"].items() if hours is not _NONE}
-        given["special_hours"] = MappingProxyType(days)
-    return replace(settings, **given)
+                values[name] = value
+    if "special_hours" in values:
+        days = {day: hours for day, hours in values["special_hours"].items() if hours is not _NONE}
+        values["special_hours"] = MappingProxyType(days)
+    return replace(settings, **values)
 
 
 _NAMES = tuple(each.name for each in fields(PortalSettings))

@@ -42,20 +42,20 @@ class PortalSettings:
 
         Parts that are as they were are the same objects, and settings that are as they were are the same settings.
         """
-        given = {name: value for name in _PLAIN if (value := getattr(request, name)) is not None}
+        values = {name: value for name in _PLAIN if (value := getattr(request, name)) is not None}
         if request.country is not None and request.country != self.country:
-            given |= {"subdivision": None, "holiday_categories": None}
+            values |= {"subdivision": None, "holiday_categories": None}
         if "subdivision" in request.model_fields_set:
-            given["subdivision"] = request.subdivision
+            values["subdivision"] = request.subdivision
         if request.holiday_categories is not None:
-            given["holiday_categories"] = frozenset(request.holiday_categories) or None
+            values["holiday_categories"] = frozenset(request.holiday_categories) or None
         if request.office_hours is not None:
-            given["office_hours"] = _shared({**self.office_hours, **request.office_hours})
+            values["office_hours"] = _shared({**self.office_hours, **request.office_hours})
         if request.closed_days is not None:
-            given["closed_days"] = frozenset(request.closed_days)
+            values["closed_days"] = frozenset(request.closed_days)
         if request.special_hours is not None:
-            given["special_hours"] = _shared(request.special_hours)
-        changed = {name: value for name, value in given.items() if value != getattr(self, name)}
+            values["special_hours"] = _shared(request.special_hours)
+        changed = {name: value for name, value in values.items() if value != getattr(self, name)}
         return replace(self, **changed) if changed else self
 
 

@@ -82,12 +82,12 @@ def unknown_region(region: Region) -> tuple[str, str] | None:
     if calendar is None:
         return "country", f"the public holidays of {region.country} are not known"
     if region.subdivision is not None and _calendar(region.country, region.subdivision) is None:
-        known = ", ".join(holidays.list_supported_countries()[region.country])
-        return "subdivision", f"is not one of {region.country}'s" + (f": {known}" if known else "")
+        choices = ", ".join(holidays.list_supported_countries()[region.country])
+        return "subdivision", f"is not one of {region.country}'s" + (f": {choices}" if choices else "")
     unknown = (region.categories or frozenset()) - set(known_categories(region.country))
     if unknown:
-        known = ", ".join(known_categories(region.country))
-        return "holiday_categories", f"{', '.join(sorted(unknown))}: not of {region.country}, which has {known}"
+        choices = ", ".join(known_categories(region.country))
+        return "holiday_categories", f"{', '.join(sorted(unknown))}: not of {region.country}, which has {choices}"
     return None
 
 
@@ -122,8 +122,8 @@ def _holidays(
         for day, name in days.items():
             if chosen[category] is _ALL_OF_IT or (day.month, day.day) in chosen[category]:
                 holiday = Holiday(name, category, _begins(category, name))
-                known = found.get(day)
-                if known is None or (known.begins is not None and holiday.begins is None):
+                earlier = found.get(day)
+                if earlier is None or (earlier.begins is not None and holiday.begins is None):
                     found[day] = holiday
     return MappingProxyType(found)
 

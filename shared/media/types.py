@@ -4,17 +4,17 @@ import re
 from enum import StrEnum
 
 FIRST_BYTES = 1024
-"""So many of a file's first bytes tell its type: a PDF may begin as late as readers look for it."""
+"""How many of a file's first bytes decide its type: a PDF may begin as late as readers look for it."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 """Photos, and several in one file, as a phone writes for a burst."""
 _HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
-"""Say that it is an image of the HEIF family; which one is among the compatible brands."""
+"""Any image of the HEIF family; which one is among the compatible brands."""
 _ISO_BRANDS = frozenset({b"isom", *(b"iso%d" % n for n in range(2, 10))})
 _MP4_BRANDS = _ISO_BRANDS | {b"mp41", b"mp42", b"avc1", b"M4V ", b"M4VH", b"M4VP", b"MSNV", b"XAVC"}
 _OTHER_MEDIA = frozenset({b"avif", b"avis", b"M4A ", b"M4B ", b"crx "})
-"""Say that it is AVIF, sound alone, or raw photos, although some name a brand of MP4 beside."""
+"""Brands of AVIF, sound alone and raw photos, although some name a brand of MP4 too."""
 _QUICKTIME_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"pnot"})
 """What a QuickTime file without `ftyp` begins with."""
 _FILLERS = frozenset({b"free", b"skip"})

@@ -18,7 +18,7 @@ _FORGOTTEN_AFTER_MS = 10 * 60 * 1000
 
 
 class TooManyDeadLetters(Exception):
-    """So much cannot be understood that the fault is more likely ours than the messages' (a bad deploy)."""
+    """Too many messages are undecodable: the fault is more likely ours than theirs (a bad deploy)."""
 
 
 def dead_letter(record: Record, *, service: str, reason: str) -> Outgoing:

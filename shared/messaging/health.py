@@ -1,4 +1,4 @@
-"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and one made anew.
+"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and its renewal.
 
 *Ready* means that it was polled a moment ago without an error, that the coordinator knows it, that fetches of all its
 partitions are answered, and that what it has in hand gets finished. A reader whose trouble lasts is made anew, as the
@@ -52,7 +52,7 @@ class Problem:
 
 
 class Reader:
-    """Watches over one subscriber of FastStream's, and makes its consumer anew where it does not get on."""
+    """Watches over one subscriber of FastStream's, and replaces its consumer where it does not get on."""
 
     def __init__(self, subscriber: Any, loop: Loop[Any], settings: ServiceSettings) -> None:
         self._subscriber = subscriber
@@ -61,7 +61,7 @@ class Reader:
         self._troubled_since: float | None = None
         self._renewed_at = 0.0
         self._behind_since: dict[TopicPartition, float] = {}
-        self._told: dict[TopicPartition, tuple[int, float]] = {}
+        self._reported: dict[TopicPartition, tuple[int, float]] = {}
 
     @property
     def _consumer(self) -> KafkaConsumer | None:
@@ -69,11 +69,11 @@ class Reader:
         return consumer
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Tell the partitions that it reads."""
+        """The partitions that it reads."""
         return self._consumer.assignment() if self._consumer is not None else frozenset()
 
     def problem(self) -> Problem | None:
-        """Tell why it is not ready."""
+        """Why it is not ready."""
         if self._loop.retrying:
             return Problem(NotReady.RETRYING, "a batch is being tried again")
         now = time.monotonic()
@@ -113,7 +113,7 @@ class Reader:
             self._renewed_at = time.monotonic()
 
     def _trouble(self) -> Problem | None:
-        """Tell what a new consumer may help against."""
+        """A problem that a new consumer may solve."""
         consumer = self._consumer
         if consumer is None:
             return Problem(NotReady.FAILING, "the reader is not connected")
@@ -133,7 +133,7 @@ class Reader:
         return None
 
     def _has_proved_itself(self) -> bool:
-        """Whether the consumer has been answered on all its partitions since it was made anew."""
+        """Whether the consumer has had an answer for all its partitions since it was replaced."""
         consumer = self._consumer
         if consumer is None or consumer.polled_at < self._renewed_at:
             return False
@@ -142,17 +142,17 @@ class Reader:
     def _measure(self) -> None:
         """Set the metrics of lag, also while nothing is committed."""
         lags = self._lag()
-        for partition in self._told.keys() - lags.keys():
+        for partition in self._reported.keys() - lags.keys():
             for gauge in (metrics.LAG_MESSAGES, metrics.LAG_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
         for partition, lag in lags.items():
-            if self._told.get(partition) != lag:
+            if self._reported.get(partition) != lag:
                 metrics.LAG_MESSAGES.labels(partition.topic, str(partition.partition)).set(lag[0])
                 metrics.LAG_SECONDS.labels(partition.topic, str(partition.partition)).set(lag[1])
-        self._told = lags
+        self._reported = lags
 
     def _lag(self) -> dict[TopicPartition, tuple[int, float]]:
-        """Tell the messages that are not finished of each assigned partition, and the oldest one's age in seconds.
+        """The number of unfinished messages of each assigned partition, and the oldest one's age in seconds.
 
         The age is by its append time once it was fetched, and until then by when it was first known to be there.
         """
@@ -185,7 +185,7 @@ class Reader:
             await self._give_up_consumer()
 
     async def _give_up_consumer(self) -> None:
-        """Have it leave its group as well as it can, but not wait for as long as the brokers hang."""
+        """Have it leave its group if it can, without waiting for brokers that hang."""
         old, self._subscriber.consumer = self._consumer, None
         self._subscriber.running = False  # nothing more is taken from the old one
         if old is None:

@@ -73,7 +73,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         concurrency: Concurrency | None,
         instead: Instead[T],
     ) -> None:
-        """`stop` is told of a fault that somebody has to mend; `instead` says what is sent of a message put aside."""
+        """`stop` gets a fault that somebody has to mend; `instead` returns what is sent of a message put aside."""
         self._service = service
         self._settings = settings
         self._publisher = publisher
@@ -102,7 +102,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         """Take what was fetched: until it is finished, or concurrently until it is begun. Nothing is raised."""
         self._consumer = consumer
         if self.stopping.is_set() or consumer.polled_at < self._revoked_at:
-            return  # it is fetched again, after the next start or by whoever has its partition now
+            return  # it is fetched again: after the next start, or by its partition's new owner
         self.offsets.take(records)
         if self._concurrency is None:
             await asyncio.wait({self._begin(records, consumer)})
@@ -114,13 +114,13 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             consumer.pause(*self._paused)
 
     def batch_since(self) -> float | None:
-        """Tell since when the batch has been in hand that must be finished before more is read."""
+        """Since when the batch has been in hand that must be finished before more is read."""
         return self._began_at if self._working and self._concurrency is None else None
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
-        """Finish what is in hand, or give it up: called before the partitions, all of them, are given out anew.
+        """Finish what is in hand, or give it up: called before the partitions, all of them, are reassigned.
 
-        A member that its group no longer knows hears of it too late: then they are another's already.
+        A member that its group no longer knows learns of it too late: another has them already.
         """
         self._revoked_at = time.monotonic()
         is_member = self._consumer is None or self._consumer.coordination_problem() is None
@@ -160,7 +160,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         metrics.BATCH_MESSAGES.observe(len(records))
 
     def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, T]], list[tuple[Record, str]]]:
-        """Tell messages, and what is to be put aside with its reason.
+        """The decoded messages, and what is to be put aside, each with its reason.
 
         Raises Misconfigured, and TooManyDeadLetters before any of them is passed.
         """
@@ -297,7 +297,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
 
 def _about(records: Sequence[Record]) -> dict[str, Any]:
-    """Tell a log which message or messages it is about: partition and offset, and the key, which is an id."""
+    """Log fields that identify one or several messages: partition and offset, and the key, which is an id."""
     first, last = records[0], records[-1]
     about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(records)}
     if len(records) > 1:

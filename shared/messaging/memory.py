@@ -114,20 +114,20 @@ class MemoryBus:
         self._wake()
 
     def records(self, topic: str) -> list[Record]:
-        """Tell what is on a topic, partition by partition."""
+        """The records of a topic, partition by partition."""
         return [record for log in self.topics[topic] for record in log]
 
     def bodies(self, topic: str) -> list[Any]:
-        """Tell what the messages on a topic say."""
+        """The bodies of a topic's messages."""
         return [from_json(record.value or b"") for record in self.records(topic)]
 
     def committed(self, group: str) -> int:
-        """Tell how many records a group has passed."""
+        """How many records a group has passed."""
         return sum(self.groups[group].committed.values())
 
     @contextlib.contextmanager
     def crash(self, *, after: Step, time: int = 1) -> Iterator[None]:
-        """Have whichever instance takes a step next, or for the second … time, crash after it. Fails if none does."""
+        """Crash the instance that next takes a step, or takes it for the second … time. Fails if none does."""
         self.crash_after, self._times_until_crash = after, time
         yield
         if self.crash_after is not None:
@@ -144,7 +144,7 @@ class MemoryBus:
             return instance.service
 
     async def rebalance(self, group: str) -> None:
-        """Take all partitions away and give them out anew, in turn to those that are subscribed to them."""
+        """Revoke all partitions and reassign them, in turn to those that are subscribed to them."""
         members = self.groups[group].members
         for member in members:
             await member.revoked()
@@ -157,7 +157,7 @@ class MemoryBus:
         self._wake()
 
     def end_coordination(self, group: str) -> None:
-        """Have the members of a group no longer be in it, and not know how to come back."""
+        """Expel the members of a group, without a way back."""
         self.groups[group].members.clear()
 
     def poll(self) -> None:
@@ -258,7 +258,7 @@ class MemoryConsumer:
         return self._bus.groups[self.group_id or ""]
 
     def subscribe(self, topics: Collection[str] = (), pattern: str | None = None, listener: Any = None) -> None:
-        """Say what to read."""
+        """Choose what to read."""
         self._topics, self._pattern, self._listener = topics, pattern, listener
 
     async def start(self) -> None:
@@ -277,12 +277,12 @@ class MemoryConsumer:
             await self._bus.rebalance(self.group_id or "")
 
     async def abandon(self) -> None:
-        """Leave the group; nobody is told of revocations any more."""
+        """Leave the group; revocations are no longer announced."""
         self._listener = None
         await self.stop()
 
     def wanted(self) -> set[TopicPartition]:
-        """Tell the partitions of what it is subscribed to."""
+        """The partitions of what it is subscribed to."""
         names = {name for name in self._bus.topics if self._pattern and re.fullmatch(self._pattern, name)}
         return {
             TopicPartition(topic, number)
@@ -291,7 +291,7 @@ class MemoryConsumer:
         }
 
     async def revoked(self) -> None:
-        """Give all partitions back; nothing is handed over until they are given out anew."""
+        """Give all partitions back; nothing is handed over until they are reassigned."""
         self._is_assigned.clear()
         if self._listener is not None and not self._instance.crashed:
             await self._listener.on_partitions_revoked(set(self._positions))
@@ -310,7 +310,7 @@ class MemoryConsumer:
         self._is_assigned.set()
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Tell the partitions that this instance reads."""
+        """The partitions that this instance reads."""
         return frozenset(self._positions)
 
     async def getmany(
@@ -369,7 +369,7 @@ class MemoryConsumer:
         return bool(held)
 
     def lag(self) -> int:
-        """Tell how many records of its partitions are not committed."""
+        """How many records of its partitions are not committed."""
         return sum(len(self._log(p)) - self._group.committed.get(p, 0) for p in self._positions)
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -385,15 +385,15 @@ class MemoryConsumer:
         self._positions[partition] = offset
 
     async def position(self, partition: TopicPartition) -> int:
-        """Tell the next offset."""
+        """The next offset."""
         return self._positions[partition]
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Tell where partitions begin: nothing is ever deleted."""
+        """Where partitions begin: nothing is ever deleted."""
         return dict.fromkeys(partitions, 0)
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
-        """Tell the first offset at or after a time, in milliseconds since 1970 UTC, or None."""
+        """The first offset at or after a time, in milliseconds since 1970 UTC, or None."""
         return {
             partition: next(
                 (OffsetAndTimestamp(r.offset, r.timestamp) for r in self._log(partition) if r.timestamp >= at), None
@@ -402,16 +402,16 @@ class MemoryConsumer:
         }
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Tell where partitions end."""
+        """Where partitions end."""
         with self._instance.in_this_process():
             return {partition: len(self._log(partition)) for partition in partitions}
 
     def places(self) -> Mapping[TopicPartition, Place]:
-        """Tell how far each assigned partition was fetched."""
+        """How far each assigned partition was fetched."""
         return {partition: Place(at, len(self._log(partition)), 0.0) for partition, at in self._positions.items()}
 
     def coordination_problem(self) -> str | None:
-        """Say what keeps it from being a member of its group, or None."""
+        """What keeps it from being a member of its group, or None."""
         return None if self in self._group.members else "it is not in its group"
 
 
@@ -425,7 +425,7 @@ class MemoryProducer:
 
     async def start(self) -> None:
         """Connect."""
-        await self.answers()
+        await self.ping()
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -438,15 +438,15 @@ class MemoryProducer:
         """Send nothing any more."""
 
     async def partitions_for(self, topic: str) -> set[int]:
-        """Tell the partitions of a topic that exists."""
+        """The partitions of a topic that exists."""
         return set(range(len(self._bus.topics[topic])))
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist."""
+        """The topics that do not exist."""
         with self._instance.in_this_process():
             return topics - self._bus.topics.keys()
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaConnectionError while the brokers are away."""
         with self._instance.in_this_process():
             return
@@ -471,7 +471,7 @@ class MemoryProducer:
 
 
 class MemoryAdmin:
-    """Tells of topics and groups as aiokafka's admin client does."""
+    """Describes topics and groups as aiokafka's admin client does."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -484,7 +484,7 @@ class MemoryAdmin:
         """Close the connection."""
 
     async def describe_topics(self) -> list[dict[str, Any]]:
-        """Tell all topics, and their partitions."""
+        """All topics, and their partitions."""
         with self._instance.in_this_process():
             return [
                 {"topic": topic, "partitions": [{"partition": number} for number in range(len(logs))]}
@@ -492,7 +492,7 @@ class MemoryAdmin:
             ]
 
     async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Tell how far a group has come."""
+        """How far a group has come."""
         with self._instance.in_this_process():
             committed = self._bus.groups[group].committed
             return {partition: OffsetAndMetadata(offset, "") for partition, offset in committed.items()}

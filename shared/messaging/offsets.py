@@ -49,7 +49,7 @@ class OffsetsInHand:
                 del at.unfinished[record.offset]
 
     def ready(self, records: Iterable[Record]) -> dict[TopicPartition, int]:
-        """Tell what can be committed of these records' partitions: up to each one's oldest unfinished message."""
+        """The offsets to commit of these records' partitions: each one's oldest unfinished message."""
         partitions = {TopicPartition(record.topic, record.partition) for record in records}
         places = {partition: self._partitions[partition] for partition in partitions & self._partitions.keys()}
         return {partition: at.finished_to for partition, at in places.items() if at.finished_to != at.committed}
@@ -64,11 +64,11 @@ class OffsetsInHand:
         self._partitions.clear()
 
     def unfinished(self) -> Iterator[Record]:
-        """Tell all that is in hand."""
+        """All that is in hand."""
         for at in self._partitions.values():
             yield from at.unfinished.values()
 
     def oldest(self, partition: TopicPartition) -> Record | None:
-        """Tell the oldest unfinished message of a partition."""
+        """The oldest unfinished message of a partition."""
         at = self._partitions.get(partition)
         return next(iter(at.unfinished.values()), None) if at is not None else None

@@ -82,7 +82,7 @@ class Publisher:
             raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist, at once; the producer itself would wait for them.
+        """The topics that do not exist, at once; the producer itself would wait for them.
 
         What it knows is as old as `metadata_max_age_ms`. Raises TopicAuthorizationFailedError for one that it may not
         know of: that is a fault of the deployment and says nothing of the topic.
@@ -90,12 +90,12 @@ class Publisher:
         missing: set[str] = await (await self._started()).missing(topics)
         return missing
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaError or OSError if the brokers do not answer the producer.
 
         It has a connection of its own: on a consumer's an answer waits for the fetch before it, half a second.
         """
-        await (await self._started()).answers()
+        await (await self._started()).ping()
 
     async def stop(self) -> None:
         """Close the connection; what was not acknowledged is published again after the next start."""

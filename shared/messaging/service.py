@@ -64,9 +64,9 @@ class Service:
         self.on_start: list[Hook] = []
         """Run once before the first message is read, and again if it fails: migrations, connections."""
         self.on_stop: list[Hook] = []
-        self.checks: dict[str, Hook] = {"kafka": self.publisher.answers}
+        self.checks: dict[str, Hook] = {"kafka": self.publisher.ping}
         self.notes: list[Callable[[], Sequence[str]]] = []
-        """Tell what somebody has to look at although the service is ready; the health answer repeats it."""
+        """What somebody has to look at although the service is ready; the health answer repeats it."""
         self.fault: str | None = None
         self.health_url = ""
         self.loops: list[Loop[Any]] = []
@@ -138,7 +138,7 @@ class Service:
                 decoder=_undecoded,
             )
             subscriber(take)
-            for topic in topics:  # so that a rate can be told of the first one
+            for topic in topics:  # so that a rate can be computed from the first one on
                 if not topic.per_company:
                     metrics.MESSAGES_READ.labels(topic.name)
                     metrics.DEAD_LETTERS.labels(topic.name)
@@ -235,7 +235,7 @@ class Service:
         return self.bus.consumer(**self.settings.client(), **metadata_age, **options)
 
     async def problems(self) -> dict[str, Problem]:
-        """Tell why the instance is not ready, by what is in the way."""
+        """Why the instance is not ready, by what is in the way."""
         if self._stop.is_set():
             return {"service": Problem(NotReady.STOPPING, "stopping")}
         if not self.is_started:
@@ -255,7 +255,7 @@ class Service:
             return True
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
-                await self.publisher.answers()
+                await self.publisher.ping()
         except (KafkaError, OSError, TimeoutError):
             return True
         return False

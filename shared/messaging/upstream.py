@@ -9,7 +9,7 @@
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
-| `read_with` | FastStream has no place to say which consumer it is to read with | FastStream 0.7 |
+| `read_with` | FastStream has no option for the consumer that it reads with | FastStream 0.7 |
 | `KafkaConsumer.abandon` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
 | `KafkaProducer.abandon` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
@@ -90,7 +90,7 @@ def check() -> None:
 
 
 async def read_with(broker: KafkaBroker, consumer: Callable[..., Any]) -> None:
-    """Have the broker's subscribers read with consumers that we make, in the place of aiokafka's own.
+    """Make the broker's subscribers read with our consumers instead of aiokafka's own.
 
     Raises Misconfigured where FastStream no longer makes its consumers as it did: reading with another would lose
     messages silently.
@@ -109,23 +109,23 @@ def sticky_assignor() -> type[AbstractPartitionAssignor]:
 
 
 def wait_between_looks(client: Any) -> None:
-    """Have a client of aiokafka wait a little before it asks for metadata again.
+    """Make a client of aiokafka wait a little before it asks for metadata again.
 
     While a partition has no leader, because brokers restart or a topic was deleted, its consumers and producers ask
     again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer.
     """
-    ask = client._metadata_update
-    asked_at = 0.0
+    update = client._metadata_update
+    looked_at = 0.0
 
-    async def ask_after_a_pause(cluster: Any, topics: Any) -> Any:
-        nonlocal asked_at
-        await asyncio.sleep(max(0.0, asked_at + _LOOKS_APART_S - time.monotonic()))
+    async def update_after_a_pause(cluster: Any, topics: Any) -> Any:
+        nonlocal looked_at
+        await asyncio.sleep(max(0.0, looked_at + _LOOKS_APART_S - time.monotonic()))
         try:
-            return await ask(cluster, topics)
+            return await update(cluster, topics)
         finally:
-            asked_at = time.monotonic()
+            looked_at = time.monotonic()
 
-    client._metadata_update = ask_after_a_pause
+    client._metadata_update = update_after_a_pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ unpack_within_bounds()
 
 
 class KafkaConsumer(AIOKafkaConsumer):
-    """aiokafka's consumer with what is said above, for a service's group or for a topic read whole."""
+    """aiokafka's consumer with the changes above, for a service's group or for a topic read whole."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Connect as AIOKafkaConsumer does."""
@@ -246,7 +246,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit of partitions still held and still there; tell whether all of these are committed.
+        """Commit of partitions still held and still there; return whether all of these are committed.
 
         What has gone to another instance is repeated there and comes to the same; so is what a member has that its
         group no longer knows: a group without members would take its commit, and go back. A commit for a topic that was
@@ -272,7 +272,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         return False
 
     def places(self) -> dict[TopicPartition, Place]:
-        """Tell how far each assigned partition was fetched."""
+        """How far each assigned partition was fetched."""
         subscription = self._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         if assignment is None:
@@ -288,7 +288,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         }
 
     def coordination_problem(self) -> str | None:
-        """Say what keeps it from being a member of its group that can go on, or None."""
+        """What keeps it from being a member of its group that can go on, or None."""
         coordinator = self._coordinator
         if not isinstance(coordinator, GroupCoordinator):
             return "it is not started"
@@ -351,7 +351,7 @@ class KafkaProducer(AIOKafkaProducer):
         await _closed(self.client)
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Tell which topics do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
+        """The topics that do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
         unknown = topics - self.client.cluster.topics()
         if not unknown:
             return set()
@@ -363,7 +363,7 @@ class KafkaProducer(AIOKafkaProducer):
         missing: set[str] = unknown - now.topics()
         return missing
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Raise KafkaConnectionError if no broker answers."""
         if not await self.client.force_metadata_update():
             raise KafkaConnectionError("no broker answers")

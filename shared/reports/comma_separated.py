@@ -34,9 +34,9 @@ def csv_of(report: PeriodReport, tables: Tables, reader: Reader = Reader.PEOPLE)
     writer.writerow(_HEADINGS)
     for table, row in _rows(tables):
         about = (report.insurer, report.period, _truth(report.preliminary), _truth(bool(report.short)))
-        said = (table, _cell(row.key), _cell(row.label), row.unit)
+        row_fields = (table, _cell(row.key), _cell(row.label), row.unit)
         numbers = (_number(number, point="," if for_people else ".") for number in (row.value, row.previous))
-        writer.writerow((*about, *said, *numbers))
+        writer.writerow((*about, *row_fields, *numbers))
     return written.getvalue().encode("utf-8-sig" if for_people else "utf-8")
 
 

@@ -73,7 +73,7 @@ _UNITS = ((86_400, ("d", "d")), (3_600, ("t", "h")), (60, ("min", "min")), (1, (
 
 
 def word(name: str, language: Language, **values: str) -> str:
-    """Say a word of the report; values are filled in."""
+    """A word of the report, with values filled in."""
     return _in(_WORDS[name], language).format(**values)
 
 
@@ -88,7 +88,7 @@ def cause_name(cause: str, language: Language) -> str:
 
 
 def reason(code: str, language: Language) -> str:
-    """Say a refusal's reason; one that is not known here by its code."""
+    """A refusal's reason; an unknown one by its code."""
     try:
         message = Code(code).message
     except ValueError:

@@ -27,7 +27,7 @@ class Bar:
     """A row of a chart: where it is and how long its bars are, in the chart's own units."""
 
     label: str
-    said: str
+    value_text: str
     y: int
     width: float
     before_width: float | None
@@ -45,7 +45,7 @@ class Chart:
 
     @property
     def height(self) -> int:
-        """Tell the chart's height."""
+        """The chart's height."""
         return len(self.bars) * _ROW_HEIGHT
 
 
@@ -67,7 +67,7 @@ def _bars(table: Table, tables: Tables) -> Iterator[Bar]:
     for n, row in enumerate(rows):
         yield Bar(
             label=row.label if len(row.label) <= _LONGEST_LABEL else f"{row.label[: _LONGEST_LABEL - 1]}…",
-            said=tables.said(row, row.value),
+            value_text=tables.formatted(row, row.value),
             y=n * _ROW_HEIGHT,
             width=round((row.value or 0) / longest * _BAR_WIDTH, 1),
             before_width=None if row.previous is None else round(row.previous / longest * _BAR_WIDTH, 1),

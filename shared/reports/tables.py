@@ -57,7 +57,7 @@ class Tables:
     has_previous: bool
     tables: tuple[Table, ...]
 
-    def said(self, row: Row, value: float | None) -> str:
+    def formatted(self, row: Row, value: float | None) -> str:
         """Write a row's number for a person."""
         if value is None:
             return "–"
@@ -68,10 +68,10 @@ class Tables:
         change = row.change
         if not change:
             return "–" if change is None else "0"
-        return ("+" if change > 0 else "\N{MINUS SIGN}") + self.said(row, abs(change))
+        return ("+" if change > 0 else "\N{MINUS SIGN}") + self.formatted(row, abs(change))
 
     def word(self, name: str) -> str:
-        """Say a word of the report."""
+        """A word of the report."""
         return word(name, self.language)
 
 

@@ -34,7 +34,7 @@ class KafkaSettings(BaseSettings):
 
 
 class ServiceSettings(KafkaSettings):
-    """What every service can be told; times are in the unit of the name."""
+    """Every service's settings; times are in the unit of the name."""
 
     batch_max_records: int = Field(default=150, ge=1)
     """At most so many messages are decided in one transaction."""

@@ -17,7 +17,7 @@ from shared.runtime.settings import DatabaseSettings
 _THE_MESSAGE = ("22", "54")
 """Classes of SQLSTATE that say that what was sent cannot be kept."""
 _OUR_TABLES = "42"
-"""The class of a table, column or right that is not there: nobody mends that but whoever deploys."""
+"""The class of a table, column or right that is not there: only a deployment mends that."""
 SESSION = {
     # An instance that hangs or is cut off in the middle of a transaction holds the keys that it has written, and
     # whoever takes over its partitions writes the same ones: the server ends it, and the other goes on.
@@ -37,7 +37,7 @@ class DatabaseAway(TryAgain):
 
 
 def reason_of(error: Exception) -> str:
-    """Say for a log what kind of error it is, and of a database that is away why."""
+    """What kind of error it is, for a log, and why a database is away."""
     why = str(error) if isinstance(error, DatabaseAway) else ""
     return f"{type(error).__name__}: {why}" if why else type(error).__name__
 
@@ -110,7 +110,7 @@ async def ping(engine: AsyncEngine) -> None:
 
 
 async def version_of(connection: AsyncConnection) -> str | None:
-    """Find out which migration was the last; None if there was none yet."""
+    """Find the last migration; None if there was none yet."""
     if await connection.scalar(text("select to_regclass('alembic_version')")) is None:
         return None
     version: str | None = await connection.scalar(text("select version_num from alembic_version"))

@@ -56,14 +56,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What reading a file's bytes told of them."""
+    """What was found by reading a file's bytes."""
 
     size: int
     """Bytes."""
     sha256: str
     """In lower-case hexadecimal."""
     first: bytes
-    """As many of its first bytes as tell its type."""
+    """Enough of its first bytes to recognise its type."""
 
 
 class MediaStore:
@@ -112,7 +112,7 @@ class MediaStore:
         return self._folder / key if self._folder is not None else None
 
     async def head(self, key: str) -> Stored:
-        """Of a file without reading it. Raises MediaGone."""
+        """A file's size and time, without reading it. Raises MediaGone."""
         async with self._reached():
             meta = await obstore.head_async(self._store, key)
         return Stored(key, meta["size"], meta["last_modified"])
@@ -126,7 +126,7 @@ class MediaStore:
                 yield bytes(chunk)
 
     async def digest(self, key: str) -> Digest:
-        """Read a file and tell what its bytes are. Raises MediaGone."""
+        """Read a file and return what its bytes are. Raises MediaGone."""
         size, sha256, first = 0, hashlib.sha256(), b""
         async for chunk in self.stream(key):
             first += chunk[: FIRST_BYTES - len(first)]
@@ -196,7 +196,7 @@ class MediaStore:
                     yield Stored(meta["path"], meta["size"], meta["last_modified"])
 
     async def remove_unfinished(self, prefix: str, before: datetime) -> int:
-        """Remove the files below a prefix that were last written before a moment; tell how many.
+        """Remove the files below a prefix that were last written before a moment; return how many.
 
         In a folder also what was left of a transfer when a process died in the middle of it; on S3 that is for a rule
         of the bucket (AbortIncompleteMultipartUpload), since we could not tell it from what others are writing.

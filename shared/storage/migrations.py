@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.storage.database import SESSION, transaction, version_of
 
 _MIGRATING = 0x636C_6169_6D62_7573
-"""The advisory lock of whoever migrates a database: several may be told to at once."""
+"""The advisory lock for migrating a database: several processes may start at once."""
 
 
 class MigrationFailed(Exception):
@@ -60,7 +60,7 @@ async def migrate(engine: AsyncEngine, package: str) -> Migrated:
 
 
 def scripts(package: str) -> Config:
-    """Say to Alembic where the migrations of a service are."""
+    """Alembic's configuration for the migrations of a service."""
     config = Config()
     config.set_main_option("script_location", f"{package}:migrations")
     return config

@@ -14,7 +14,7 @@ _NAMES = (_SHELL, "chromium", "chromium-browser", "google-chrome")
 
 
 def find() -> str | None:
-    """Tell where a Chromium is: the system's, or the one that Playwright has installed; None if there is none."""
+    """The path of a Chromium: the system's, or the one that Playwright has installed; None if there is none."""
     for name in _NAMES:
         if found := shutil.which(name):
             return found

@@ -98,7 +98,7 @@ class Pages:
         context.set_default_timeout(_PATIENCE_MS)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: self.complaints.append(said.text) if _BLOCKED in said.text else None)
+        page.on("console", lambda message: self.complaints.append(message.text) if _BLOCKED in message.text else None)
         return page
 
 

@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
                 }
                 pages["phone"].set_viewport_size({"width": 390, "height": 844})
                 _take(folder, pages, claims)
-                _take_in_outages(folder, stack, pages, claims["temporary"])
+                _take_during_outages(folder, stack, pages, claims["temporary"])
                 browser.close()
     finally:
         shutil.rmtree(data, ignore_errors=True)
@@ -124,7 +124,7 @@ def _take(folder: Path, pages: dict[str, Page], claims: dict[str, str]) -> None:
     take("telefon-ny-midlertidig-sak", "phone", f"/saker/ny?forsikringsselskap={INSURER}")
 
 
-def _take_in_outages(folder: Path, stack: Stack, pages: dict[str, Page], claim: str) -> None:
+def _take_during_outages(folder: Path, stack: Stack, pages: dict[str, Page], claim: str) -> None:
     page = pages[PLUMBER]
     page.goto(f"/saker/ny?forsikringsselskap={INSURER}")
     fill(page)

@@ -45,11 +45,11 @@ def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) ->
         stream.onmessage = ({ data }) => { if (data in told) told[data] += 1; };
     }""")
 
-    def told(name: str) -> int:
+    def shown_count(name: str) -> int:
         return int(page.evaluate("name => told[name]", name))
 
     def change_a_claim() -> None:
-        before = told("changed")
+        before = shown_count("changed")
         world.create()
         page.wait_for_function("before => told.changed > before", arg=before)
 
@@ -59,11 +59,11 @@ def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) ->
     world.permit(world.office, "always")
     expect(row).to_contain_text("Alltid")
     change_a_claim()
-    before = told("directory")
+    before = shown_count("directory")
     assert before > 0
     for _ in range(3):
         change_a_claim()
-    assert told("directory") == before
+    assert shown_count("directory") == before
 
 
 def test_rights_can_be_given_only_while_the_enhanced_function_is_on(world: World, browse: Browse) -> None:

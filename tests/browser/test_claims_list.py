@@ -22,7 +22,7 @@ def numbers(page: Page) -> list[str]:
 
 
 def follow(page: Page, link: str) -> list[str]:
-    """Go to another page, and tell what the list shows there."""
+    """Go to another page, and return what the list shows there."""
     with page.expect_navigation():
         page.get_by_role("link", name=link).click()
     return numbers(page)

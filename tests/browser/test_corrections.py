@@ -86,7 +86,7 @@ def a_claim(text: str) -> ClaimView:
 
 @pytest.fixture(scope="module")
 def sent(browser: Browser) -> Iterator[Any]:
-    """Show the form of a claim in a real browser, do something there, and tell what it sends."""
+    """Show the form of a claim in a real browser, do something there, and return what it sends."""
     context = browser.new_context()
     page = context.new_page()
     page_of: dict[str, str] = {}
@@ -182,10 +182,10 @@ def test_a_correction_that_came_in_between_is_shown_and_asked_about(
     insurer.get_by_role("button", name="Lagre").click()
     expect(insurer.get_by_text("Rettelsen er lagret.")).to_be_visible()
     page.get_by_role("button", name="Lagre").click()
-    asked = page.get_by_role("alert")
-    expect(asked).to_contain_text("Noen andre har endret dette mens du skrev")
-    expect(asked).to_contain_text("Navn: fra «Anne Berg» til «Anne Bergum»")
-    expect(asked).to_contain_text("Kari Holm, Insurer")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Noen andre har endret dette mens du skrev")
+    expect(alert).to_contain_text("Navn: fra «Anne Berg» til «Anne Bergum»")
+    expect(alert).to_contain_text("Kari Holm, Insurer")
     expect(page.get_by_label("Navn")).to_have_value("Anne Bergum")
     expect(page.get_by_label("Telefon")).to_have_value("41 23 45 67")
     if java_script:

@@ -77,8 +77,8 @@ def site(world: World, other_world: World) -> Site:
     world.insurer.ask(
         NewRequest("amend-claim", {"claim_id": id, "policyholder": POLICYHOLDER | {"name": "Anne Bergum"}})
     )
-    given = NewRequest("assign-task", {"claim_id": id, "kind": "first_aid", "office": world.other_office})
-    (assignment,) = world.insurer.ask(given)
+    request = NewRequest("assign-task", {"claim_id": id, "kind": "first_aid", "office": world.other_office})
+    (assignment,) = world.insurer.ask(request)
     linked = world.create().body["claim_id"]
     world.insurer.ask(link(linked, target))
     world.event(world.insurer, "claim-linked", linked)
@@ -130,7 +130,7 @@ class Loaded:
 
 
 def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str, Page, list[Loaded]]]:
-    """Visit all pages as everybody; tell what each loads. What is not found looks the same everywhere, and is one."""
+    """Visit all pages as everybody; return what each loads. What is not found looks the same everywhere, and is one."""
     for who, user in site.people.items():
         page = browse(user, "/static/icon.svg", **options)
         missing = False

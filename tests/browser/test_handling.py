@@ -74,8 +74,8 @@ def test_the_creating_company_corrects_while_temporary_and_the_insurer_always(wo
     insurer.get_by_label("Poststed").fill("Voss")
     insurer.get_by_role("button", name="Lagre").click()
     expect(insurer.get_by_text("Strandgata 1, 5004 Voss", exact=True)).to_be_visible()
-    told = "Skadested: fra «Strandgata 1, 5004 Bergen» til «Strandgata 1, 5004 Voss»"
-    expect(insurer.get_by_role("region", name="Historikk")).to_contain_text(told)
+    correction = "Skadested: fra «Strandgata 1, 5004 Bergen» til «Strandgata 1, 5004 Voss»"
+    expect(insurer.get_by_role("region", name="Historikk")).to_contain_text(correction)
 
 
 def test_the_insurer_cancels_with_a_reason_and_the_partner_sees_it(world: World, browse: Browse) -> None:

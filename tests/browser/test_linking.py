@@ -114,8 +114,8 @@ def test_a_report_that_was_written_while_the_claim_was_linked_says_where_it_went
     world.event(world.partner, "claim-linked", claim)
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_text("Rapporten er sendt.")).to_be_visible()
-    where = page.get_by_role("status").filter(has_text="det du sendte, følger med dit")
-    where.get_by_role("link", name="F-2026-4").click()
+    status = page.get_by_role("status").filter(has_text="det du sendte, følger med dit")
+    status.get_by_role("link", name="F-2026-4").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("F-2026-4")
     expect(page.get_by_text("Vannet er stengt.")).to_be_visible()
 

@@ -64,7 +64,7 @@ def stopped(stack: Stack, service: str) -> Iterator[None]:
 
 
 def with_a_form(world: World, browse: Browse) -> tuple[str, Page]:
-    """Fill in a form; tell the claim that it is about."""
+    """Fill in a form; return the claim that it is about."""
     claim = world.create().body["claim_id"]
     page = browse(world.handler, f"/saker/{claim}/avbryt")
     page.get_by_label("Begrunnelse").fill("Falsk alarm fra naboen")
@@ -236,8 +236,10 @@ def spoil(world: World, claim: str) -> Query[None]:
             "delete from open_tasks where claim_id::text = :claim",
             "update waiting set claims = claims + 7 where insurer = :insurer",
         ):
-            asked = {"claim": claim, "nowhere": NOWHERE, "insurer": world.insurer_id}
-            done = await database.execute(text(statement), {n: v for n, v in asked.items() if f":{n}" in statement})
+            parameters = {"claim": claim, "nowhere": NOWHERE, "insurer": world.insurer_id}
+            done = await database.execute(
+                text(statement), {n: v for n, v in parameters.items() if f":{n}" in statement}
+            )
             assert done.rowcount, statement
 
     return spoilt

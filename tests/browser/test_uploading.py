@@ -68,7 +68,7 @@ def test_a_file_is_sent_as_what_it_is_whatever_it_and_its_type_are_called(page: 
         "Ba\u030aten \u202egpj.exe": ("image/jpeg", picture("gold", "JPEG"), MediaType.JPEG),
         ".jpg": ("image/jpeg", picture("cyan", "JPEG"), MediaType.JPEG),
     }
-    choose(page, *(file(name, content, said) for name, (said, content, _) in files.items()))
+    choose(page, *(file(name, content, declared) for name, (declared, content, _) in files.items()))
     expect(page.get_by_text("Lastet opp", exact=True)).to_have_count(len(files))
     send(page)
     expect(page.get_by_text("Rapporten er sendt.")).to_be_visible()
@@ -166,15 +166,15 @@ def test_whatever_ends_an_upload_is_told_to_people_and_it_can_be_tried_again(fai
         "the company has too much": (start, lambda r: r.fulfill(status=422, body=json % "too_much_unnamed"), "mange"),
         "a code that is new": (complete, lambda r: r.fulfill(status=422, body=json % "new_code"), "kom ikke helt"),
     }
-    for n, (way, (address, happens, sentence)) in enumerate(ways.items()):
-        page.route(address, happens)
+    for n, (way, (address, fulfil, sentence)) in enumerate(ways.items()):
+        page.route(address, fulfil)
         name = f"bilde-{n}.png"
         choose(page, file(name, picture("blue"), "image/png"))
         expect(listed(page, name), way).to_contain_text("Ble ikke lastet opp:")
         expect(listed(page, name), way).to_contain_text(sentence)
         page.unroute_all()
-    said = page.locator("#media").inner_text()
-    assert [word for word in (*FOR_DEVELOPERS, "utviklere") if word in said] == []
+    text = page.locator("#media").inner_text()
+    assert [word for word in (*FOR_DEVELOPERS, "utviklere") if word in text] == []
     page.context.set_offline(True)
     choose(page, file("uten-nett.png", picture("red"), "image/png"))
     expect(listed(page, "uten-nett.png")).to_contain_text("Du er ikke på nett. Prøv igjen når du er det.")

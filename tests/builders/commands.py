@@ -86,7 +86,7 @@ def command(
     claim_id: UUID | None = None,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     decided: Decision | None = None,
     refusal: Refusal | None = None,
 ) -> Command:
@@ -101,7 +101,7 @@ def command(
         request=None if body is None else dict(body),
         refusal=refusal,
         decision=decided,
-        facts=known,
+        facts=facts,
     )
     read = read_command(message(checked))
     assert isinstance(read, Command)
@@ -115,7 +115,7 @@ def creation(
     claim_id: UUID | None = None,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     inside: bool = False,
     **body: Any,
 ) -> Command:
@@ -128,7 +128,7 @@ def creation(
         claim_id=claim_id,
         at=at,
         actor=actor,
-        known=known,
+        facts=facts,
         decided=decision(inside=inside),
     )
 
@@ -139,12 +139,12 @@ def registration(
     *,
     company: str = INSURER,
     at: datetime = TUESDAY_EVENING,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     **body: Any,
 ) -> Command:
     """Make a command that registers a normal claim."""
     body = BODIES["register-claim"] | {"claim_number": claim_number, "handler": "kari"} | body
-    return command("register-claim", body, company=company, request_id=request_id, at=at, known=known)
+    return command("register-claim", body, company=company, request_id=request_id, at=at, facts=facts)
 
 
 def about(
@@ -155,7 +155,7 @@ def about(
     *,
     at: datetime = TUESDAY_EVENING,
     actor: str | None = None,
-    known: Facts = FACTS,
+    facts: Facts = FACTS,
     **body: Any,
 ) -> Command:
     """Make a command about a claim that exists, or is said to."""
@@ -168,7 +168,7 @@ def about(
         claim_id=claim_id,
         at=at,
         actor=actor,
-        known=known,
+        facts=facts,
     )
 
 
@@ -209,7 +209,7 @@ class Desk:
         return self.decide(about(claim, name, company, f"request-{len(self.batch.decided)}", **how))
 
     def now(self, claim: Claim) -> Claim:
-        """Tell what a claim has become."""
+        """A claim as it is now."""
         return self.batch.claims[claim.id]
 
     def _new(self, command: Command) -> Claim:
@@ -218,13 +218,13 @@ class Desk:
 
 
 def accepted(decided: Decided) -> RequestAccepted:
-    """Tell the outcome of a request that took effect."""
+    """The outcome of a request that took effect."""
     assert isinstance(decided.outcome, RequestAccepted), decided.outcome
     return decided.outcome
 
 
 def refused(decided: Decided) -> RequestRefused:
-    """Tell the outcome of a request that was refused: nothing of it took effect."""
+    """The outcome of a request that was refused: nothing of it took effect."""
     assert isinstance(decided.outcome, RequestRefused), decided.outcome
     assert decided.events == ()
     assert decided.number_taken is None
@@ -233,7 +233,7 @@ def refused(decided: Decided) -> RequestRefused:
 
 
 def code_of(decided: Decided) -> Code:
-    """Tell the code of a refusal."""
+    """The code of a refusal."""
     return refused(decided).code
 
 
@@ -250,7 +250,7 @@ VALID_REQUESTS: dict[str, tuple[str, Json]] = {
 
 
 def valid_body(name: str, claim: Claim) -> Json:
-    """Tell a body that is accepted for a temporary claim whose first task is the plumber's."""
+    """A body that is accepted for a temporary claim whose first task is the plumber's."""
     _, body = VALID_REQUESTS[name]
     if name in ("report-task", "approve-budget"):
         return {"task_id": str(claim.tasks[0].task_id), **body}

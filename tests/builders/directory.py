@@ -55,15 +55,15 @@ def directory_event(
     return event.model_validate_json(json.dumps(about | more))
 
 
-def answer_of(event: DirectoryEvent, at: datetime) -> SettledRequest:
-    """Tell what the directory remembers of a request that it answered with this message at this moment."""
+def settled_request(event: DirectoryEvent, at: datetime) -> SettledRequest:
+    """What the directory remembers of a request that this message settled at this moment."""
     if not isinstance(event, SettingsRequestRefused):
         return SettledRequest(event.request_type, event.requested_at, at)
     details = None if event.details is None else tuple(event.details)
     return SettledRequest(event.request_type, event.requested_at, at, event.code, details)
 
 
-def answers(
+def applied(
     directory: Directory,
     company: str,
     name: str,
@@ -72,7 +72,7 @@ def answers(
     at: datetime,
     id: str = "",
 ) -> DirectoryEvent:
-    """Settle a request about the directory and append the answer at the same moment, as the service does."""
+    """Settle a request about the directory and apply the event at the same moment, as the service does."""
     event = settle(directory, asks(company, name, body, at=at, id=id))
     directory.apply(event, at)
     return event
@@ -80,7 +80,7 @@ def answers(
 
 def takes_effect(directory: Directory, company: str, name: str, body: object, *, at: datetime = REGISTERED) -> None:
     """Settle a request about the directory that is not refused."""
-    event = answers(directory, company, name, body, at=at)
+    event = applied(directory, company, name, body, at=at)
     assert not isinstance(event, SettingsRequestRefused), event
 
 
@@ -95,7 +95,7 @@ def registered() -> Directory:
 @cache
 def _registrations() -> tuple[DirectoryEvent, ...]:
     directory = Directory()
-    return tuple(answers(directory, "operator", name, body, at=REGISTERED) for name, body in REGISTRATIONS)
+    return tuple(applied(directory, "operator", name, body, at=REGISTERED) for name, body in REGISTRATIONS)
 
 
 def permitted(creation: str = "always", **rights: bool) -> Directory:
@@ -108,7 +108,7 @@ def permitted(creation: str = "always", **rights: bool) -> Directory:
 
 
 def settings_of(*requests: Mapping[str, object]) -> PortalSettings:
-    """Tell an insurer's settings after requests with these bodies."""
+    """An insurer's settings after requests with these bodies."""
     portal = PortalSettings()
     for request in requests:
         portal = portal.changed_by(SetPortalSettings.model_validate_json(json.dumps(request)))
@@ -116,7 +116,7 @@ def settings_of(*requests: Mapping[str, object]) -> PortalSettings:
 
 
 def code_of(answer: CheckedRequest | DirectoryEvent) -> str | None:
-    """Tell the code of a refusal as it is sent, or None."""
+    """The code of a refusal as it is sent, or None."""
     if isinstance(answer, SettingsRequestRefused):
         return str(answer.code.value)
     if isinstance(answer, CheckedRequest) and answer.refusal:
@@ -125,7 +125,7 @@ def code_of(answer: CheckedRequest | DirectoryEvent) -> str | None:
 
 
 def fields_of(answer: CheckedRequest | DirectoryEvent) -> list[str]:
-    """Tell the fields that a refusal complains about."""
+    """The fields that a refusal complains about."""
     if isinstance(answer, SettingsRequestRefused):
         return [detail.field for detail in answer.details or ()]
     if isinstance(answer, CheckedRequest) and answer.refusal:

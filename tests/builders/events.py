@@ -113,8 +113,8 @@ def converted(
 
 
 @dataclass
-class Told:
-    """A claim whose events are told one after the other."""
+class ClaimHistory:
+    """A claim whose events are made one after the other."""
 
     insurer: str = FJORD
     id: UUID = field(default_factory=uuid4)

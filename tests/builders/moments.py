@@ -8,5 +8,5 @@ TUESDAY_EVENING = datetime(2026, 11, 24, 16, 12, tzinfo=UTC)
 
 
 def oslo(local: str) -> datetime:
-    """Tell the moment, in UTC, that Oslo's clocks show like this."""
+    """The moment, in UTC, when Oslo's clocks show this."""
     return datetime.fromisoformat(local).replace(tzinfo=ZoneInfo("Europe/Oslo")).astimezone(UTC)

@@ -8,15 +8,15 @@ _ANSWER_S = 20
 
 @functools.cache
 def missing() -> str | None:
-    """Tell why no engine with compose can be used, or None if one can."""
+    """Why no engine with compose can be used, or None if one can."""
     for command in (["docker", "version"], ["docker", "compose", "version"]):
-        said = " ".join(command)
+        command_line = " ".join(command)
         try:
-            asked = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
         except FileNotFoundError:
             return "docker is not installed"
         except subprocess.TimeoutExpired:
-            return f"`{said}` does not answer"
-        if asked.returncode:
-            return f"`{said}`: {(asked.stderr.strip().splitlines() or ['failed'])[-1]}"
+            return f"`{command_line}` does not answer"
+        if done.returncode:
+            return f"`{command_line}`: {(done.stderr.strip().splitlines() or ['failed'])[-1]}"
     return None

@@ -72,7 +72,7 @@ class ContainerKafka:
             CLAIMBUS_KAFKA_OUTSIDE=self.bootstrap_servers,
         )
         self._server.start(container)
-        self._wait_until_it_answers()
+        self._wait_until_ready()
 
     def stop(self) -> None:
         """Stop it cleanly; safe to repeat."""
@@ -82,7 +82,7 @@ class ContainerKafka:
         """End it at once, as a machine that fails would."""
         self._server.kill()
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_ready(self) -> None:
         user, password = next(iter(self._users.items()))
         client = AdminClient(
             {
@@ -125,7 +125,7 @@ class ContainerPostgres:
         return self._server.is_running()
 
     def url(self, database: str, user: str, password: str) -> str:
-        """Tell where a database is, as a postgresql:// address."""
+        """A database's address, as postgresql://."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
@@ -137,8 +137,8 @@ class ContainerPostgres:
             POSTGRES_INITDB_ARGS="--encoding=UTF8 --locale=C",
         )
         # Over TCP, where it does not listen until its storage is made.
-        answers = ExecWaitStrategy(["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"])
-        self._server.start(container.waiting_for(answers.with_startup_timeout(_UP_S).with_poll_interval(0.1)))
+        ready = ExecWaitStrategy(["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"])
+        self._server.start(container.waiting_for(ready.with_startup_timeout(_UP_S).with_poll_interval(0.1)))
 
     def stop(self) -> None:
         """Stop it cleanly; safe to repeat."""

@@ -185,7 +185,7 @@ def test_no_process_in_any_container_is_roots(project: Project) -> None:
 
 
 def owners_of(container: str) -> set[str]:
-    """Tell who a container's processes are.
+    """The users that a container's processes run as.
 
     `docker top` can come upon one that is only being put into the container, for a health check: root's, until a moment
     later it is the container's user. What is root's in the container still is at the next looks.
@@ -227,8 +227,8 @@ def test_every_command_works_in_compose(project: Project) -> None:
 def test_a_service_can_write_nothing_and_has_no_capabilities(project: Project) -> None:
     for service, count in SCALE.items():
         for number in range(1, count + 1):
-            said = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
-            assert json.loads(said) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}
+            output = project.compose("exec", "--no-TTY", f"--index={number}", service, "python", "-c", CONFINED)
+            assert json.loads(output) == {"uid": 10001, "capabilities": 0, "writes": False, "new_privileges": False}
 
 
 def test_a_client_without_a_password_or_with_a_wrong_one_is_refused(connection: Connection) -> None:

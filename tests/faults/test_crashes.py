@@ -115,8 +115,8 @@ def _check_all(stack: Stack, world: World, requests: list[NewRequest]) -> None:
         stack.watch()
         world.partner.read()
         outcomes = [m for m in world.partner.received if m.is_outcome]
-        happened = {m.id for m in world.partner.received if not m.is_outcome}
-        return {o.body["request_id"] for o in outcomes} >= wanted and len(happened) >= len(wanted)
+        events = {m.id for m in world.partner.received if not m.is_outcome}
+        return {o.body["request_id"] for o in outcomes} >= wanted and len(events) >= len(wanted)
 
     wait_until(complete, what=f"{len(wanted)} outcomes and claims", timeout_s=120)
     by_id: dict[tuple[str, str], list[Delivered]] = {}
@@ -147,12 +147,12 @@ def _wait_for_more_than(outcomes: int, stack: Stack, world: World) -> None:
 
 
 def _tries(instance: Instance) -> int:
-    """Tell how often an instance has begun a batch again."""
+    """How often an instance has begun a batch again."""
     return instance.log.read_text().count("batch is tried again")
 
 
 def _committed(world: World) -> dict[tuple[str, int], int]:
-    """Tell up to where claims has committed."""
+    """The offsets that claims has committed."""
     admin = AdminClient(world.connection.client())
     (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("claims")]).values()
     return {(p.topic, p.partition): p.offset for p in group.result(30).topic_partitions}

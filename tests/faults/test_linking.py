@@ -49,7 +49,7 @@ def claim_with(world: World, media: list[dict[str, Any]]) -> Delivered:
 
 
 def imported(world: World, target: str, number: int) -> list[dict[str, Any]]:
-    """Wait for the files that a claim takes in; its events and those of the claim it took them from have no order."""
+    """Wait for the files that a claim imports; its events and those of the claim they come from have no order."""
     found: list[dict[str, Any]] = []
 
     def all_there() -> bool:

@@ -82,7 +82,7 @@ def is_as_before(stack: Stack, world: World) -> None:
 
 
 def renewed(instance: Instance) -> float:
-    """Tell how often an instance has made a reader anew."""
+    """How often an instance has made a reader anew."""
     return metric(instance, "claimbus_consumers_renewed_total")
 
 

@@ -49,7 +49,7 @@ def test_copies_for_a_company_whose_events_topic_is_deleted_become_dead_letters_
     )
 
     provision_companies(world.connection, [world.other_id])
-    _is_answered(world)
+    _outcome_arrives(world)
     world.create()
 
 
@@ -61,7 +61,7 @@ def test_a_company_whose_requests_topic_is_deleted_holds_up_no_other(world: Worl
         world.create()
 
     provision_companies(world.connection, [world.other_id])
-    _is_answered(world)
+    _outcome_arrives(world)
     world.create()
 
 
@@ -70,13 +70,13 @@ def _refused(world: World, count: int = 1) -> list[NewRequest]:
     return [world.creation(office=world.other_office) for _ in range(count)]
 
 
-def _is_answered(world: World) -> None:
+def _outcome_arrives(world: World) -> None:
     with Company(world.connection, world.other_id) as again:
         (outcome,) = again.ask(*_refused(world))
     assert outcome.body["code"] == "never_permitted"
 
 
 def _put_aside(world: World, topic: str) -> set[str]:
-    """Tell the requests whose outcomes have no topic to go to."""
+    """The requests whose outcomes have no topic to go to."""
     letters = DeadLetters(world.connection).open()
     return {json.loads(x.value)["request_id"] for x in letters if x.value and topic in x.reason}

@@ -25,22 +25,22 @@ pytestmark = pytest.mark.promise(
 
 
 async def test_a_header_name_that_is_not_utf8_costs_its_own_batch_and_nobody_else_anything(world: World) -> None:
-    known = {letter.id for letter in DeadLetters(world.connection).open()}
+    earlier = {letter.id for letter in DeadLetters(world.connection).open()}
     before, behind, later = world.creation(), world.creation(), world.creation()
     topic = await _send_bad_batch(world, before, None, behind)
     outcomes = {}
 
-    def all_answered(messages: object) -> bool:
+    def all_arrived(messages: object) -> bool:
         outcomes.update({m.body["request_id"]: m for m in world.partner.received if m.is_outcome})
         return {before.id, later.id} <= set(outcomes)
 
     world.partner.send([replace(later, key="same")])
-    world.partner.wait_until(all_answered, what="the outcomes beside the bad record")
+    world.partner.wait_until(all_arrived, what="the outcomes beside the bad record")
     assert all(outcome.accepted for outcome in outcomes.values())
     letters: dict[str, str] = {}
 
     def are_put_aside() -> bool:  # one after the other, while what is on other partitions goes on
-        letters.update({x.id: x.reason for x in DeadLetters(world.connection).open() if x.id not in known})
+        letters.update({x.id: x.reason for x in DeadLetters(world.connection).open() if x.id not in earlier})
         return {f"{topic}/0/1", f"{topic}/0/2"} <= set(letters)
 
     wait_until(are_put_aside, what="the dead letters")
@@ -59,10 +59,10 @@ async def test_a_bad_record_does_not_cost_the_backlog_of_other_companies_and_par
     permissions.start()
     wanted = {request.id for request in waiting}
 
-    def all_answered(_: object) -> bool:
+    def all_arrived(_: object) -> bool:
         return wanted <= {m.body["request_id"] for m in world.other.received if m.is_outcome}
 
-    world.other.wait_until(all_answered, what="the outcomes of the other company's backlog")
+    world.other.wait_until(all_arrived, what="the outcomes of the other company's backlog")
 
 
 def test_what_is_far_larger_unpacked_than_its_topic_takes_is_put_aside_cut_and_stops_nobody(world: World) -> None:
@@ -111,7 +111,7 @@ def test_a_request_can_be_compressed_by_any_codec_of_kafka(world: World, codec: 
 
 
 def _as(connection: Connection, company: str) -> dict[str, Any]:
-    """Tell aiokafka how to reach the brokers as a company."""
+    """aiokafka's options for reaching the brokers as a company."""
     return {
         "bootstrap_servers": connection.bootstrap_servers,
         "security_protocol": "SASL_PLAINTEXT",

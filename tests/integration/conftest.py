@@ -33,13 +33,13 @@ class Databases:
         self._migrated: dict[str, str] = {}
 
     def new(self) -> str:
-        """Make a database without any tables; tell its URL."""
+        """Make a database without any tables; return its URL."""
         name = f"test_{secrets.token_hex(4)}"
         self._stack.postgres.create_database(name, owner=name, password="a word")
         return self._stack.postgres.url(name, name, "a word")
 
     async def empty(self, package: str) -> str:
-        """Tell the URL of a database with a service's tables, with nothing in them."""
+        """The URL of a database with a service's tables, all empty."""
         url = self._migrated.get(package) or self.new()
         async with engine_of(url) as engine:
             await migrate(engine, package)

@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message
 from services.portal.api import api
 from services.portal.directory_follower import DirectoryFollower
 from services.portal.live import Live
-from services.portal.media_store import MediaTables, take_in
+from services.portal.media_store import MediaTables, save_media
 from services.portal.pages.routes import routes
-from services.portal.read_model import Happened, save
+from services.portal.read_model import CausedEvent, save
 from services.portal.request_sender import RequestSender
 from services.portal.serving import side_by_side
 from services.portal.settings import WebSettings
@@ -130,9 +130,14 @@ class Site:
 
         await self.app(scope, receive, send)
         start = answered[0]
-        said = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        response_headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         content = b"".join(message.get("body", b"") for message in answered[1:])
-        return Answer(start["status"], dict(said), [value for name, value in said if name == "set-cookie"], content)
+        return Answer(
+            start["status"],
+            dict(response_headers),
+            [value for name, value in response_headers if name == "set-cookie"],
+            content,
+        )
 
     async def page(self, user: str | None, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
         """Open an address as a user."""
@@ -166,7 +171,7 @@ def posted(
     content_type: bytes = b"application/x-www-form-urlencoded",
     length: bytes | None = None,
 ) -> dict[str, Any]:
-    """Say what is asked when a form is sent."""
+    """The request of a form that is sent."""
     headers = [
         HOST,
         (b"cookie", site.cookies[user].encode()),
@@ -197,20 +202,20 @@ class PageParts(HTMLParser):
         self._select: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            path = urlsplit(given.get("action") or self._address).path
-            self._form, self._fields = (given.get("method", "get").upper(), path), []
-        elif tag in ("input", "textarea", "button") and "name" in given:
-            self._fields.append((given["name"], given.get("value", "")))
-            self.inputs.append({"type": "text", **given} if tag == "input" else given)
+            path = urlsplit(attributes.get("action") or self._address).path
+            self._form, self._fields = (attributes.get("method", "get").upper(), path), []
+        elif tag in ("input", "textarea", "button") and "name" in attributes:
+            self._fields.append((attributes["name"], attributes.get("value", "")))
+            self.inputs.append({"type": "text", **attributes} if tag == "input" else attributes)
         elif tag == "select":
-            self._select = given.get("name")
-        elif tag == "option" and self._select and given.get("value"):
-            self._fields.append((self._select, given["value"]))
+            self._select = attributes.get("name")
+        elif tag == "option" and self._select and attributes.get("value"):
+            self._fields.append((self._select, attributes["value"]))
             self._select = None  # one choice is enough
-        elif tag == "a" and given.get("href", "").startswith("/"):
-            self.links.append(given["href"])
+        elif tag == "a" and attributes.get("href", "").startswith("/"):
+            self.links.append(attributes["href"])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form" and self._form is not None:
@@ -240,7 +245,7 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
         live = Live(DatabaseSettings(database_url=SecretStr(database_url)))
         live.closing = not live_for_all
         follower.directory = _directory()
-        follower.was_read = follower.answering = True
+        follower.was_read = follower.reachable = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
         uploads = Uploads(tables, files, ["test"], UploadSettings())
         sender = RequestSender(Publisher(service), store, live, follower)
@@ -295,9 +300,9 @@ async def _filled(portal: Portal) -> dict[str, list[str]]:
     reported = TaskReported(**about(temporary, 2), task_id=tasks[0].task_id, report=report)
     period = PeriodReport(insurer=FJORD, period=PERIOD, from_=AT, to=AT, preliminary=False, closed_at=AT)
     ready = ReportReady(insurer=FJORD, period=PERIOD, time_zone="Europe/Oslo", read_up_to={}, report=period)
-    happened = [Happened(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
+    caused_events = [CausedEvent(event, f"portal:{n}") for n, event in enumerate((creation, registration, reported))]
     async with portal.store.transaction() as connection:
-        await take_in(connection, await save(connection, [*happened, ready]))
+        await save_media(connection, await save(connection, [*caused_events, ready]))
     path = portal.files.path(stored(file))
     assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -209,7 +209,7 @@ async def test_an_instance_with_a_name_that_is_restarted_under_load_takes_no_par
 
 
 def _held(service: Service) -> frozenset[TopicPartition]:
-    """Tell the partitions that an instance reads."""
+    """The partitions that an instance reads."""
     (reader,) = service.readers
     return reader.assignment()
 

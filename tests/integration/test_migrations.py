@@ -58,14 +58,14 @@ async def test_a_service_waits_until_its_database_was_migrated_and_says_what_to_
     service = MemoryBus().instance(build).service
     running = asyncio.create_task(service.run())
     try:
-        status, said = await _health_when(service, lambda said: "database_not_migrated" in said)
+        status, body = await _health_when(service, lambda body: "database_not_migrated" in body)
         assert status == 503
-        assert said.endswith(
+        assert body.endswith(
             "; database_not_migrated: it has no tables and 0003 is needed: run `claimbus migrate claims`"
         )
         async with engine_of(url) as engine:
             await migrate(engine, "services.claims")
-        assert await _health_when(service, lambda said: "migrate" not in said and "starting" not in said) == (
+        assert await _health_when(service, lambda body: "migrate" not in body and "starting" not in body) == (
             200,
             "ready",
         )
@@ -105,14 +105,14 @@ async def _health_when(service: Service, is_so: Callable[[str], bool]) -> tuple[
         except (OSError, ValueError):  # it does not listen yet
             return 0, ""
 
-    def ask_until_it_is_so() -> tuple[int, str]:
-        answers: list[tuple[int, str]] = []
+    def ask_until_so() -> tuple[int, str]:
+        seen: list[tuple[int, str]] = []
 
-        def has_said() -> bool:
-            answers[:] = [ask()]
-            return answers[0][0] != 0 and is_so(answers[0][1])
+        def is_so_now() -> bool:
+            seen[:] = [ask()]
+            return seen[0][0] != 0 and is_so(seen[0][1])
 
-        wait_until(has_said, what="the service's health")
-        return answers[0]
+        wait_until(is_so_now, what="the service's health")
+        return seen[0]
 
-    return await asyncio.to_thread(ask_until_it_is_so)
+    return await asyncio.to_thread(ask_until_so)

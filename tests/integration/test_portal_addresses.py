@@ -35,7 +35,7 @@ from tests.integration.portal_site import (
     read_page,
     site_on,
 )
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "Nothing in an address, form, header or cookie makes a page fail, as anybody.", about="portal"
@@ -126,8 +126,8 @@ async def surface(databases: Databases, tmp_path_factory: pytest.TempPathFactory
         found = Surface(site)
         for user in USERS:
             await _read_pages(found, user)
-        asked = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(visit, "(\w+)"')
-        named = {a or b for file in SOURCES.rglob("*.py") for a, b in asked.findall(file.read_text())}
+        reads_field = re.compile(r'(?:query_params|query|form|values)\.get\(\s*"([\w.]+)"|_number\(visit, "(\w+)"')
+        named = {a or b for file in SOURCES.rglob("*.py") for a, b in reads_field.findall(file.read_text())}
         fields = {name for forms in found.forms.values() for form in forms for name, _ in form.fields}
         found.named = sorted(named | fields)
         yield found
@@ -158,7 +158,7 @@ async def _read_pages(surface: Surface, user: str) -> None:
 
 
 def methods_of(route: Route) -> list[str]:
-    """Tell how a route is asked."""
+    """The methods of a route."""
     return sorted(route.methods or ())
 
 
@@ -167,7 +167,7 @@ def address_of(site: Site, route: Route) -> str:
     return re.sub(r"\{(\w+)(:\w+)?\}", lambda part: site.known[part[1]][0], route.path)
 
 
-def told(answer: Answer) -> bool:
+def is_explained(answer: Answer) -> bool:
     """Whether an answer that refuses says so: a page in words, a call with a code."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
     if kind == "application/json":
@@ -175,15 +175,15 @@ def told(answer: Answer) -> bool:
     return "<h1" in answer.text if kind == "text/html" else kind in ("", "text/plain")
 
 
-async def see_through(site: Site, asked: dict[str, Any]) -> Answer:
+async def see_through(site: Site, request: dict[str, Any]) -> Answer:
     """Ask; nothing may fail, nor be said in the log to be away."""
     with structlog.testing.capture_logs() as logged:
-        answer = await site.ask(**asked)
-    assert [line for line in logged if line["log_level"] not in ("debug", "info")] == [], (asked, answer.status)
+        answer = await site.ask(**request)
+    assert [line for line in logged if line["log_level"] not in ("debug", "info")] == [], (request, answer.status)
     # Kafka is away in these tests, so that a form with nothing wrong in it cannot be sent, and comes back filled.
-    kept = asked["method"] == "POST" and answer.status == 503 and "Ikke sendt ennå" in answer.text
-    assert answer.status < 500 or kept, (asked, answer.text)
-    assert answer.status < 400 or told(answer), (asked, answer.text)
+    kept = request["method"] == "POST" and answer.status == 503 and "Ikke sendt ennå" in answer.text
+    assert answer.status < 500 or kept, (request, answer.text)
+    assert answer.status < 400 or is_explained(answer), (request, answer.text)
     return answer
 
 
@@ -191,10 +191,10 @@ def odd_path(draw: Any, site: Site, route: Route) -> bytes:
     """An address of a route, whose parts are sometimes what there is."""
 
     def part(found: re.Match[str]) -> str:
-        known = st.sampled_from(site.known[found[1]])
+        ids = st.sampled_from(site.known[found[1]])
         if found[2] == ":uuid":
-            return str(draw(known | st.uuids().map(str)))
-        return str(draw(known | values.map(lambda value: value.replace(b"/", b"%2F").decode("latin-1"))))
+            return str(draw(ids | st.uuids().map(str)))
+        return str(draw(ids | values.map(lambda value: value.replace(b"/", b"%2F").decode("latin-1"))))
 
     return re.sub(r"\{(\w+)(:\w+)?\}", part, route.path).encode("latin-1")
 
@@ -209,8 +209,8 @@ def odd_query(draw: Any, surface: Surface, path: bytes) -> bytes:
 
 def odd_form(draw: Any, surface: Surface, user: str | None, path: bytes) -> list[tuple[str, str]]:
     """A form as its page has it, with something else in some of its fields, or some fields more, or fewer."""
-    known = surface.forms.get((user or "", path.decode("latin-1")), [])
-    fields = list(draw(st.sampled_from(known)).fields) if known else []
+    forms = surface.forms.get((user or "", path.decode("latin-1")), [])
+    fields = list(draw(st.sampled_from(forms)).fields) if forms else []
     fields = [(name, value) for name, value in fields if name != "csrf" and draw(st.integers(0, 15))]
     names = st.sampled_from([*(name for name, _ in fields), *surface.named]) | texts
     tails = st.sampled_from(["", "", "", ".x", ".0", ".0.kind", "." + "9" * 5000])
@@ -221,7 +221,7 @@ def odd_form(draw: Any, surface: Surface, user: str | None, path: bytes) -> list
     return [*fields, ("csrf", surface.site.tokens.get(user, ""))] if draw(st.integers(0, 20)) else fields
 
 
-@settings(unhurried, max_examples=500)
+@settings(no_deadline, max_examples=500)
 @given(data=st.data())
 async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Surface, data: st.DataObject) -> None:
     site, draw = surface.site, data.draw
@@ -230,16 +230,21 @@ async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Sur
     path = odd_path(draw, site, route)
     method = draw(st.sampled_from([*methods_of(route) * 8, "GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X"]))
     if method == "POST":
-        asked = posted(site, user, path, urlencode(odd_form(draw, surface, user, path), errors="replace").encode())
+        request = posted(site, user, path, urlencode(odd_form(draw, surface, user, path), errors="replace").encode())
     else:
         headers = [HOST, (b"cookie", site.cookies[user].encode())]
-        asked = {"method": method, "path": path, "headers": headers, "body": draw(st.sampled_from([b"", b"abc", b"{"]))}
+        request = {
+            "method": method,
+            "path": path,
+            "headers": headers,
+            "body": draw(st.sampled_from([b"", b"abc", b"{"])),
+        }
     if path.startswith(b"/api/"):
-        asked["headers"].append((b"authorization", b"Bearer " + TOKEN.encode()))
+        request["headers"].append((b"authorization", b"Bearer " + TOKEN.encode()))
     for name in draw(st.lists(st.sampled_from(sorted(ODD_HEADERS)), max_size=2, unique=True)):
-        asked["headers"] = [each for each in asked["headers"] if each[0] != name]
-        asked["headers"].append((name, draw(st.sampled_from(ODD_HEADERS[name]))))
-    await see_through(site, asked | {"query": odd_query(draw, surface, path)})
+        request["headers"] = [each for each in request["headers"] if each[0] != name]
+        request["headers"].append((name, draw(st.sampled_from(ODD_HEADERS[name]))))
+    await see_through(site, request | {"query": odd_query(draw, surface, path)})
 
 
 @pytest.mark.parametrize(
@@ -278,8 +283,8 @@ async def test_an_odd_address_is_answered_with_what_it_says(
     site, (path, _, query) = surface.site, address.partition("?")
     headers = [HOST, (b"cookie", site.cookies[INSURER_S].encode())]
     raw = query.encode("latin-1" if "\xff" in query else "utf-8")
-    asked = {"method": "GET", "path": path.encode(), "query": raw, "headers": headers}
-    answer = await see_through(site, asked)
+    request = {"method": "GET", "path": path.encode(), "query": raw, "headers": headers}
+    answer = await see_through(site, request)
     assert answer.status == status, answer.text
     assert says in answer.text
 
@@ -317,11 +322,11 @@ async def test_asking_for_a_form_without_its_content_sends_nothing(surface: Surf
     both = [route for route in site.routes if {"GET", "POST"} <= {*methods_of(route)}]
     assert len(both) > 5
     for route in both:
-        asked = {
+        request = {
             "path": address_of(site, route).encode(),
             "headers": [HOST, (b"cookie", site.cookies[INSURER_S].encode())],
         }
-        shown, head = [await see_through(site, {"method": method, **asked}) for method in ("GET", "HEAD")]
+        shown, head = [await see_through(site, {"method": method, **request}) for method in ("GET", "HEAD")]
         assert head.status == shown.status, route.path
 
 

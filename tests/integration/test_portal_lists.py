@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.portal.listing import Filter
-from services.portal.read_model import Happened, save
+from services.portal.read_model import CausedEvent, save
 from services.portal.store import Store
 from shared.contract.events import (
     ClaimEvent,
@@ -45,13 +45,13 @@ class Lists:
         self.engine = engine
         self.store = Store(engine)
 
-    async def take_in(self, *events: ClaimEvent) -> None:
+    async def save(self, *events: ClaimEvent) -> None:
         async with self.store.transaction() as connection:
-            await save(connection, [Happened(event, "request") for event in events])
+            await save(connection, [CausedEvent(event, "request") for event in events])
 
-    async def found(self, company: str, office: str | None, said: str = "") -> list[UUID]:
-        """Tell what a company's list has for an office, with a text or without."""
-        page = await self.store.page(company, Filter(office=office, text=said), "Europe/Oslo")
+    async def found(self, company: str, office: str | None, typed_text: str = "") -> list[UUID]:
+        """The claims in a company's list for an office, with a text or without."""
+        page = await self.store.page(company, Filter(office=office, text=typed_text), "Europe/Oslo")
         assert page.count.number == len(page.rows)
         return [row.claim_id for row in page.rows]
 
@@ -75,23 +75,23 @@ def assigned(id: UUID, version: int, to: Task) -> TaskAssigned:
     )
 
 
-@pytest.mark.parametrize("said", ["", "berg"])
-async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, said: str) -> None:
+@pytest.mark.parametrize("typed_text", ["", "berg"])
+async def test_a_claim_is_found_by_each_office_that_has_to_do_with_it(lists: Lists, typed_text: str) -> None:
     temporary, normal = uuid4(), uuid4()
     events = [created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO)]
-    await lists.take_in(*events, registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
-    assert await lists.found(FJORD, VEST_BERGEN, said) == [temporary]
-    assert await lists.found(FJORD, VEST_VOSS, said) == [temporary]
-    assert set(await lists.found(FJORD, NORD_TROMSO, said)) == {temporary, normal}
-    assert await lists.found(VEST, VEST_VOSS, said) == [temporary]
-    assert set(await lists.found(NORD, NORD_TROMSO, said)) == {temporary, normal}
+    await lists.save(*events, registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
+    assert await lists.found(FJORD, VEST_BERGEN, typed_text) == [temporary]
+    assert await lists.found(FJORD, VEST_VOSS, typed_text) == [temporary]
+    assert set(await lists.found(FJORD, NORD_TROMSO, typed_text)) == {temporary, normal}
+    assert await lists.found(VEST, VEST_VOSS, typed_text) == [temporary]
+    assert set(await lists.found(NORD, NORD_TROMSO, typed_text)) == {temporary, normal}
 
 
 async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None:
     norwegian = created(uuid4())
     swedish = created(uuid4(), written=content(name="Eva", phone="+46701234567"))
     other = registered(uuid4(), audience=[FJORD], number="912-34", written=content(name="Per", phone="+442079460958"))
-    await lists.take_in(norwegian, swedish, other)
+    await lists.save(norwegian, swedish, other)
     for event, texts in (
         (
             norwegian,
@@ -100,15 +100,15 @@ async def test_a_phone_number_is_found_however_it_is_typed(lists: Lists) -> None
         (swedish, ["070-123 45 67", "+46 (0)70-123 45 67", "(0046) 70 123", "070123", "+46\u00a070\u2011123"]),
         (other, ["912-34", "+44 (0)20 7946 0958", "020 7946 0958"]),
     ):
-        for said in texts:
-            found = await lists.found(FJORD, None, said)
-            assert event.claim_id in found, said
-            assert swedish.claim_id not in found or event is swedish, said
+        for typed_text in texts:
+            found = await lists.found(FJORD, None, typed_text)
+            assert event.claim_id in found, typed_text
+            assert swedish.claim_id not in found or event is swedish, typed_text
 
 
 async def test_a_partner_s_list_finds_nothing_by_another_partner_s_office(lists: Lists) -> None:
     id = uuid4()
-    await lists.take_in(created(id), assigned(id, 2, AT_TROMSO))
+    await lists.save(created(id), assigned(id, 2, AT_TROMSO))
     for company, other in ((VEST, NORD_TROMSO), (NORD, VEST_BERGEN), ("sør", VEST_BERGEN)):
         assert await lists.found(company, other) == []
 
@@ -117,14 +117,12 @@ async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None
     id = uuid4()
     imported: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": uuid4()}
     task = ImportedTask(**dict(AT_VOSS), source_task_id=uuid4())
-    await lists.take_in(
-        created(id), ContentImported(**about(id, 2, audience=EVERYBODY), **imported, part=1, tasks=[task])
-    )
+    await lists.save(created(id), ContentImported(**about(id, 2, audience=EVERYBODY), **imported, part=1, tasks=[task]))
     assert await lists.found(FJORD, VEST_VOSS) == [id]
     withdrawn = ContentWithdrawn(
         **about(id, 3), **imported, seen_from_now_on_by=[FJORD, VEST], task_ids=[AT_VOSS.task_id]
     )
-    await lists.take_in(withdrawn, converted(id, 4))
+    await lists.save(withdrawn, converted(id, 4))
     assert await lists.found(FJORD, VEST_VOSS) == []
     (row,) = (await lists.store.page(VEST, Filter(office=VEST_BERGEN), "Europe/Oslo")).rows
     assert row.state == "normal"
@@ -132,8 +130,8 @@ async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None
 
 async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office_too(lists: Lists) -> None:
     temporary, normal = uuid4(), uuid4()
-    await lists.take_in(created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO))
-    await lists.take_in(registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
+    await lists.save(created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO))
+    await lists.save(registered(normal, audience=[FJORD]), assigned(normal, 2, AT_TROMSO))
     everything = text("select company, claim_id, office, state, registered_at from office_listing order by 1, 2, 3")
     words = text("select company, claim_id, words::text from listing order by 1, 2")
     async with lists.engine.begin() as connection:
@@ -161,16 +159,16 @@ async def test_a_claim_is_found_in_whichever_form_a_text_is_stored_or_typed(
     lists: Lists, stored: Any, typed: Any
 ) -> None:
     id = uuid4()
-    await lists.take_in(in_alesund(id, stored))
-    for said in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
-        page = await lists.store.page(FJORD, Filter(text=unicodedata.normalize(typed, said)), "Europe/Oslo")
-        assert [row.claim_id for row in page.rows] == [id], said
+    await lists.save(in_alesund(id, stored))
+    for typed_text in ("Ålesund", "åle", "ÅSE ødegård", "Å-7", "åsvegen"):
+        page = await lists.store.page(FJORD, Filter(text=unicodedata.normalize(typed, typed_text)), "Europe/Oslo")
+        assert [row.claim_id for row in page.rows] == [id], typed_text
         assert page.rows[0].place == "Åsvegen 1, 6002 Ålesund"
 
 
 async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too(lists: Lists) -> None:
     id = uuid4()
-    await lists.take_in(in_alesund(id, "NFC"))
+    await lists.save(in_alesund(id, "NFC"))
     async with lists.engine.begin() as connection:
         for column in ("policyholder", "place", "claim_number"):
             await connection.execute(text(f"update listing set {column} = normalize({column}, nfd)"))
@@ -181,8 +179,8 @@ async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too
         await connection.execute(text("drop table kept_forms"))
         await connection.execute(text("update alembic_version set version_num = '0003'"))
     await migrate(lists.engine, "services.portal")
-    for said in ("Ålesund", "6002", "ødegård", "å-7"):
-        (row,) = (await lists.store.page(FJORD, Filter(text=said), "Europe/Oslo")).rows
+    for typed_text in ("Ålesund", "6002", "ødegård", "å-7"):
+        (row,) = (await lists.store.page(FJORD, Filter(text=typed_text), "Europe/Oslo")).rows
         assert (row.claim_id, row.place, row.policyholder) == (id, "Åsvegen 1, 6002 Ålesund", "Åse Ødegård")
 
 

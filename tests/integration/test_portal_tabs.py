@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operations.embedded import free_port
-from services.portal.read_model import Happened, save
+from services.portal.read_model import CausedEvent, save
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
 from shared.storage.migrations import migrate
@@ -63,11 +63,11 @@ class Served:
     server: WebServer
 
     async def change(self, insurer: str = FJORD) -> str:
-        """Create a claim; tell its number."""
+        """Create a claim; return its number."""
         id = uuid4()
         event = created(id, number=f"Midlertidig {id.hex[:8]}", insurer=insurer)
         async with self.site.portal.store.transaction() as connection:
-            await save(connection, [Happened(event, "request")])
+            await save(connection, [CausedEvent(event, "request")])
         return event.claim_number
 
     async def log_in(self, context: BrowserContext, user: str) -> None:
@@ -75,7 +75,7 @@ class Served:
         name, _, value = self.site.cookies[user].partition("=")
         await context.add_cookies([{"name": name, "value": value, "url": self.settings.address}])
 
-    async def is_told(self, pages: list[Page], insurer: str = FJORD) -> None:
+    async def notifies(self, pages: list[Page], insurer: str = FJORD) -> None:
         """Change something, and wait until every page shows it."""
         number = await self.change(insurer)
         await asyncio.gather(
@@ -140,13 +140,13 @@ async def test_twenty_tabs_are_told_by_one_stream_also_when_those_that_had_it_ar
 ) -> None:
     await served.log_in(context, INSURER_S)
     pages = await tabs(context, TABS)
-    await served.is_told(pages)
+    await served.notifies(pages)
     assert served.streams.open == 1
     while len(pages) > 2:
         half = len(pages) // 2
         await asyncio.gather(*(page.close() for page in pages[:half]))
         pages = pages[half:]
-        await served.is_told(pages)
+        await served.notifies(pages)
         await served.streams.wait_until(lambda count: count == 1)
     await served.restart()
     number = await served.change()  # before anybody listens to the database, or the stream is there again
@@ -154,7 +154,7 @@ async def test_twenty_tabs_are_told_by_one_stream_also_when_those_that_had_it_ar
     await asyncio.gather(
         *(expect(page.get_by_role("link", name=number)).to_be_visible(timeout=20_000) for page in pages)
     )
-    await served.is_told(pages)
+    await served.notifies(pages)
     assert served.streams.open == 1
 
 
@@ -165,14 +165,14 @@ async def test_a_frozen_tab_that_has_the_stream_does_not_keep_the_others_from_ne
     (first,) = await tabs(context, 1)
     await served.streams.wait_until(lambda count: count == 1)
     others = await tabs(context, 2)
-    await served.is_told([first, *others])
+    await served.notifies([first, *others])
     session = await context.new_cdp_session(first)
     await session.send("Debugger.enable")
     await session.send("Debugger.pause")  # no script runs there any more, while its connections stay
-    await served.is_told(others)
+    await served.notifies(others)
     assert served.streams.open == 2
     await session.send("Debugger.disable")
-    await served.is_told([first, *others])
+    await served.notifies([first, *others])
     await served.streams.wait_until(lambda count: count == 1)
 
 
@@ -181,20 +181,20 @@ async def test_after_another_log_in_the_tabs_of_the_one_before_are_told_nothing(
 ) -> None:
     await served.log_in(context, INSURER_S)
     (before,) = await tabs(context, 1)
-    await served.is_told([before])
+    await served.notifies([before])
     await served.log_in(context, PARTNER_S)
     (now,) = await tabs(context, 1)
-    await served.is_told([now], NORDLYS)
+    await served.notifies([now], NORDLYS)
     await served.streams.wait_until(lambda count: count == 1)
-    asked: list[str] = []
-    before.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    before.on("request", lambda request: requested.append(request.url))
     number = await served.change(FJORD)
     await expect(now.get_by_role("link", name=number)).to_be_visible(timeout=20_000)
-    await served.is_told([now], NORDLYS)
+    await served.notifies([now], NORDLYS)
     await before.evaluate("1")  # what it had been told before that, it has done
-    assert asked == []
+    assert requested == []
     await served.log_in(context, INSURER_S)
-    await served.is_told([*(await tabs(context, 1)), before])
+    await served.notifies([*(await tabs(context, 1)), before])
 
 
 @pytest.mark.parametrize("missing", ["navigator.locks", "window.BroadcastChannel"])
@@ -205,5 +205,5 @@ async def test_a_browser_that_cannot_share_follows_by_itself(
     await context.add_init_script(f"Object.defineProperty({of}, {name!r}, {{ value: undefined }})")
     await served.log_in(context, INSURER_S)
     pages = await tabs(context, 2)
-    await served.is_told(pages)
+    await served.notifies(pages)
     assert served.streams.open == 2

@@ -26,19 +26,19 @@ async def test_a_producer_asks_for_what_it_publishes_to_and_not_for_all_that_the
     )
     publisher = Publisher(settings)
     try:
-        await publisher.answers()
-        assert await known(publisher) == {DEAD_LETTERS.name}
+        await publisher.ping()
+        assert await topics_of(publisher) == {DEAD_LETTERS.name}
         for published in ([one], [another, one]):
             await publisher.publish([Outgoing(topic, "a key", (), b"{}") for topic in published])
-        assert await known(publisher) == {DEAD_LETTERS.name, one, another}
+        assert await topics_of(publisher) == {DEAD_LETTERS.name, one, another}
         assert await publisher.missing({foreign}) == set()
         await publisher.publish([Outgoing(foreign, "a key", (), b"{}")])
     finally:
         await publisher.stop()
 
 
-async def known(publisher: Publisher) -> set[str]:
-    """Tell the topics that the producer knows when it has asked again."""
-    await publisher.answers()
+async def topics_of(publisher: Publisher) -> set[str]:
+    """The topics that the producer knows after it has asked again."""
+    await publisher.ping()
     producer = await publisher._started()
     return set(producer.client.cluster.topics())

@@ -21,7 +21,7 @@ from shared.errors import Conflict
 from tests.builders import directory
 from tests.builders.requests import FJORD
 from tests.integration.conftest import Databases, engine_of
-from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, answers, draw, events_of
+from tests.system.reports.history import END, REGISTERED, WEEKLY, Plan, draw, events_of, expected_reports
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ async def test_a_period_that_is_counted_at_its_end_and_one_that_is_counted_later
     left = sorted((event for plan in PLANS for event in events_of(plan)), key=lambda event: event.at)
     at_its_end: list[Figures] = []
     for period in PERIODS:
-        happened = [event for event in left if event.at < period.ends]
-        await apply(store, happened)
-        left = left[len(happened) :]
+        past = [event for event in left if event.at < period.ends]
+        await apply(store, past)
+        left = left[len(past) :]
         at_its_end.append(await count(store, period))
     assert left == []
     assert [await count(store, period) for period in PERIODS] == at_its_end
-    expected = answers(PLANS, [], WEEKLY)
+    expected = expected_reports(PLANS, [], WEEKLY)
     assert [figures.waiting for figures in at_its_end] == [expected[period.label]["waiting"] for period in PERIODS]
 
 
@@ -82,7 +82,7 @@ async def test_of_two_instances_that_apply_the_same_events_one_loses_and_then_fi
     engine: AsyncEngine,
 ) -> None:
     store = Store(engine)
-    (first, second, *_) = (list(events_of(plan)) for plan in PLANS if len(plan.happened) > 1)
+    (first, second, *_) = (list(events_of(plan)) for plan in PLANS if len(plan.changes) > 1)
     both_read = asyncio.Barrier(2)
 
     async def instance() -> None:
@@ -102,7 +102,7 @@ async def test_of_two_instances_that_apply_the_same_events_one_loses_and_then_fi
 
 async def test_a_batch_with_a_gap_changes_nothing(engine: AsyncEngine) -> None:
     store = Store(engine)
-    (first, second, *_) = (list(events_of(plan)) for plan in PLANS if len(plan.happened) > 1)
+    (first, second, *_) = (list(events_of(plan)) for plan in PLANS if len(plan.changes) > 1)
     with pytest.raises(Gap):
         await apply(store, [*first, second[0], second[2]])
     async with store.transaction() as transaction:

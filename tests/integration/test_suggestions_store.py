@@ -25,7 +25,7 @@ from shared.storage.database import engine_for
 from shared.storage.migrations import migrate
 from tests.builders.commands import OTHER_INSURER
 from tests.builders.content import DAY, content
-from tests.builders.events import Told, record
+from tests.builders.events import ClaimHistory, record
 from tests.integration.conftest import Databases
 
 
@@ -36,26 +36,26 @@ class Instance:
         self.url = url
         self.engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
         self.store = Store(self.engine)
-        self.said: dict[UUID, LinkSuggested] = {}
+        self.newest_lists: dict[UUID, LinkSuggested] = {}
         """The newest list of each claim, as a reader keeps them."""
 
     async def take(self, *events: ClaimEvent) -> list[Outgoing]:
-        heard = [heard for event in events if (heard := read_event(record(event)))]
-        async with self.store.transaction({message.event.insurer for message in heard}) as transaction:
-            messages = await lists_after(transaction, heard)
+        caused = [caused for event in events if (caused := read_event(record(event)))]
+        async with self.store.transaction({message.event.insurer for message in caused}) as transaction:
+            messages = await lists_after(transaction, caused)
         for message in messages:
             assert message.topic == LINK_SUGGESTIONS.name
-            told = LinkSuggested.model_validate_json(message.value)
-            assert message.key == str(told.claim_id)
-            last = self.said.get(told.claim_id)
-            if last is None or told.revision > last.revision:
-                self.said[told.claim_id] = told
+            newest = LinkSuggested.model_validate_json(message.value)
+            assert message.key == str(newest.claim_id)
+            last = self.newest_lists.get(newest.claim_id)
+            if last is None or newest.revision > last.revision:
+                self.newest_lists[newest.claim_id] = newest
         return messages
 
-    def suggested(self, claim: Told) -> list[UUID]:
-        """Tell what is suggested for a claim now."""
-        told = self.said.get(claim.id)
-        return [suggestion.claim_id for suggestion in told.suggestions] if told else []
+    def suggested(self, claim: ClaimHistory) -> list[UUID]:
+        """The claims that are suggested for a claim now."""
+        newest = self.newest_lists.get(claim.id)
+        return [suggestion.claim_id for suggestion in newest.suggestions] if newest else []
 
 
 @pytest.fixture
@@ -75,24 +75,26 @@ async def instance(url: str) -> AsyncIterator[Instance]:
 async def test_a_temporary_claim_gets_the_normal_one_whichever_comes_first(
     instance: Instance, normal_first: bool
 ) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     registered, created = normal.registered(), temporary.created()
     for event in (registered, created) if normal_first else (created, registered):
         await instance.take(event)
-    (suggestion,) = instance.said[temporary.id].suggestions
+    (suggestion,) = instance.newest_lists[temporary.id].suggestions
     assert suggestion.claim_id == normal.id
     assert suggestion.claim_number == registered.claim_number
     assert {Reason.SAME_PHONE, Reason.SAME_ADDRESS, Reason.SAME_NAME} <= {r.code for r in suggestion.reasons}
 
 
 async def test_nothing_is_suggested_of_another_insurer_nor_of_temporary_claims(instance: Instance) -> None:
-    temporary = Told()
-    assert not await instance.take(temporary.created(), Told().created(), Told(insurer=OTHER_INSURER).registered())
+    temporary = ClaimHistory()
+    assert not await instance.take(
+        temporary.created(), ClaimHistory().created(), ClaimHistory(insurer=OTHER_INSURER).registered()
+    )
     assert instance.suggested(temporary) == []
 
 
 async def test_a_converted_claim_gets_no_more_suggestions_and_becomes_one(instance: Instance) -> None:
-    normal, first, second = Told(), Told(), Told()
+    normal, first, second = ClaimHistory(), ClaimHistory(), ClaimHistory()
     await instance.take(normal.registered(), first.created(), second.created())
     assert instance.suggested(first) == instance.suggested(second) == [normal.id]
     await instance.take(first.converted())
@@ -101,14 +103,14 @@ async def test_a_converted_claim_gets_no_more_suggestions_and_becomes_one(instan
 
 
 async def test_a_cancelled_claim_is_suggested_no_more(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     await instance.take(normal.registered(), temporary.created())
     await instance.take(normal.cancelled())
     assert instance.suggested(temporary) == []
 
 
 async def test_a_link_ends_the_suggestions_and_taking_it_back_brings_them_again(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     await instance.take(normal.registered(), temporary.created())
     await instance.take(temporary.linked(normal.id))
     assert instance.suggested(temporary) == []
@@ -117,7 +119,7 @@ async def test_a_link_ends_the_suggestions_and_taking_it_back_brings_them_again(
 
 
 async def test_amending_either_claim_brings_suggestions_and_takes_them_away(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     elsewhere = content(name="Ola Dahl", phone="+4790000001", street="Storgata 5", postal_code="9012")
     await instance.take(normal.registered(elsewhere), temporary.created())
     assert instance.suggested(temporary) == []
@@ -128,14 +130,16 @@ async def test_amending_either_claim_brings_suggestions_and_takes_them_away(inst
 
 
 async def test_a_list_that_stays_the_same_is_not_sent_again(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     await instance.take(normal.registered(), temporary.created())
     assert not await instance.take(temporary.amended(policyholder=content().policyholder))
-    assert not await instance.take(Told().registered(content(phone="+4790000001", name="Per Lie", street="Åsveien 7")))
+    assert not await instance.take(
+        ClaimHistory().registered(content(phone="+4790000001", name="Per Lie", street="Åsveien 7"))
+    )
 
 
 async def test_a_batch_that_is_repeated_sends_the_same_again_unless_it_is_outdated(instance: Instance) -> None:
-    normal, temporary, later = Told(), Told(), Told()
+    normal, temporary, later = ClaimHistory(), ClaimHistory(), ClaimHistory()
     events = [normal.registered(), temporary.created()]
     first = await instance.take(*events)
     assert len(first) == 1
@@ -149,7 +153,7 @@ async def test_a_batch_that_is_repeated_sends_the_same_again_unless_it_is_outdat
 
 
 async def test_a_list_is_newer_than_those_before_the_claims_were_forgotten_and_read_again(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     events = [normal.registered(), temporary.created()]
     (before,) = await instance.take(*events)
     await _empty(instance, "claims", "blocks", "matches")
@@ -159,12 +163,12 @@ async def test_a_list_is_newer_than_those_before_the_claims_were_forgotten_and_r
     assert instance.suggested(temporary) == [normal.id]
     await _empty(instance, "claims", "blocks", "matches", "suggestions")
     (after,) = await instance.take(*events)
-    assert instance.said[temporary.id] == LinkSuggested.model_validate_json(after.value)
+    assert instance.newest_lists[temporary.id] == LinkSuggested.model_validate_json(after.value)
     assert before != after
 
 
 async def test_the_sixth_comes_up_when_one_of_the_five_goes(instance: Instance) -> None:
-    temporary, normals = Told(), [Told() for _ in range(MOST_SUGGESTIONS + 1)]
+    temporary, normals = ClaimHistory(), [ClaimHistory() for _ in range(MOST_SUGGESTIONS + 1)]
     days = [content(day=DAY - timedelta(days=n)) for n in range(len(normals))]
     await instance.take(temporary.created(), *(n.registered(day) for n, day in zip(normals, days, strict=True)))
     assert set(instance.suggested(temporary)) == {n.id for n in normals[:MOST_SUGGESTIONS]}
@@ -178,27 +182,29 @@ async def test_of_hundreds_with_one_phone_number_those_of_the_same_days_are_foun
         content(name=f"Leietaker Nummer{n}", phone=shared, street=f"Gate{n} {n}", day=DAY - timedelta(days=200 + n))
         for n in range(MOST_OF_A_BLOCK * 3)
     ]
-    right, temporary = Told(), Told()
-    await instance.take(*(Told().registered(other) for other in others), right.registered(content(phone=shared)))
+    right, temporary = ClaimHistory(), ClaimHistory()
+    await instance.take(
+        *(ClaimHistory().registered(other) for other in others), right.registered(content(phone=shared))
+    )
     await instance.take(temporary.created(content(phone=shared, street="Strandgaten 1")))
     assert instance.suggested(temporary) == [right.id]
 
 
 async def test_the_order_in_which_claims_come_in_makes_no_difference(url: str, instance: Instance) -> None:
     chance = random.Random(20261124)
-    claims = [(Told(id=UUID(int=n)), _random_content(chance), chance.random() < 0.5) for n in range(1, 120)]
+    claims = [(ClaimHistory(id=UUID(int=n)), _random_content(chance), chance.random() < 0.5) for n in range(1, 120)]
     events: list[list[ClaimEvent]] = []
-    for told, written, temporary in claims:
-        history: list[ClaimEvent] = [told.created(written) if temporary else told.registered(written)]
+    for claim, written, temporary in claims:
+        history: list[ClaimEvent] = [claim.created(written) if temporary else claim.registered(written)]
         if chance.random() < 0.3:
-            history.append(told.amended(policyholder=_random_content(chance).policyholder))
+            history.append(claim.amended(policyholder=_random_content(chance).policyholder))
         if chance.random() < 0.2:
-            history.append(told.cancelled())
+            history.append(claim.cancelled())
         events.append(history)
     final: list[dict[UUID, list[UUID]]] = []
     for attempt in range(4):
         await _empty(instance, "claims", "blocks", "matches", "suggestions")
-        instance.said.clear()
+        instance.newest_lists.clear()
         waiting = [list(history) for history in events]
         while any(waiting):
             batch = []
@@ -207,7 +213,7 @@ async def test_the_order_in_which_claims_come_in_makes_no_difference(url: str, i
                 if history:
                     batch.append(history.pop(0))
             await instance.take(*batch)
-        final.append({told.id: instance.suggested(told) for told, _, _ in claims})
+        final.append({claim.id: instance.suggested(claim) for claim, _, _ in claims})
         assert sum(map(len, final[-1].values())) > 50, attempt
     assert all(other == final[0] for other in final)
 
@@ -215,7 +221,11 @@ async def test_the_order_in_which_claims_come_in_makes_no_difference(url: str, i
 async def test_two_instances_with_a_pair_in_two_partitions_do_not_miss_it(url: str, instance: Instance) -> None:
     other = Instance(url)
     pairs = [
-        (Told(), Told(), content(name=f"Navn{n} Etternavn{n}", phone=f"+479{n:07}", street=f"Vei{n} {n + 1}"))
+        (
+            ClaimHistory(),
+            ClaimHistory(),
+            content(name=f"Navn{n} Etternavn{n}", phone=f"+479{n:07}", street=f"Vei{n} {n + 1}"),
+        )
         for n in range(60)
     ]
     for temporary, normal, written in pairs:
@@ -226,29 +236,29 @@ async def test_two_instances_with_a_pair_in_two_partitions_do_not_miss_it(url: s
 
 
 async def test_a_missing_event_stops_the_service_and_leaves_all_as_it_was(instance: Instance) -> None:
-    normal, temporary = Told(), Told()
+    normal, temporary = ClaimHistory(), ClaimHistory()
     await instance.take(normal.registered(), temporary.created())
     normal.amended(policy_number="77")
     with pytest.raises(Misconfigured, match="rebuild suggestions"):
-        await instance.take(Told().registered(), normal.cancelled())
+        await instance.take(ClaimHistory().registered(), normal.cancelled())
     assert instance.suggested(temporary) == [normal.id]
-    (answer,) = await suggestions_for(instance.url, str(normal.id))
-    assert answer.claim.version == 1
+    (suggested,) = await suggestions_for(instance.url, str(normal.id))
+    assert suggested.claim.version == 1
 
 
 async def test_an_operator_finds_a_claim_by_id_and_by_number_of_one_insurer(instance: Instance) -> None:
     same = uuid4()
-    ours, theirs = Told(id=same), Told(insurer=OTHER_INSURER)
+    ours, theirs = ClaimHistory(id=same), ClaimHistory(insurer=OTHER_INSURER)
     theirs.id = UUID(int=same.int ^ 1)  # its number has the same first digits
     await instance.take(ours.created())
-    await instance.take(theirs.created(), Told(insurer=OTHER_INSURER).registered(content(cause=Cause.STORM)))
+    await instance.take(theirs.created(), ClaimHistory(insurer=OTHER_INSURER).registered(content(cause=Cause.STORM)))
     number = f"Midlertidig {same.hex[:8]}"
     assert {a.claim.id for a in await suggestions_for(instance.url, number)} == {ours.id, theirs.id}
-    (answer,) = await suggestions_for(instance.url, number, OTHER_INSURER)
-    assert answer.published is not None
-    assert Reason.RELATED_CAUSE in {r.code for r in answer.published.suggestions[0].reasons}
-    (answer,) = await suggestions_for(instance.url, str(ours.id))
-    assert answer.published is None
+    (suggested,) = await suggestions_for(instance.url, number, OTHER_INSURER)
+    assert suggested.published is not None
+    assert Reason.RELATED_CAUSE in {r.code for r in suggested.published.suggestions[0].reasons}
+    (suggested,) = await suggestions_for(instance.url, str(ours.id))
+    assert suggested.published is None
     assert await suggestions_for(instance.url, "no such claim") == []
 
 
@@ -268,20 +278,20 @@ def _random_content(chance: random.Random) -> ClaimContent:
 
 
 async def test_a_claim_is_found_by_every_spelling_of_its_number(instance: Instance) -> None:
-    normal = Told()
+    normal = ClaimHistory()
     registered = normal.registered()
     await instance.take(registered.model_copy(update={"claim_number": "Å-17 Bergen"}))
     for spelling in ("Å-17 Bergen", "A\u030a-17 bergen", " å-17  BERGEN"):
-        (answer,) = await suggestions_for(instance.url, spelling)
-        assert answer.claim.id == normal.id
+        (suggested,) = await suggestions_for(instance.url, spelling)
+        assert suggested.claim.id == normal.id
 
 
 async def test_claims_from_before_an_upgrade_are_found_by_every_spelling_too(instance: Instance) -> None:
-    normal = Told()
+    normal = ClaimHistory()
     await instance.take(normal.registered().model_copy(update={"claim_number": "SK  1"}))
     async with instance.engine.begin() as connection:
         await connection.execute(text("alter table claims drop column number_key"))
         await connection.execute(text("update alembic_version set version_num = '0001'"))
     await migrate(instance.engine, "services.suggestions")
-    (answer,) = await suggestions_for(instance.url, "sk 1")
-    assert answer.claim.id == normal.id
+    (suggested,) = await suggestions_for(instance.url, "sk 1")
+    assert suggested.claim.id == normal.id

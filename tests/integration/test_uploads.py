@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.embedded import free_port
 from services.portal.api import CompanyOfToken, api
-from services.portal.media_store import MediaTables, take_in, uploads
+from services.portal.media_store import MediaTables, save_media, uploads
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
 from services.portal.store import Store
@@ -105,7 +105,7 @@ class Portal:
         return await self.call("POST", f"/api/uploads/{upload['upload_id']}/complete", company)
 
     async def upload(self, content: bytes, company: str = VEST, **changes: Any) -> str:
-        """Go the whole way; tell the key."""
+        """Go the whole way; return the key."""
         upload = await self.start(content, company, **changes)
         assert (await self.send(upload, content)).is_success
         answer = await self.complete(upload, company)
@@ -277,8 +277,8 @@ async def test_what_is_too_large_or_of_another_type_is_refused_before_it_is_sent
 
 async def test_without_a_company_s_token_there_is_no_call(portal: Portal) -> None:
     upload = await portal.start(b"x")
-    for given in (None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz"):
-        headers = {"authorization": given} if given else {}
+    for authorization in (None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz"):
+        headers = {"authorization": authorization} if authorization else {}
         for method, path in (
             ("POST", "/api/uploads"),
             ("POST", f"/api/uploads/{upload['upload_id']}/complete"),
@@ -388,7 +388,7 @@ CLAIM, TARGET, TASK, COPIED_TASK, LINK = (UUID(int=n) for n in range(1, 6))
 def reported(
     portal: Portal, key: str, version: int = 2, claim: UUID = CLAIM, *audience: str
 ) -> tuple[UUID, ClaimEvent]:
-    """A report that names an upload; tell the file's media id, and the event."""
+    """A report that names an upload; return the file's media id, and the event."""
     uploaded = portal.keys.verify(key)
     assert uploaded is not None
     media = ReportedMedia(
@@ -408,18 +408,18 @@ def reported(
     return media.media_id, event
 
 
-async def happened(portal: Portal, *events: ClaimEvent) -> None:
-    """Take events in, twice, as happens after a crash."""
+async def save_events(portal: Portal, *events: ClaimEvent) -> None:
+    """Save events twice, as happens after a crash."""
     for _ in range(2):
         async with transaction(portal.engine) as connection:
-            await take_in(connection, events)
+            await save_media(connection, events)
 
 
 async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_nobody_else(portal: Portal) -> None:
     content = photo()
     id, event = reported(portal, await portal.upload(content))
     refused(await portal.call("GET", f"/api/media/{id}"), 404, UploadCode.UNKNOWN_MEDIA)
-    await happened(portal, event)
+    await save_events(portal, event)
     for company in (VEST, FJORD):
         answer = await portal.call("GET", f"/api/media/{id}", company)
         assert answer.status_code == (302 if portal.files.signs else 200)
@@ -432,12 +432,12 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
     refused(await portal.call("GET", f"/api/media/{id}", NORD), 404, UploadCode.UNKNOWN_MEDIA)
     for other in (uuid4(), "x"):
         refused(await portal.call("GET", f"/api/media/{other}"), 404, UploadCode.UNKNOWN_MEDIA)
-    await happened(portal, reported(portal, await portal.upload(photo()), 3, CLAIM, NORD)[1])
+    await save_events(portal, reported(portal, await portal.upload(photo()), 3, CLAIM, NORD)[1])
     assert (await portal.call("GET", f"/api/media/{id}", NORD)).status_code in {200, 302}
 
 
 @pytest.mark.parametrize(
-    ("said", "type", "content"),
+    ("declared", "type", "content"),
     [
         ("image/jpg", MediaType.JPEG, photo()),
         ("IMAGE/JPEG; charset=binary", MediaType.JPEG, photo()),
@@ -448,14 +448,14 @@ async def test_a_file_of_a_claim_is_given_to_those_who_may_see_the_claim_and_to_
     ids=["jpg", "JPEG with a parameter", "x-pdf", "heif", "x-m4v"],
 )
 async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_called(
-    on_folder: Portal, said: str, type: MediaType, content: bytes
+    on_folder: Portal, declared: str, type: MediaType, content: bytes
 ) -> None:
-    key = await on_folder.upload(content, content_type=said, name="Kjøkken")
+    key = await on_folder.upload(content, content_type=declared, name="Kjøkken")
     uploaded = on_folder.keys.verify(key)
     assert uploaded is not None
     assert uploaded.content_type is type
     id, event = reported(on_folder, key)
-    await happened(on_folder, event)
+    await save_events(on_folder, event)
     assert (await on_folder.call("GET", f"/api/media/{id}")).headers["content-type"] == type
 
 
@@ -475,7 +475,7 @@ async def test_a_type_is_understood_as_systems_write_it_and_served_as_it_is_call
 )
 async def test_a_file_of_any_name_is_uploaded_and_saved_by_a_name_that_does_no_harm(portal: Portal, name: str) -> None:
     id, event = reported(portal, await portal.upload(photo(), name=name))
-    await happened(portal, event)
+    await save_events(portal, event)
     answer = await portal.call("GET", f"/api/media/{id}")
     if portal.files.signs:
         answer = await portal.client.get(answer.headers["location"])
@@ -486,7 +486,7 @@ async def test_a_file_of_any_name_is_uploaded_and_saved_by_a_name_that_does_no_h
 async def test_a_part_of_a_file_can_be_fetched_and_a_browser_runs_nothing_in_it(on_folder: Portal) -> None:
     content = photo()
     id, event = reported(on_folder, await on_folder.upload(content))
-    await happened(on_folder, event)
+    await save_events(on_folder, event)
     part = await on_folder.call("GET", f"/api/media/{id}", headers={"range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, content[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(content)}"
@@ -528,9 +528,9 @@ def content_withdrawn(audience: Sequence[str] = (FJORD,), *, afterwards: Sequenc
 
 async def test_who_saw_the_target_only_through_the_link_sees_its_files_no_more(on_folder: Portal) -> None:
     id, event = reported(on_folder, await on_folder.upload(photo()), 3, TARGET, VEST)
-    await happened(on_folder, event.model_copy(update={"task_id": uuid4()}))  # on a task that is the target's own
+    await save_events(on_folder, event.model_copy(update={"task_id": uuid4()}))  # on a task that is the target's own
     assert (await on_folder.call("GET", f"/api/media/{id}", VEST)).status_code == 200
-    await happened(on_folder, content_withdrawn([FJORD, VEST]))
+    await save_events(on_folder, content_withdrawn([FJORD, VEST]))
     refused(await on_folder.call("GET", f"/api/media/{id}", VEST), 404, UploadCode.UNKNOWN_MEDIA)
     assert await is_there(on_folder, id)
 
@@ -542,13 +542,13 @@ async def test_a_link_s_copy_is_the_target_s_until_the_link_is_taken_back(portal
     copy = uuid4()
     await portal.files.copy(stored(media.stored_as), stored(copy), media.sha256)
     import_ = imported(media, copy)
-    await happened(portal, event, import_)
+    await save_events(portal, event, import_)
     assert await is_there(portal, copy)
     withdrawn = content_withdrawn()
-    await happened(portal, withdrawn)
+    await save_events(portal, withdrawn)
     assert not await is_there(portal, copy)
     assert await is_there(portal, id)
-    await happened(portal, import_)  # the same event once more, as after a crash
+    await save_events(portal, import_)  # the same event once more, as after a crash
     assert not await is_there(portal, copy)
 
 
@@ -571,15 +571,15 @@ async def test_a_file_reported_at_the_target_comes_along_when_the_link_is_taken_
     unlinked = ClaimUnlinked(**about(CLAIM, 3), link_id=LINK, target_claim_id=TARGET, tasks=[back])
     at_target: list[ClaimEvent] = [event, withdrawn]
     for events in (at_target, [unlinked]) if target_first else ([unlinked], at_target):
-        await happened(on_folder, *events)
+        await save_events(on_folder, *events)
     assert await is_there(on_folder, id)
 
 
 async def test_who_may_see_a_file_is_as_the_claim_s_newest_event_says(on_folder: Portal) -> None:
     id, event = reported(on_folder, await on_folder.upload(photo()))
     _, later = reported(on_folder, await on_folder.upload(photo()), 3, CLAIM, NORD)
-    await happened(on_folder, event, later)
-    await happened(on_folder, event)  # once more, as after a crash
+    await save_events(on_folder, event, later)
+    await save_events(on_folder, event)  # once more, as after a crash
     assert (await on_folder.call("GET", f"/api/media/{id}", NORD)).status_code == 200
 
 
@@ -588,7 +588,7 @@ async def test_an_upload_that_no_report_named_is_removed_and_a_named_one_stays(p
     assert named is not None
     assert unnamed is not None
     _, event = reported(portal, portal.keys.sign(named))
-    await happened(portal, event)
+    await save_events(portal, event)
     sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine))
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=37)) == 0
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=38)) == 1
@@ -624,7 +624,7 @@ async def test_two_instances_that_take_in_the_same_events_come_to_the_same(on_fo
 
     async def instance() -> None:
         async with transaction(on_folder.engine) as connection:
-            await take_in(connection, events)
+            await save_media(connection, events)
 
     await asyncio.gather(*(instance() for _ in range(4)))
     for event in events:

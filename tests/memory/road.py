@@ -82,7 +82,7 @@ class Road:
         return {table: count or 0 for table, count in counts.items()}
 
     def outcomes(self, company: str) -> list[dict[str, Any]]:
-        """Tell what a company has got as outcomes."""
+        """The outcomes that a company has received."""
         return [body for body in self.bus.bodies(EVENTS.of(company)) if "request_id" in body]
 
     def different(self, topic: str) -> Counter[str]:

@@ -104,9 +104,9 @@ async def test_a_link_ends_whole_whichever_step_of_it_is_followed_by_a_crash(roa
     await road.run()
     assert [o for o in road.outcomes(FJORD) + road.outcomes(VEST) if "code" in o] == []
     assert set(road.different(CLAIM_EVENTS.name).values()) == {1}
-    told = {(body["claim_id"], body["version"]): body for body in road.bus.bodies(CLAIM_EVENTS.name)}
-    assert [body["source_claim_id"] for body in told.values() if "source_claim_id" in body] == [str(source)]
-    assert [body["target_claim_id"] for body in told.values() if "target_claim_id" in body][-1:] == [str(target)]
-    (imported,) = (body for body in told.values() if body["claim_id"] == str(target) and "tasks" in body)
+    events = {(body["claim_id"], body["version"]): body for body in road.bus.bodies(CLAIM_EVENTS.name)}
+    assert [body["source_claim_id"] for body in events.values() if "source_claim_id" in body] == [str(source)]
+    assert [body["target_claim_id"] for body in events.values() if "target_claim_id" in body][-1:] == [str(target)]
+    (imported,) = (body for body in events.values() if body["claim_id"] == str(target) and "tasks" in body)
     assert [made["text"] for task in imported["tasks"] for made in task["reports"]] == ["Tørket."]
     assert not road.bus.records("dead-letters")

@@ -175,9 +175,9 @@ def test_submit_prints_the_outcomes_of_a_files_requests(world: World, file: Path
         ("good-1", "request-accepted"),
         ("bad-1", "request-refused"),
     ]
-    told = claimbus("submit", requests, "--as", world.partner_id, "--connection-file", file)
-    assert "good-1: accepted" in told.stdout
-    assert "policyholder: Field required" in told.stdout
+    submitted = claimbus("submit", requests, "--as", world.partner_id, "--connection-file", file)
+    assert "good-1: accepted" in submitted.stdout
+    assert "policyholder: Field required" in submitted.stdout
 
 
 def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) -> None:

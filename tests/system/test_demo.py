@@ -11,8 +11,8 @@ def test_every_step_of_the_demo_is_as_expected_and_told_to_people_and_to_a_progr
     steps = as_json(done)
     assert len(steps) >= 20
     assert all(step["title"] and not step["failures"] for step in steps)
-    *_, last = told = done.stderr.strip().splitlines()
+    *_, last = lines = done.stderr.strip().splitlines()
     assert re.fullmatch(rf"{len(steps)} of {len(steps)} steps as expected in \d+ s", last)
     for number, step in enumerate(steps, start=1):
-        at = told.index(f"{number:2}. {step['title']}")
-        assert told[at + 1 : at + 1 + len(step["lines"])] == [f"    {line}" for line in step["lines"]]
+        at = lines.index(f"{number:2}. {step['title']}")
+        assert lines[at + 1 : at + 1 + len(step["lines"])] == [f"    {line}" for line in step["lines"]]

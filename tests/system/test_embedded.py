@@ -170,9 +170,9 @@ def test_a_user_without_an_acl_cannot_read_a_topic(kafka: EmbeddedKafka) -> None
 
 def test_a_topic_is_not_created_by_asking_for_it(kafka: EmbeddedKafka) -> None:
     admin = AdminClient(client(kafka, "operator"))
-    asked = admin.list_topics("never-created", timeout=30).topics["never-created"]
-    assert asked.error is not None
-    assert asked.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    topic = admin.list_topics("never-created", timeout=30).topics["never-created"]
+    assert topic.error is not None
+    assert topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
     assert "never-created" not in admin.list_topics(timeout=30).topics
 
 

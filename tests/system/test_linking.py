@@ -23,7 +23,7 @@ pytestmark = pytest.mark.promise(
 
 
 def register(world: World) -> tuple[str, str]:
-    """Have the insurer register a normal claim; tell its id and number."""
+    """Have the insurer register a normal claim; return its id and number."""
     number = f"SK-{secrets.token_hex(4)}"
     return world.register(number), number
 

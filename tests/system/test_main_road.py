@@ -40,9 +40,9 @@ def test_an_always_permitted_office_creates_a_claim_that_the_insurer_sees_at_onc
 
 def test_a_company_outside_the_audience_hears_nothing_of_a_claim_and_cannot_learn_that_it_exists(world: World) -> None:
     claim = world.create().body["claim_id"]
-    asked = NewRequest("assign-task", {"claim_id": claim, "kind": "first_aid", "office": world.other_office})
+    assignment = NewRequest("assign-task", {"claim_id": claim, "kind": "first_aid", "office": world.other_office})
     unknown = NewRequest("assign-task", {"claim_id": str(uuid.uuid4()), "kind": "first_aid"})
-    about_it, about_nothing = world.other.ask(asked, unknown)
+    about_it, about_nothing = world.other.ask(assignment, unknown)
     assert about_it.body["code"] == about_nothing.body["code"] == "unknown_claim"
     world.settle()
     assert [m.type for m in world.insurer.received if not m.is_outcome] == ["temporary-claim-created"]

@@ -39,7 +39,7 @@ class Caller:
         self._client = httpx.Client(base_url=connection.portal, headers=headers, timeout=120)
 
     def upload(self, content: bytes, name: str = "Kjøkken.jpg", content_type: str = "image/jpeg") -> dict[str, Any]:
-        """Upload a file as the partner guide says; tell what a report says of it."""
+        """Upload a file as the partner guide says; return what a report says of it."""
         about = {"name": name, "content_type": content_type, "size": len(content)}
         about["sha256"] = hashlib.sha256(content).hexdigest()
         started = self._client.post("/api/uploads", json=about)
@@ -148,7 +148,7 @@ def test_a_video_of_a_hundred_mebibytes_goes_through_a_few(
 
 
 def resident(pid: int | None, what: str = "VmRSS") -> int:
-    """Tell a process's resident memory in bytes, now or at its peak."""
+    """A process's resident memory in bytes, now or at its peak."""
     kib = re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert kib is not None
     return int(kib[1]) * 1024

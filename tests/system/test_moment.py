@@ -67,11 +67,11 @@ def test_a_change_behind_a_backlog_counts_from_its_effective_at_on_and_not_befor
     wanted = {request.id for request in (*waiting, *late, last)}
     outcomes = {}
 
-    def all_answered(messages: object) -> bool:
+    def all_arrived(messages: object) -> bool:
         outcomes.update({m.body["request_id"]: m for m in world.partner.received if m.is_outcome})
         return wanted <= set(outcomes)
 
-    world.partner.wait_until(all_answered, what="all outcomes")
+    world.partner.wait_until(all_arrived, what="all outcomes")
     for request_id in wanted:
         outcome = outcomes[request_id]
         earlier = datetime.fromisoformat(outcome.body["requested_at"]) < effective_at

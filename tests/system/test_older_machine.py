@@ -26,8 +26,8 @@ pytestmark = pytest.mark.promise(
 
 ZONE = "America/Coyhaique2"
 NOT_KNOWN = f"this installation does not know the time zone {ZONE}"
-ASKED_BY_HANDLER = ("/", "/saker", "/admin/kontorer", "/admin/selskap", "/admin/rapporter")
-ASKED_BY_PLUMBER = ("/", "/saker", "/saker/ny")
+HANDLERS_PAGES = ("/", "/saker", "/admin/kontorer", "/admin/selskap", "/admin/rapporter")
+PLUMBERS_PAGES = ("/", "/saker", "/saker/ny")
 
 
 @pytest.fixture
@@ -111,12 +111,12 @@ def test_a_time_zone_that_is_not_known_here_stops_no_service_and_no_other_insure
     assert "Traceback" not in report.stderr
     assert claimbus("report", "--insurer", other.insurer_id, "--json", connection_file=file).returncode == 0
 
-    pages = as_person(connection, older.handler, (*ASKED_BY_HANDLER, f"/saker/{accepted.body['claim_id']}"))
+    pages = as_person(connection, older.handler, (*HANDLERS_PAGES, f"/saker/{accepted.body['claim_id']}"))
     assert [path for path, page in pages.items() if f"kjenner ikke tidssonen {ZONE}" not in page] == []
-    as_person(connection, older.plumber, (*ASKED_BY_PLUMBER, f"/saker/{accepted.body['claim_id']}"))
+    as_person(connection, older.plumber, (*PLUMBERS_PAGES, f"/saker/{accepted.body['claim_id']}"))
     (page,) = as_person(connection, older.night_plumber, ("/saker/ny",)).values()
     assert f"Insurer: denne installasjonen kjenner ikke tidssonen {ZONE}." in page
-    as_person(connection, other.handler, ASKED_BY_HANDLER)
+    as_person(connection, other.handler, HANDLERS_PAGES)
 
 
 def test_a_subdivision_that_is_not_known_here_has_the_countrys_holidays_and_a_warning(
@@ -128,9 +128,9 @@ def test_a_subdivision_that_is_not_known_here_has_the_countrys_holidays_and_a_wa
     assert outcome.body.get("code") in (None, "inside_office_hours")
     assert warning in outcome.body["decision"]["explanation"]["en"]
     older.register(f"SK-{older.insurer_id}")
-    pages = as_person(connection, older.handler, ASKED_BY_HANDLER)
+    pages = as_person(connection, older.handler, HANDLERS_PAGES)
     assert all("kjenner ikke delen 99 av NO" in page for page in pages.values())
-    as_person(connection, older.plumber, ASKED_BY_PLUMBER)
+    as_person(connection, older.plumber, PLUMBERS_PAGES)
     other.create()
 
 

@@ -147,12 +147,12 @@ def test_what_serializers_of_other_languages_write(world: World, client: Client)
 
 def test_a_clients_settings_fail_and_work_as_the_guide_says(world: World, client: Client) -> None:
     """The table *Settings of your client* names what each client says; what it says works, does."""
-    told: dict[str, str] = {}
+    errors: dict[str, str] = {}
 
     def fails(what: str, attempt: Callable[[], object]) -> None:
         with pytest.raises(KafkaException) as refused:
             attempt()
-        told[what] = refused.value.args[0].name()
+        errors[what] = refused.value.args[0].name()
 
     def produce(settings: dict[str, Any], value: bytes = b"{}", n: int = 1, topic: str = "") -> None:
         producer, failed = Producer(client.login | {"linger.ms": 200} | settings), []
@@ -199,7 +199,7 @@ def test_a_clients_settings_fail_and_work_as_the_guide_says(world: World, client
     large = {"message.max.bytes": 5_000_000}
     fails("message over 1 MiB", lambda: produce(large, secrets.token_bytes(2_000_000)))
     fails("batch over 1 MiB", lambda: produce(large | {"batch.size": 4_000_000}, secrets.token_bytes(100_000), 30))
-    assert set(told.values()) == {
+    assert set(errors.values()) == {
         "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
         "GROUP_AUTHORIZATION_FAILED",
         "TOPIC_AUTHORIZATION_FAILED",
@@ -207,7 +207,7 @@ def test_a_clients_settings_fail_and_work_as_the_guide_says(world: World, client
         "_INVALID_ARG",
     }
     guide = GUIDE.read_text(encoding="utf-8")
-    assert [what for what, name in told.items() if name not in guide] == []
+    assert [what for what, name in errors.items() if name not in guide] == []
 
     produce({"enable.idempotence": True})
     produce({"acks": "0"})

@@ -19,24 +19,24 @@ class GivenUp(BaseException):
     """Ctrl-C."""
 
 
-class Heard:
-    """Hears what is waited for; when it has been said some times, does something about it."""
+class Listener:
+    """Collects what a start waits for; after some reports, does something about it."""
 
     def __init__(self, then: str | None = None, times: int = 3) -> None:
-        self.said: list[str] = []
+        self.sentences: list[str] = []
         self.pid = 0
         self._then = then
         self._times = times
 
     def __call__(self, sentence: str) -> None:
-        self.said.append(sentence)
-        if len(self.said) == self._times:
+        self.sentences.append(sentence)
+        if len(self.sentences) == self._times:
             if self._then is None:
                 raise GivenUp
             os.kill(self.pid, getattr(signal, self._then))
 
 
-def alone(folder: Path, heard: Heard, **wrong: str) -> Stack:
+def alone(folder: Path, listener: Listener, **wrong: str) -> Stack:
     """A stack of one service and nothing that it needs."""
     environment = {
         "CLAIMBUS_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
@@ -45,32 +45,32 @@ def alone(folder: Path, heard: Heard, **wrong: str) -> Stack:
         **wrong,
     }
     stack = Stack(folder)
-    stack._waiting = Waiting(heard, EVERY_S)
+    stack._waiting = Waiting(listener, EVERY_S)
     stack.instances.append(Instance("delivery", 1, environment, folder / "delivery-1.log"))
     stack.instances[0].start()
     return stack
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def listener() -> Listener:
+    return Listener()
 
 
 def test_a_service_that_lives_and_is_not_ready_is_waited_for_and_what_it_waits_for_is_said(
-    tmp_path: Path, heard: Heard
+    tmp_path: Path, listener: Listener
 ) -> None:
-    stack = alone(tmp_path, heard)
+    stack = alone(tmp_path, listener)
     try:
         with pytest.raises(GivenUp):
             stack.wait_until_ready(at_start=True)
-        assert all(sentence.startswith("still waiting after ") for sentence in heard.said)
-        assert all("delivery-1: " in sentence for sentence in heard.said)
+        assert all(sentence.startswith("still waiting after ") for sentence in listener.sentences)
+        assert all("delivery-1: " in sentence for sentence in listener.sentences)
     finally:
         stack.instances[0].stop()
 
 
 def test_a_service_that_dies_at_the_start_ends_it_at_once_with_the_reason_and_its_log(tmp_path: Path) -> None:
-    stack = alone(tmp_path, Heard(times=100_000), CLAIMBUS_BATCH_MAX_RECORDS="none")
+    stack = alone(tmp_path, Listener(times=100_000), CLAIMBUS_BATCH_MAX_RECORDS="none")
     with pytest.raises(NotUp) as died:
         stack.wait_until_ready(at_start=True)
     first = str(died.value).splitlines()[0]
@@ -80,9 +80,9 @@ def test_a_service_that_dies_at_the_start_ends_it_at_once_with_the_reason_and_it
 
 
 def test_a_service_that_is_killed_at_the_start_ends_it_too(tmp_path: Path) -> None:
-    heard = Heard(then="SIGKILL", times=1)
-    stack = alone(tmp_path, heard)
-    heard.pid = stack.instances[0].pid or 0
+    listener = Listener(then="SIGKILL", times=1)
+    stack = alone(tmp_path, listener)
+    listener.pid = stack.instances[0].pid or 0
     with pytest.raises(NotUp, match="delivery-1 was ended by SIGKILL"):
         stack.wait_until_ready(at_start=True)
 
@@ -91,26 +91,26 @@ def test_later_what_dies_is_started_again_until_it_is_plain_that_it_always_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("operations.stack.stack._MOST_DEATHS", 1)
-    stack = alone(tmp_path, Heard(times=100_000), CLAIMBUS_BATCH_MAX_RECORDS="none")
+    stack = alone(tmp_path, Listener(times=100_000), CLAIMBUS_BATCH_MAX_RECORDS="none")
     with pytest.raises(NotUp, match="delivery-1 ended with status 1"):
         stack.wait_until_ready()
     assert (tmp_path / "delivery-1.log").read_text().count("batch_max_records") >= 2
 
 
 def test_a_service_that_gets_no_processor_for_a_while_is_ready_when_it_gets_one(stack: Stack) -> None:
-    heard = Heard(then="SIGCONT", times=4)
+    listener = Listener(then="SIGCONT", times=4)
     (delivery,) = stack.of("delivery")
-    heard.pid = delivery.pid or 0
-    before, stack._waiting = stack._waiting, Waiting(heard, EVERY_S)
-    os.kill(heard.pid, signal.SIGSTOP)
+    listener.pid = delivery.pid or 0
+    before, stack._waiting = stack._waiting, Waiting(listener, EVERY_S)
+    os.kill(listener.pid, signal.SIGSTOP)
     try:
         stack.wait_until_ready()
     finally:
-        os.kill(heard.pid, signal.SIGCONT)
+        os.kill(listener.pid, signal.SIGCONT)
         stack._waiting = before
-    assert len(heard.said) >= 4
-    assert delivery.pid == heard.pid
-    assert all("delivery-1: does not answer yet" in sentence for sentence in heard.said[:4])
+    assert len(listener.sentences) >= 4
+    assert delivery.pid == listener.pid
+    assert all("delivery-1: does not answer yet" in sentence for sentence in listener.sentences[:4])
 
 
 @pytest.fixture
@@ -123,16 +123,16 @@ def slow_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return java
 
 
-def test_kafka_is_waited_for_as_long_as_it_lives(slow_java: Path, tmp_path: Path, heard: Heard) -> None:
-    kafka = EmbeddedKafka(tmp_path / "kafka", users={"operator": "x"}, waiting=Waiting(heard, EVERY_S))
+def test_kafka_is_waited_for_as_long_as_it_lives(slow_java: Path, tmp_path: Path, listener: Listener) -> None:
+    kafka = EmbeddedKafka(tmp_path / "kafka", users={"operator": "x"}, waiting=Waiting(listener, EVERY_S))
     with pytest.raises(GivenUp):
         kafka.start()
-    assert "Kafka formats its storage" in heard.said[-1]
+    assert "Kafka formats its storage" in listener.sentences[-1]
     (tmp_path / "kafka" / "log").mkdir()
-    heard.said.clear()
+    listener.sentences.clear()
     with pytest.raises(GivenUp):
         kafka.start()
-    assert "Kafka does not listen yet" in heard.said[-1]
+    assert "Kafka does not listen yet" in listener.sentences[-1]
     assert not kafka.is_running()
     slow_java.write_text("#!/bin/sh\necho out of luck\nexit 3\n")
     with pytest.raises(NotStarted, match=r"Kafka ended with status 3; its log, .*kafka.log, ends:\nout of luck"):
@@ -181,7 +181,7 @@ def test_a_data_folder_that_cannot_be_one_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_start_ends_when_what_the_services_need_has_ended(tmp_path: Path) -> None:
-    stack = alone(tmp_path, Heard(times=100_000))
+    stack = alone(tmp_path, Listener(times=100_000))
     stack.postgres = EmbeddedPostgres(tmp_path / "postgres")
     try:
         with pytest.raises(NotUp, match=r"postgres has ended; its log is in .*/postgres"):

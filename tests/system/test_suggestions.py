@@ -35,7 +35,7 @@ def file(world: World, tmp_path: Path) -> Path:
 
 
 def newest(world: World, claim_id: str) -> dict[str, Any] | None:
-    """Tell the list of a claim that has the highest revision of those that the insurer got."""
+    """The list of a claim with the highest revision of those that the insurer received."""
     lists = [m.body for m in world.insurer.received if m.type == "link-suggested" and m.body["claim_id"] == claim_id]
     return max(lists, key=lambda body: int(body["revision"]), default=None)
 
@@ -44,8 +44,8 @@ def wait_for(world: World, claim_id: str, suggested: list[str]) -> dict[str, Any
     """Wait until just these claims are suggested."""
 
     def come(_: object) -> bool:
-        told = newest(world, claim_id)
-        return told is not None and [s["claim_id"] for s in told["suggestions"]] == suggested
+        found = newest(world, claim_id)
+        return found is not None and [s["claim_id"] for s in found["suggestions"]] == suggested
 
     world.insurer.wait_until(come, what=f"suggestions for {claim_id}")
     found = newest(world, claim_id)
@@ -57,15 +57,15 @@ def test_the_insurer_hears_which_claim_a_temporary_one_may_belong_to_and_the_par
     normal = world.register("N-1")
     created = world.create(tasks=[{"kind": "first_aid"}])
     claim, task = created.body["claim_id"], created.body["task_ids"][0]
-    told = wait_for(world, claim, [normal])
-    (suggestion,) = told["suggestions"]
+    found = wait_for(world, claim, [normal])
+    (suggestion,) = found["suggestions"]
     assert suggestion["claim_number"] == "N-1"
     assert {"same_phone", "same_address", "same_name", "same_day", "same_cause"} == {
         reason["code"] for reason in suggestion["reasons"]
     }
     assert suggestion["reasons"][0]["message"] == {"nb": "Samme telefonnummer.", "en": "The same phone number."}
     (message,) = [m for m in world.insurer.received if m.type == "link-suggested"]
-    assert message.id == f"{claim}/suggestions/{told['revision']}"
+    assert message.id == f"{claim}/suggestions/{found['revision']}"
     assert message.headers["ce_source"] == "/claimbus/suggestions"
     assert message.headers["ce_subject"] == claim
     world.partner.ask(NewRequest("report-task", {"claim_id": claim, "task_id": task, "text": "Tømt."}))
@@ -85,8 +85,8 @@ def test_suggestions_follow_what_happens_to_either_claim(world: World) -> None:
     second = world.register("N-2", incident=incident_of_yesterday(date=week_before))
     wait_for(world, claim, [first, second])
     world.insurer.ask(NewRequest("cancel-claim", {"claim_id": first, "reason": "Feil"}))
-    told = wait_for(world, claim, [second])
-    assert "7 days between the incident dates." in [r["message"]["en"] for r in told["suggestions"][0]["reasons"]]
+    found = wait_for(world, claim, [second])
+    assert "7 days between the incident dates." in [r["message"]["en"] for r in found["suggestions"][0]["reasons"]]
     world.insurer.ask(world.conversion(claim, "N-3"))
     wait_for(world, claim, [])
 
@@ -144,8 +144,8 @@ def test_no_suggestion_is_lost_when_the_service_is_killed(stack: Stack, world: W
         stack.watch()
         lists = {claim: newest(world, claim) for claim in wanted}
         return all(
-            told is not None and told["suggestions"] and told["suggestions"][0]["claim_id"] == wanted[claim]
-            for claim, told in lists.items()
+            found is not None and found["suggestions"] and found["suggestions"][0]["claim_id"] == wanted[claim]
+            for claim, found in lists.items()
         )
 
     world.insurer.wait_until(complete, what="a suggestion for each claim", timeout_s=120)

@@ -10,7 +10,7 @@ import pytest
 from services.claims import link_rules, rules
 from services.claims.batch import declared_needs
 from services.claims.commands import Command, Step
-from services.claims.decisions import Known, Needs, NotLoaded
+from services.claims.decisions import Needs, NotLoaded, Records
 from shared.contract import ids
 from shared.contract.fields import Actor
 from shared.contract.linking import (
@@ -156,21 +156,21 @@ def test_a_command_for_which_nothing_was_loaded_is_not_decided() -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda known: known.is_taken(INSURER, "SK-1"),
-        lambda known: known.claim(TARGET),
-        lambda known: known.claim_with_number(INSURER, "SK-1"),
-        lambda known: known.history(CREATED),
-        lambda known: known.is_decided("step"),
-        lambda known: known.is_refused_creation(PLUMBER, "refused"),
+        lambda records: records.is_taken(INSURER, "SK-1"),
+        lambda records: records.claim(TARGET),
+        lambda records: records.claim_with_number(INSURER, "SK-1"),
+        lambda records: records.history(CREATED),
+        lambda records: records.is_decided("step"),
+        lambda records: records.is_refused_creation(PLUMBER, "refused"),
     ],
     ids=["number", "claim", "claim with number", "history", "step", "refused creation"],
 )
-def test_whoever_needs_nothing_more_can_ask_for_nothing(ask: Callable[[Known], object]) -> None:
+def test_whoever_needs_nothing_more_can_ask_for_nothing(ask: Callable[[Records], object]) -> None:
     desk = desk_with_both()
     command = about(CREATED, "cancel-claim", INSURER, "cancellation")
     desk.batch.needs |= declared_needs([command])
     with pytest.raises(NotLoaded):
-        ask(desk.batch.known_to(command))
+        ask(desk.batch.records_for(command))
 
 
 def test_a_number_in_use_whose_claim_was_not_loaded_is_not_a_number_of_no_claim() -> None:
@@ -178,7 +178,7 @@ def test_a_number_in_use_whose_claim_was_not_loaded_is_not_a_number_of_no_claim(
     batch = empty_batch(numbers={(INSURER, "SK-1"): NO_CLAIM})
     batch.needs = declared_needs([command])
     with pytest.raises(NotLoaded):
-        batch.known_to(command).claim_with_number(INSURER, "SK-1")
+        batch.records_for(command).claim_with_number(INSURER, "SK-1")
 
 
 def test_one_commands_needs_are_not_anothers() -> None:
@@ -186,9 +186,9 @@ def test_one_commands_needs_are_not_anothers() -> None:
     link = about(CREATED, "link-claim", INSURER, "l", target_claim_id=str(TARGET))
     cancellation = about(CREATED, "cancel-claim", INSURER, "c")
     desk.batch.needs |= declared_needs([link, cancellation])
-    assert desk.batch.known_to(link).claim(TARGET) is not None
+    assert desk.batch.records_for(link).claim(TARGET) is not None
     with pytest.raises(NotLoaded):
-        desk.batch.known_to(cancellation).claim(TARGET)
+        desk.batch.records_for(cancellation).claim(TARGET)
 
 
 def test_every_request_and_step_has_its_decider_with_its_needs() -> None:

@@ -77,7 +77,7 @@ def test_the_date_is_the_insurers_local_date() -> None:
     desk = Desk()
     after_midnight_in_oslo = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
     assert "2026-11-25" in desk.create("in-oslo", at=after_midnight_in_oslo).claim_number
-    in_new_york = desk.create("in-new-york", at=after_midnight_in_oslo, known=facts(zone="America/New_York"))
+    in_new_york = desk.create("in-new-york", at=after_midnight_in_oslo, facts=facts(zone="America/New_York"))
     assert "2026-11-24" in in_new_york.claim_number
 
 

@@ -95,8 +95,8 @@ def test_a_creation_tells_everything_of_the_claim_and_its_tasks(desk: Desk) -> N
     )
     (event,) = desk.decide(command).events
     assert isinstance(event, TemporaryClaimCreated)
-    told = event.model_dump(mode="json", exclude={"claim_number", "audience", "tasks"}, exclude_none=True)
-    assert told == {
+    body = event.model_dump(mode="json", exclude={"claim_number", "audience", "tasks"}, exclude_none=True)
+    assert body == {
         "claim_id": str(ids.claim_id(PLUMBER, "creation")),
         "version": 1,
         "insurer": INSURER,
@@ -165,7 +165,7 @@ def test_an_incident_after_the_requests_own_date_is_refused(desk: Desk) -> None:
 def test_the_requests_own_date_is_the_insurers_local_date(desk: Desk) -> None:
     desk.create("in-oslo", at=HALF_PAST_MIDNIGHT_IN_OSLO, incident=DAY_AFTER)
     late = creation(
-        "in-new-york", at=HALF_PAST_MIDNIGHT_IN_OSLO, incident=DAY_AFTER, known=facts(zone="America/New_York")
+        "in-new-york", at=HALF_PAST_MIDNIGHT_IN_OSLO, incident=DAY_AFTER, facts=facts(zone="America/New_York")
     )
     assert code_of(desk.decide(late)) is Code.INCIDENT_IN_FUTURE
 
@@ -195,7 +195,7 @@ def test_a_claim_is_never_made_over_one_that_exists(desk: Desk) -> None:
     command = creation()
     assert command.request is not None
     with pytest.raises(ValueError, match="exists"):
-        decide(claim, command.checked, command.request, desk.batch.known_to(command))
+        decide(claim, command.checked, command.request, desk.batch.records_for(command))
 
 
 # First-aid and inspection tasks (rule 11)
@@ -213,19 +213,19 @@ def test_a_claim_is_never_made_over_one_that_exists(desk: Desk) -> None:
 def test_only_an_inspection_needs_a_budget_and_only_where_the_insurer_says_so(
     desk: Desk, kind: str, insurer_demands: bool, needed: bool
 ) -> None:
-    known = facts(needs_budget=insurer_demands)
-    claim = desk.create(known=known, tasks=[{"kind": kind}])
-    desk.ask(claim, "assign-task", PLUMBER, kind=kind, known=known)
+    requirements = facts(needs_budget=insurer_demands)
+    claim = desk.create(facts=requirements, tasks=[{"kind": kind}])
+    desk.ask(claim, "assign-task", PLUMBER, kind=kind, facts=requirements)
     assert [task.needs_budget for task in desk.now(claim).tasks] == [needed, needed]
 
 
 def test_another_insurers_demand_for_budgets_does_not_count(desk: Desk) -> None:
-    claim = desk.create(known=facts(needs_budget=True), tasks=[INSPECTION], insurer=OTHER_INSURER)
+    claim = desk.create(facts=facts(needs_budget=True), tasks=[INSPECTION], insurer=OTHER_INSURER)
     assert not claim.tasks[0].needs_budget
 
 
 def test_an_inspection_that_needs_a_budget_cannot_be_reported_on_before_it_is_approved(desk: Desk) -> None:
-    claim = desk.create(known=facts(needs_budget=True), tasks=[INSPECTION])
+    claim = desk.create(facts=facts(needs_budget=True), tasks=[INSPECTION])
     task = str(claim.tasks[0].task_id)
     assert code_of(desk.ask(claim, "report-task", PLUMBER, task_id=task, text="Sett")) is Code.BUDGET_MISSING
     assert desk.now(claim).tasks[0].reports == 0
@@ -237,14 +237,14 @@ def test_an_inspection_that_needs_a_budget_cannot_be_reported_on_before_it_is_ap
 
 
 def test_an_approved_budget_is_of_one_task_only(desk: Desk) -> None:
-    claim = desk.create(known=facts(needs_budget=True), tasks=[INSPECTION, INSPECTION])
+    claim = desk.create(facts=facts(needs_budget=True), tasks=[INSPECTION, INSPECTION])
     first, second = (str(task.task_id) for task in claim.tasks)
     desk.ask(claim, "approve-budget", INSURER, task_id=first, amount="1", currency="NOK")
     assert code_of(desk.ask(claim, "report-task", PLUMBER, task_id=second, text="Sett")) is Code.BUDGET_MISSING
 
 
 def test_a_first_aid_task_can_be_reported_on_at_once_also_where_inspections_need_a_budget(desk: Desk) -> None:
-    claim = desk.create(known=facts(needs_budget=True), tasks=[FIRST_AID])
+    claim = desk.create(facts=facts(needs_budget=True), tasks=[FIRST_AID])
     assert accepted(desk.ask(claim, "report-task", PLUMBER, task_id=str(claim.tasks[0].task_id), text="Pumpet"))
 
 
@@ -294,7 +294,7 @@ def test_the_right_to_assign_to_others_is_one_offices_for_one_insurer(
 ) -> None:
     claim = desk.create()
     decided = desk.ask(
-        claim, "assign-task", PLUMBER, kind="first_aid", office=SURVEYOR_OFFICE, known=facts(rights=[right])
+        claim, "assign-task", PLUMBER, kind="first_aid", office=SURVEYOR_OFFICE, facts=facts(rights=[right])
     )
     if counts:
         assert accepted(decided)
@@ -650,9 +650,9 @@ def test_every_number_that_a_request_may_give_is_among_its_needs(desk: Desk) -> 
     for command in commands:
         assert command.request is not None
         desk.batch.needs |= declared_needs([command])
-        known = desk.batch.known_to(command)
+        records = desk.batch.records_for(command)
         before = desk.batch.claims.get(command.checked.claim_id)
-        while isinstance(decision := decide(before, command.checked, command.request, known), Accepted):
+        while isinstance(decision := decide(before, command.checked, command.request, records), Accepted):
             assert decision.claim_number is not None
             desk.batch.numbers[INSURER, decision.claim_number] = claim.id
         assert decision.code is Code.CLAIM_NUMBER_TAKEN

@@ -73,7 +73,7 @@ FACTS = st.builds(
 )
 
 
-def given(**fields: Any) -> Json:
+def without_none(**fields: Any) -> Json:
     """Leave out what is not given, as a sender does."""
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -92,10 +92,10 @@ class LifeOfClaims(RuleBasedStateMachine):
 
     # What companies ask for
 
-    @initialize(target=claims, known=FACTS)
-    def create_the_first_claim(self, known: Facts) -> UUID:
+    @initialize(target=claims, facts=FACTS)
+    def create_the_first_claim(self, facts: Facts) -> UUID:
         tasks = [{"kind": "first_aid"}, {"kind": "inspection", "office": SURVEYOR_OFFICE}]
-        command = creation(self.next_id(), known=known, tasks=tasks)
+        command = creation(self.next_id(), facts=facts, tasks=tasks)
         self.send(command)
         return command.checked.claim_id
 
@@ -105,12 +105,12 @@ class LifeOfClaims(RuleBasedStateMachine):
         insurer=INSURERS,
         number=st.none() | NUMBERS,
         assigned=OFFICES_OR_NONE,
-        tasks=st.lists(st.builds(given, kind=KINDS, office=OFFICES_OR_NONE), max_size=3),
+        tasks=st.lists(st.builds(without_none, kind=KINDS, office=OFFICES_OR_NONE), max_size=3),
         day=DATES,
-        known=FACTS,
+        facts=FACTS,
     )
-    def create(self, company: str, insurer: str, day: str, known: Facts, **optional: Any) -> Any:
-        body = given(
+    def create(self, company: str, insurer: str, day: str, facts: Facts, **optional: Any) -> Any:
+        body = without_none(
             insurer=insurer,
             office=FIRST_OFFICES[company],
             claim_number=optional["number"],
@@ -118,17 +118,17 @@ class LifeOfClaims(RuleBasedStateMachine):
             tasks=optional["tasks"],
             incident=INCIDENT | {"date": day},
         )
-        return self.claim_of(creation(self.next_id(), company=company, known=known, **body))
+        return self.claim_of(creation(self.next_id(), company=company, facts=facts, **body))
 
     @rule(target=claims, insurer=INSURERS, number=NUMBERS, day=DATES)
     def register(self, insurer: str, number: str, day: str) -> Any:
         incident = INCIDENT | {"date": day}
         return self.claim_of(registration(number, self.next_id(), company=insurer, incident=incident))
 
-    @rule(target=sent, claim=claims, sender=SENDERS, kind=KINDS, office=OFFICES_OR_NONE, known=FACTS)
-    def assign_task(self, claim: UUID, sender: int | str, kind: str, office: str | None, known: Facts) -> Command:
+    @rule(target=sent, claim=claims, sender=SENDERS, kind=KINDS, office=OFFICES_OR_NONE, facts=FACTS)
+    def assign_task(self, claim: UUID, sender: int | str, kind: str, office: str | None, facts: Facts) -> Command:
         return self.ask(
-            claim, "assign-task", self.sender(claim, sender), known=known, **given(kind=kind, office=office)
+            claim, "assign-task", self.sender(claim, sender), facts=facts, **without_none(kind=kind, office=office)
         )
 
     @rule(
@@ -140,7 +140,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         files=st.sampled_from([0, 0, 0, 1]),
     )
     def report_task(self, claim: UUID, sender: int | str, n: int, text: str | None, files: int) -> Command:
-        body = given(task_id=self.task(claim, n), text=text, media=[MEDIA] * files, finished=text is None)
+        body = without_none(task_id=self.task(claim, n), text=text, media=[MEDIA] * files, finished=text is None)
         return self.ask(claim, "report-task", self.sender(claim, sender), **body)
 
     @rule(claim=claims, n=st.integers(0, 4))
@@ -174,7 +174,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         policy=st.just("P-1") | st.just("P-2"),
     )
     def amend(self, claim: UUID, sender: int | str, day: str | None, name: str | None, policy: str) -> Command:
-        body = given(
+        body = without_none(
             incident=INCIDENT | {"date": day} if day else None,
             policyholder=POLICYHOLDER | {"name": name} if name else None,
             policy_number=policy,
@@ -200,7 +200,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         before = dict(self.batch.claims), dict(self.batch.decided), dict(self.batch.numbers)
         if sent.key not in self.batch.decided:
             return  # decided in an earlier batch: the record of claims answers it
-        body = given(claim_number="SK-9", handler="kari") if name == "convert-to-normal" else {}
+        body = without_none(claim_number="SK-9", handler="kari") if name == "convert-to-normal" else {}
         again = about(sent.checked.claim_id, name, *sent.key, **body)
         decide_in_order(self.batch, sent, again)
         assert (self.batch.claims, self.batch.decided, self.batch.numbers) == before
@@ -317,7 +317,7 @@ class LifeOfClaims(RuleBasedStateMachine):
         return command
 
     def claim_of(self, command: Command) -> Any:
-        """Send a creation, and tell the claim that it makes, if it makes one."""
+        """Send a creation, and return the claim that it makes, if it makes one."""
         return command.checked.claim_id if self.send(command).events else multiple()
 
     def sender(self, claim: UUID, sender: int | str) -> str:

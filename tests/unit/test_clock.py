@@ -20,13 +20,13 @@ from shared.domain.clock import (
 )
 from shared.domain.office_hours import local_moment
 from tests.builders.directory import settings_of
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 
 
 @pytest.mark.parametrize(
-    ("zone", "local", "said"),
+    ("zone", "local", "sentence"),
     [
         (
             "Europe/Oslo",
@@ -54,25 +54,25 @@ ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
         ),
     ],
 )
-def test_a_time_that_the_clocks_skip_is_told_with_the_nearest_ones(zone: str, local: str, said: str) -> None:
+def test_a_time_that_the_clocks_skip_is_told_with_the_nearest_ones(zone: str, local: str, sentence: str) -> None:
     with pytest.raises(NoSuchTime) as skipped:
         moments_of(datetime.fromisoformat(local), time_zone(zone))
-    assert str(skipped.value) == said
+    assert str(skipped.value) == sentence
 
 
 def test_a_time_that_comes_twice_is_the_first_and_the_other_can_be_said() -> None:
     moments = moments_of(datetime.fromisoformat("2027-10-31T02:30"), time_zone("Europe/Oslo"))
     assert [moment.astimezone(UTC).hour for moment in moments] == [0, 1]
-    said = comes_twice(moments)
-    assert said == (
+    sentence = comes_twice(moments)
+    assert sentence == (
         "02:30 comes twice on 2027-10-31 in Europe/Oslo, since the clocks are put back: this is the first time, "
         "at +02:00. The second is 2027-10-31T02:30:00+01:00"
     )
-    assert datetime.fromisoformat(said.rsplit(maxsplit=1)[1]).astimezone(UTC) == moments[1].astimezone(UTC)
+    assert datetime.fromisoformat(sentence.rsplit(maxsplit=1)[1]).astimezone(UTC) == moments[1].astimezone(UTC)
     assert comes_twice(moments[:1]) is None
 
 
-@unhurried
+@no_deadline
 @given(
     st.sampled_from(ZONES),
     st.datetimes(datetime.fromisoformat("1970-01-03"), datetime.fromisoformat("2037-12-30")),
@@ -124,7 +124,7 @@ def test_a_day_begins_at_the_first_moment_that_the_clocks_show_it(zone: str, day
     assert start_of(date.fromisoformat(day), time_zone(zone)) == datetime.fromisoformat(begins)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(ZONES), st.dates(date(1970, 1, 3), date(2037, 12, 30)))
 def test_no_earlier_moment_has_a_days_date(name: str, day: date) -> None:
     zone = ZoneInfo(name)

@@ -57,7 +57,7 @@ NOT_SO = ("Traceback", "a fault in Claimbus")
 
 
 def invoke(*words: str) -> str:
-    """Run a command that has to fail, and tell what it says."""
+    """Run a command that has to fail, and return what it says."""
     done = CliRunner().invoke(app, list(words))
     assert isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code == 1, done.output
@@ -72,10 +72,10 @@ def test_every_command_tells_what_is_wrong_with_a_connection_file(wrong: str, tm
     file.write_bytes(content)
     requests.write_text('{"type": "cancel-claim", "body": {}}')
     for name, words in WITH_CONNECTION.items():
-        given = [str(requests) if word == "REQUESTS" else word for word in words]
-        said = invoke(*given, f"--connection-file={file}")
-        assert f"{file}" in said, name
-        assert reason in said, name
+        arguments = [str(requests) if word == "REQUESTS" else word for word in words]
+        output = invoke(*arguments, f"--connection-file={file}")
+        assert f"{file}" in output, name
+        assert reason in output, name
 
 
 def test_a_connection_file_that_is_none_is_told_as_such(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def problems(kind: Json, old: Json, new: Json) -> list[str]:
 
 
 def changed(name: str, change: Callable[[Json], Any]) -> list[str]:
-    """Change a schema of the contract as it is, and tell what is incompatible about it."""
+    """Change a schema of the contract as it is, and return what is incompatible about it."""
     released = published()
     ours = deepcopy(released)
     change(ours[name])
@@ -89,32 +89,32 @@ def test_a_request_may_stop_requiring_a_field() -> None:
 
 
 def test_a_change_deep_in_a_request_is_found_where_it_is_used() -> None:
-    told = changed("create-temporary-claim.v1.json", lambda s: s["$defs"]["Address"]["properties"].pop("city"))
-    assert told == ["create-temporary-claim.v1.json $.incident.address.city: is gone"]
+    changes = changed("create-temporary-claim.v1.json", lambda s: s["$defs"]["Address"]["properties"].pop("city"))
+    assert changes == ["create-temporary-claim.v1.json $.incident.address.city: is gone"]
 
 
 def test_a_change_in_a_list_or_a_dictionary_is_found() -> None:
-    told = changed("create-temporary-claim.v1.json", lambda s: s["$defs"]["TaskKind"]["enum"].remove("first_aid"))
-    assert told == ['create-temporary-claim.v1.json $.tasks[*].kind: no longer has the value "first_aid"']
-    told = changed(
+    changes = changed("create-temporary-claim.v1.json", lambda s: s["$defs"]["TaskKind"]["enum"].remove("first_aid"))
+    assert changes == ['create-temporary-claim.v1.json $.tasks[*].kind: no longer has the value "first_aid"']
+    changes = changed(
         "set-portal-settings.v1.json", lambda s: s["$defs"]["Hours"]["properties"]["opens"].update(maxLength=4)
     )
-    assert told == [
+    assert changes == [
         "set-portal-settings.v1.json $.office_hours.*.opens: maxLength was none and is 4",
         "set-portal-settings.v1.json $.special_hours.*.opens: maxLength was none and is 4",
     ]
-    told = changed("set-portal-settings.v1.json", lambda s: s["$defs"]["Weekday"]["enum"].remove("sun"))
-    assert told == ['set-portal-settings.v1.json $.office_hours.* (the key): no longer has the value "sun"']
+    changes = changed("set-portal-settings.v1.json", lambda s: s["$defs"]["Weekday"]["enum"].remove("sun"))
+    assert changes == ['set-portal-settings.v1.json $.office_hours.* (the key): no longer has the value "sun"']
 
 
 def test_what_leaving_a_field_out_means_may_not_change() -> None:
-    told = changed("report-task.v1.json", lambda s: s["properties"]["finished"].update(default=True))
-    assert told == ["report-task.v1.json $.finished: left out it meant false and means true"]
+    changes = changed("report-task.v1.json", lambda s: s["properties"]["finished"].update(default=True))
+    assert changes == ["report-task.v1.json $.finished: left out it meant false and means true"]
 
 
 def test_a_request_may_not_lose_a_kind_of_sender() -> None:
-    told = changed("assign-task.v1.json", lambda s: s["x-sent-by"].remove("partner"))
-    assert told == ["assign-task.v1.json $: may no longer be sent by partner"]
+    changes = changed("assign-task.v1.json", lambda s: s["x-sent-by"].remove("partner"))
+    assert changes == ["assign-task.v1.json $: may no longer be sent by partner"]
 
 
 NARROWER: list[tuple[Json, Json, str]] = [
@@ -178,8 +178,8 @@ def test_there_can_be_a_new_refusal_code_and_a_new_cause() -> None:
 
 
 def test_a_refusal_code_may_not_go_away() -> None:
-    told = changed("request-refused.v1.json", lambda s: s["$defs"]["Code"]["enum"].remove("unknown_claim"))
-    assert told == ['request-refused.v1.json $.code: no longer has the value "unknown_claim"']
+    changes = changed("request-refused.v1.json", lambda s: s["$defs"]["Code"]["enum"].remove("unknown_claim"))
+    assert changes == ['request-refused.v1.json $.code: no longer has the value "unknown_claim"']
 
 
 def test_what_we_send_may_get_an_optional_field_but_not_lose_one() -> None:
@@ -247,8 +247,8 @@ def test_a_message_keeps_its_type_and_its_topics() -> None:
 def test_topics_and_headers_stay_as_they_are(change: Callable[[Json], Any], says: str) -> None:
     released, ours = asyncapi(), deepcopy(asyncapi())
     change(ours)
-    [told] = topic_changes(released, ours)
-    assert says in str(told)
+    [changes] = topic_changes(released, ours)
+    assert says in str(changes)
 
 
 def test_a_word_that_the_comparison_does_not_know_never_passes_unseen() -> None:
@@ -262,8 +262,8 @@ def test_a_part_that_contains_itself_is_compared_once() -> None:
         return {**REQUEST, "type": "object", "properties": {"tree": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}}
 
     assert message_changes("m", tree("string"), tree("string")) == []
-    told = {str(change) for change in message_changes("m", tree("string"), tree("integer"))}
-    assert "m $.tree.leaf: was string and is integer" in told
+    changes = {str(change) for change in message_changes("m", tree("string"), tree("integer"))}
+    assert "m $.tree.leaf: was string and is integer" in changes
 
 
 # A request that was right stays right: what the comparison lets pass takes all that was taken before.
@@ -273,7 +273,7 @@ Pair = tuple[Json, Json]
 
 def _limited(kind: str, lower: str, upper: str) -> st.SearchStrategy[Json]:
     limits = st.fixed_dictionaries({}, optional={lower: st.integers(0, 1), upper: st.integers(2, 3)})
-    return limits.map(lambda given: {"type": kind, **given})
+    return limits.map(lambda bounds: {"type": kind, **bounds})
 
 
 _simple: tuple[st.SearchStrategy[Json], ...] = (

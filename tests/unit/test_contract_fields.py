@@ -27,7 +27,7 @@ from tests.builders.content import ADDRESS
 from tests.builders.directory import registered
 from tests.builders.moments import oslo
 from tests.builders.requests import CLAIM, FJORD, FULL, Json, asks
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 INCIDENT, POLICYHOLDER = (FULL["create-temporary-claim"][part] for part in ("incident", "policyholder"))
 
@@ -192,7 +192,7 @@ def validator(request: type[Request]) -> Draft202012Validator:
 
 
 def refusals(request: type[BaseModel], body: Any) -> list[str]:
-    """Tell why a request is refused; nothing where it is taken."""
+    """Why a request is refused; nothing where it is taken."""
     try:
         request.model_validate_json(json.dumps(body))
     except ValidationError as error:
@@ -201,7 +201,7 @@ def refusals(request: type[BaseModel], body: Any) -> list[str]:
 
 
 def paths(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Tell the way to each part of a body."""
+    """The path to each part of a body."""
     parts = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
     for name, part in parts:
         yield (*path, name)
@@ -268,7 +268,7 @@ json_values = st.recursive(
 )
 
 
-@settings(unhurried, max_examples=500)
+@settings(no_deadline, max_examples=500)
 @given(st.data())
 def test_whatever_stands_in_a_field_code_and_schema_agree(data: st.DataObject) -> None:
     request = data.draw(st.sampled_from(list(REQUESTS.values())))
@@ -326,9 +326,9 @@ NEEDS_ONE: dict[str, Json] = {
 @every_request
 @pytest.mark.parametrize("empty", EMPTY)
 def test_an_empty_optional_field_is_as_if_it_were_left_out(request_type: Any, empty: str | None) -> None:
-    full, said = FULL[request_type.NAME], NEEDS_ONE.get(request_type.NAME, {})
-    optional = optional_fields(request_type) - said.keys()
-    mandatory = {name: part for name, part in full.items() if name not in optional_fields(request_type)} | said
+    full, needed = FULL[request_type.NAME], NEEDS_ONE.get(request_type.NAME, {})
+    optional = optional_fields(request_type) - needed.keys()
+    mandatory = {name: part for name, part in full.items() if name not in optional_fields(request_type)} | needed
     left_out = request_type.model_validate_json(json.dumps(mandatory))
     for names in (optional, *({name} for name in optional)):
         filled = request_type.model_validate_json(json.dumps(mandatory | dict.fromkeys(names, empty)))
@@ -378,12 +378,12 @@ def test_mandatory_fields_that_are_empty_are_refused_and_all_are_named(request_t
 
 
 def test_in_settings_null_takes_a_subdivision_away_and_an_empty_text_leaves_it() -> None:
-    for body, told in (
+    for body, fields_set in (
         ({"country": "NO", "subdivision": None}, {"country", "subdivision"}),
         ({"country": "NO", "subdivision": ""}, {"country"}),
         ({"country": "NO"}, {"country"}),
     ):
-        assert SetPortalSettings.model_validate_json(json.dumps(body)).model_fields_set == told
+        assert SetPortalSettings.model_validate_json(json.dumps(body)).model_fields_set == fields_set
 
 
 def test_in_settings_null_closes_a_day_and_an_empty_text_is_no_hours() -> None:
@@ -403,7 +403,7 @@ def test_settings_of_empty_fields_alone_change_nothing_and_are_refused_as_before
 # One text is one text
 
 
-@unhurried
+@no_deadline
 @given(st.text(st.sampled_from("AaÅåÖöéñ Ωж"), min_size=1, max_size=20).filter(str.strip))
 def test_a_text_is_kept_in_one_form_however_it_was_sent(text: str) -> None:
     for request in (REQUESTS["claimbus.create-temporary-claim.v1"], REQUESTS["claimbus.register-user.v1"]):

@@ -371,7 +371,7 @@ def references(document: Any) -> Iterator[str]:
 
 
 def resolve(reference: str, document: Any) -> bool:
-    """Tell whether a reference within the document leads somewhere; `{}` is somewhere too."""
+    """Whether a reference within the document leads somewhere; `{}` is somewhere too."""
     for step in reference.removeprefix("#/").split("/"):
         if step not in document:
             return False

@@ -34,7 +34,7 @@ from tests.builders.requests import (
     asks,
     creation,
 )
-from tests.properties import unhurried
+from tests.properties import no_deadline
 from tests.unit.test_recorded_directory import about, settings_recorded, written
 
 NOON, EVENING = oslo("2026-11-24 12:00"), oslo("2026-11-24 17:12")
@@ -92,7 +92,7 @@ def test_an_own_office_needs_no_right(assigned: Sequence[str]) -> None:
     assert code(permitted(), FJORD, VEST_BERGEN, NOON, assigned_offices=offices) is None
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(
     permission=st.sampled_from(["never", "outside_office_hours", "always"]),
     messages=st.lists(st.sampled_from([NEWER, settings_recorded(time_zone="America/Coyhaique2")]), max_size=1),

@@ -63,7 +63,7 @@ def published(body: Body, reader: str | None = None) -> Outgoing:
 
 
 def sent(body: Body, reader: str | None = None) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Tell the recipients, and the body that they get."""
+    """The recipients, and the body that they get."""
     message = published(body, reader)
     letter = addressed(message.key.encode(), message.headers, message.value)
     return letter.recipients, json.loads(letter.value)
@@ -168,9 +168,9 @@ def test_what_is_published_again_for_a_service_goes_to_no_company(body: Made, re
 
 
 def test_an_event_published_again_for_a_company_goes_to_that_company_alone() -> None:
-    recipients, told = sent(event(), SURVEYOR)
+    recipients, body = sent(event(), SURVEYOR)
     assert recipients == (SURVEYOR,)
-    assert "audience" not in told
+    assert "audience" not in body
 
 
 def test_an_outcome_published_again_for_a_company_goes_to_it_only_if_it_asked() -> None:
@@ -198,12 +198,12 @@ def test_who_may_not_see_the_other_claim_does_not_learn_of_it() -> None:
     )
     message = published(linked)
     letter = addressed(message.key.encode(), message.headers, message.value)
-    told = from_json(letter.value_for(PLUMBER))
-    assert (told["target_claim_id"], told["target_claim_number"]) == (str(linked.target_claim_id), "SK-1")
-    assert from_json(letter.value_for(INSURER)) == told
-    kept_from = told.keys() - from_json(letter.value_for(SURVEYOR)).keys()
+    body = from_json(letter.value_for(PLUMBER))
+    assert (body["target_claim_id"], body["target_claim_number"]) == (str(linked.target_claim_id), "SK-1")
+    assert from_json(letter.value_for(INSURER)) == body
+    kept_from = body.keys() - from_json(letter.value_for(SURVEYOR)).keys()
     assert kept_from == {"target_claim_id", "target_claim_number"}
-    assert told.keys().isdisjoint({"audience", "see_other_claim", "seen_from_now_on_by"})
+    assert body.keys().isdisjoint({"audience", "see_other_claim", "seen_from_now_on_by"})
 
 
 def test_an_event_of_one_claim_is_the_same_for_everybody() -> None:

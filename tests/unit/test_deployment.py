@@ -166,9 +166,9 @@ def test_provision_gets_every_services_password_and_the_databases_script_makes_e
 
 
 def test_env_example_has_what_the_compose_file_asks_for_once_and_nothing_else() -> None:
-    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())) - {"CLAIMBUS_IMAGE"}
-    given = re.findall(r"^#?(CLAIMBUS_\w+)=", EXAMPLE, re.MULTILINE)
-    assert sorted(given) == sorted(asked)
+    needed = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())) - {"CLAIMBUS_IMAGE"}
+    documented = re.findall(r"^#?(CLAIMBUS_\w+)=", EXAMPLE, re.MULTILINE)
+    assert sorted(documented) == sorted(needed)
 
 
 def kubernetes_pod(service: str) -> dict[str, Any]:
@@ -186,8 +186,8 @@ def kubernetes_environment(service: str) -> dict[str, Any]:
         if "configMapRef" in source:
             environment |= {line.partition("=")[0]: {} for line in maps[source["configMapRef"]["name"]]}
         else:  # as the file's first lines say that the secret is made
-            said = (KUBERNETES / "kustomization.yaml").read_text()
-            after = said.partition(f"generic {source['secretRef']['name']}")[2].partition("`;")[0]
+            text = (KUBERNETES / "kustomization.yaml").read_text()
+            after = text.partition(f"generic {source['secretRef']['name']}")[2].partition("`;")[0]
             environment |= {name: {} for name in re.findall(r"--from-literal=(\w+)=", after)}
     assert container["command"][-1] == REGISTRY[service].package
     assert {"name": "health", "containerPort": HEALTH_PORT} in container["ports"]

@@ -22,9 +22,9 @@ from shared.domain.companies import Company, Office, OfficePermission, User
 from shared.domain.directory import BEGINNING, Directory
 from shared.domain.history import History
 from shared.domain.portal_settings import PortalSettings
-from tests.builders.directory import REGISTERED, answer_of, directory_event, registered, settings_of
+from tests.builders.directory import REGISTERED, directory_event, registered, settings_of, settled_request
 from tests.builders.requests import FJORD, FJORD_OSLO, NORD, NORD_TROMSO, NORDLYS, VEST, VEST_BERGEN, VEST_VOSS, Json
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 MICROSECOND = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
@@ -152,7 +152,7 @@ def test_of_two_messages_for_the_same_request_the_first_counts() -> None:
     directory.apply(first, AT)
     directory.apply(settings_set("1", time_zone="Europe/London"), AT + MINUTE)
     assert directory.settings(FJORD, AT + 2 * MINUTE).time_zone == "Asia/Tokyo"
-    assert directory.settled(FJORD, "1") == answer_of(first, AT)
+    assert directory.settled(FJORD, "1") == settled_request(first, AT)
 
 
 def test_a_refusal_that_came_first_counts_too() -> None:
@@ -162,7 +162,7 @@ def test_a_refusal_that_came_first_counts_too() -> None:
     directory.apply(settings_set("1", time_zone="Asia/Tokyo"), AT + MINUTE)
     assert directory.settings(FJORD, AT + MINUTE) == PortalSettings()
     answered = directory.settled(FJORD, "1")
-    assert answered == answer_of(refused, AT)
+    assert answered == settled_request(refused, AT)
     assert answered is not None
     assert answered.code is Code.ENHANCED_FUNCTION_OFF
 
@@ -212,8 +212,8 @@ def test_office_hours_are_merged_day_by_day_and_null_closes_one() -> None:
         {"office_hours": {"mon": {"opens": "09:00", "closes": "15:00"}, "fri": None}},
         {"office_hours": {"tue": {"opens": "10:00", "closes": "14:00"}}},
     )
-    said = [str(hours) if hours else None for _, hours in sorted(portal.office_hours.items(), key=lambda day: day[0])]
-    by_day = dict(zip(sorted(Weekday), said, strict=True))
+    shown = [str(hours) if hours else None for _, hours in sorted(portal.office_hours.items(), key=lambda day: day[0])]
+    by_day = dict(zip(sorted(Weekday), shown, strict=True))
     assert by_day[Weekday.MON] == "09:00–15:00"
     assert by_day[Weekday.TUE] == "10:00–14:00"
     assert by_day[Weekday.WED] == "08:00–16:00"
@@ -340,7 +340,7 @@ def as_json(portal: PortalSettings) -> Json:
     }
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), patches), max_size=8))
 def test_at_any_moment_the_settings_are_the_parts_given_until_then(sent: list[tuple[int, int, Json]]) -> None:
     """Each is (minutes after the one before, request id, settings); a request id met before has no effect."""
@@ -377,7 +377,7 @@ events: st.SearchStrategy[tuple[type[DirectoryEvent], Json]] = st.one_of(
 )
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), events), max_size=10))
 def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: list[tuple[int, Any]]) -> None:
     messages = [
@@ -399,17 +399,17 @@ def test_reading_the_topic_again_from_the_start_gives_the_same_directory(sent: l
         assert once.settled(FJORD, event.request_id) == twice.settled(FJORD, event.request_id)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.lists(st.integers(0, 20), max_size=10), st.integers(-1, 21))
-def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(minutes: list[int], asked: int) -> None:
+def test_a_brokers_clock_that_was_set_back_does_not_reorder_what_it_appended(minutes: list[int], moment: int) -> None:
     history: History[int] = History()
     in_force, latest = [], -1
     for n, minute in enumerate(minutes):
         history.add(n, AT + minute * MINUTE)
         latest = max(latest, minute)
         in_force.append(latest)
-    begun = [n for n, since in enumerate(in_force) if since <= asked]
-    assert history.at(AT + asked * MINUTE) == (begun[-1] if begun else None)
+    begun = [n for n, since in enumerate(in_force) if since <= moment]
+    assert history.at(AT + moment * MINUTE) == (begun[-1] if begun else None)
     assert history.latest == (len(minutes) - 1 if minutes else None)
 
 
@@ -418,9 +418,9 @@ def test_an_id_that_two_companies_register_at_once_is_the_firsts_and_the_second_
     for company in ("vest", "nord"):
         office = {"id": "bergen", "company": company, "name": "Bergen"}
         directory.apply(directory_event(OfficeRegistered, company, "r-1", registered=office), BEGINNING)
-    known = directory.office("bergen", BEGINNING)
-    assert known is not None
-    assert known.company == "vest"
+    registered = directory.office("bergen", BEGINNING)
+    assert registered is not None
+    assert registered.company == "vest"
     assert directory.offices_of("nord", BEGINNING) == []
     answered = directory.settled("nord", "r-1")
     assert answered is not None

@@ -87,7 +87,7 @@ def test_what_is_wrong_is_told_with_its_line_and_what_may_stand_there(
     file: Path, content: str | bytes, line: int, reason: str
 ) -> None:
     found = problems(file, content)
-    assert any(at == line and reason in said for at, said in found), found
+    assert any(at == line and reason in problem for at, problem in found), found
 
 
 def test_a_file_that_is_none_is_told_as_such(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def coming_days(first: int, count: int = 192) -> Json:
 
 
 def nightly(special_hours: Callable[[int], Json], nights: int) -> tuple[Directory, int]:
-    """Send settings each night; tell the directory, and how much memory the nights after the first took, in bytes."""
+    """Send settings each night; return the directory, and how much memory the nights after the first took, in bytes."""
     directory = Directory()
     directory.apply(read_again(settings_set("first", special_hours=special_hours(0))), AT)
     gc.collect()
@@ -53,7 +53,7 @@ def read_again(event: DirectoryEvent) -> DirectoryEvent:
 
 @cache
 def memory_of_one_version() -> int:
-    """Tell what one version of the settings takes, kept as it was sent."""
+    """The bytes that one version of the settings takes, kept as it was sent."""
     gc.collect()
     tracemalloc.start()
     kept = [read_again(settings_set("x", special_hours=coming_days(n))) for n in range(10)]

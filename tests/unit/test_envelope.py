@@ -25,7 +25,7 @@ from shared.contract.envelope import (
 )
 from shared.contract.requests import CancelClaim, CreateTemporaryClaim, ReportTask
 from tests.builders.requests import CLAIM, Json, creation, headers_of
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 Headers = list[tuple[str, bytes]]
 
@@ -191,14 +191,14 @@ def test_the_reason_says_what_is_wrong_with_the_id() -> None:
         read_envelope([("ce_id", b"r" * 101)], BODY)
 
 
-@unhurried
+@no_deadline
 @given(REQUEST_ID)
 def test_every_id_of_the_contract_is_read_in_both_modes(request_id: str) -> None:
     assert read_envelope(headers_of(TYPE, request_id), BODY).id == request_id
     assert read_envelope([STRUCTURED], structured(id=request_id)).id == request_id
 
 
-@unhurried
+@no_deadline
 @given(st.text(st.characters(codec="utf-8"), max_size=120))
 def test_no_other_id_is_read_in_either_mode(request_id: str) -> None:
     allowed = set(string.ascii_letters + string.digits + "._:-")
@@ -386,7 +386,7 @@ json_values = st.recursive(
 )
 
 
-@unhurried
+@no_deadline
 @given(json_values)
 def test_both_modes_carry_the_same_body(body: object) -> None:
     text = json.dumps(body).encode()
@@ -535,7 +535,7 @@ def test_a_batch_of_events_is_not_read() -> None:
         read_envelope(headers, b"[" + structured() + b"]")
 
 
-@unhurried
+@no_deadline
 @given(st.integers(0, 60), st.integers(0, 20), st.one_of(st.binary(max_size=8), st.sampled_from(list(BROKEN.values()))))
 def test_whatever_comes_after_an_id_it_is_read(place: int, cut: int, put: bytes) -> None:
     begins = b'{"id":"r-1",'
@@ -569,7 +569,7 @@ raw_values = st.one_of(
 )
 
 
-@settings(unhurried, max_examples=300)
+@settings(no_deadline, max_examples=300)
 @given(
     st.lists(st.tuples(names, raw_values), max_size=8), st.one_of(st.binary(max_size=30), json_values.map(json.dumps))
 )

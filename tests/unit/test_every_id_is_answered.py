@@ -25,7 +25,7 @@ from tests.builders.directory import permitted
 from tests.builders.moments import oslo
 from tests.builders.records import record, record_of
 from tests.builders.requests import FJORD, FULL, VEST, Json, headers_of
-from tests.properties import unhurried
+from tests.properties import no_deadline
 from tests.unit.test_contract_fields import TRIED, paths, with_part
 from tests.unit.test_envelope import BROKEN, STRUCTURED
 
@@ -52,40 +52,40 @@ def _attribute(name: str, raw: bytes) -> bytes:
     return b'"%s": "%s"' % (name.removeprefix("ce_").encode(), raw.replace(b"\\", rb"\\").replace(b'"', rb"\""))
 
 
-def answered(directory: Directory, company: str, headers: Headers, value: bytes) -> Json:
-    """Decide a request as permissions does, and read what it sends as those who get it do; tell the answer's body."""
+def checked_outcome(directory: Directory, company: str, headers: Headers, value: bytes) -> Json:
+    """Decide a request as permissions does, and read what it sends as those who get it do; return the answer's body."""
     at_ms = int(AT.timestamp() * 1000)
-    asked = read_request(record(topic=f"requests.{company}", timestamp=at_ms, value=value, headers=headers))
-    assert asked.envelope.id == "r-1"
-    sent, answer = _decided(directory, asked)
+    received = read_request(record(topic=f"requests.{company}", timestamp=at_ms, value=value, headers=headers))
+    assert received.envelope.id == "r-1"
+    sent, answer = _decided(directory, received)
     for message in sent:
-        said = [raw.decode() for _, raw in message.headers] + list(texts_of(json.loads(message.value)))
-        assert not [text for text in said if "\x00" in text]  # PostgreSQL cannot keep it
+        texts = [raw.decode() for _, raw in message.headers] + list(texts_of(json.loads(message.value)))
+        assert not [text for text in texts if "\x00" in text]  # PostgreSQL cannot keep it
     return answer
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Tell every text of what was read as JSON."""
+    """Every text in what was read as JSON."""
     if isinstance(value, str):
         yield value
     for part in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
         yield from texts_of(part)
 
 
-def _decided(directory: Directory, asked: ReceivedRequest) -> tuple[list[Outgoing], Json]:
-    if not asked.is_about_directory:
-        sent = command(check(directory, asked), asked)
+def _decided(directory: Directory, received: ReceivedRequest) -> tuple[list[Outgoing], Json]:
+    if not received.is_about_directory:
+        sent = command(check(directory, received), received)
         read = read_by_claims(record_of(sent))
         assert isinstance(read, Command)
         return [sent], json.loads(sent.value)
-    event: DirectoryEvent = settle(directory, asked)
-    message = directory_message(event, asked)
+    event: DirectoryEvent = settle(directory, received)
+    message = directory_message(event, received)
     assert DIRECTORY_EVENTS[event.type()].model_validate_json(message.value) == event
     read_back = Directory()
     read_back.apply(event, AT)
-    answer = read_back.settled(asked.company, asked.envelope.id)
+    answer = read_back.settled(received.company, received.envelope.id)
     assert answer is not None
-    outcome = outcome_of(answer, asked)
+    outcome = outcome_of(answer, received)
     headers = dict(outcome.headers)
     assert OUTCOMES[headers["ce_type"].decode()].model_validate_json(outcome.value).request_id == "r-1"
     return [message, outcome], json.loads(message.value)
@@ -103,7 +103,7 @@ names = st.sampled_from(list(FULL))
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 def test_what_is_no_json_is_refused_with_its_reason_in_both_modes(data: bytes, structured: bool) -> None:
     for name, company in (("create-temporary-claim", VEST), ("cancel-claim", FJORD), ("set-portal-settings", FJORD)):
-        answer = answered(DIRECTORY, company, *written(name, data, structured=structured))
+        answer = checked_outcome(DIRECTORY, company, *written(name, data, structured=structured))
         assert code_of(answer) == Code.INVALID_REQUEST
         details = answer.get("details") or answer["refusal"]["details"]
         assert [detail["field"] for detail in details] == ["body"]
@@ -111,7 +111,7 @@ def test_what_is_no_json_is_refused_with_its_reason_in_both_modes(data: bytes, s
 
 
 @both_modes
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(
     names,
     st.lists(
@@ -129,11 +129,11 @@ def test_whatever_becomes_of_a_body_its_request_is_answered(
     for place, cut, put in changes:
         place %= len(body) + 1  # noqa: PLW2901 - the place in the body
         body = body[:place] + put + body[place + cut :]
-    answered(DIRECTORY, FJORD, *written(name, body, structured=structured))
+    checked_outcome(DIRECTORY, FJORD, *written(name, body, structured=structured))
 
 
 @both_modes
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(
     names,
     st.lists(
@@ -146,10 +146,10 @@ def test_whatever_becomes_of_a_body_its_request_is_answered(
 )
 def test_whatever_stands_beside_an_id_its_request_is_answered(structured: bool, name: str, headers: Headers) -> None:
     body = json.dumps(FULL[name]).encode()
-    answered(DIRECTORY, FJORD, *written(name, body, structured=structured, headers=headers))
+    checked_outcome(DIRECTORY, FJORD, *written(name, body, structured=structured, headers=headers))
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(names, st.data())
 def test_both_modes_get_the_same_answer(name: str, data: st.DataObject) -> None:
     body: Any = FULL[name]
@@ -157,7 +157,7 @@ def test_both_modes_get_the_same_answer(name: str, data: st.DataObject) -> None:
     value = json.dumps(with_part(body, path, data.draw(st.sampled_from(TRIED)))).encode()
     company = data.draw(st.sampled_from([FJORD, VEST]))
     binary, structured = (
-        answered(DIRECTORY, company, *written(name, value, structured=mode)) for mode in (False, True)
+        checked_outcome(DIRECTORY, company, *written(name, value, structured=mode)) for mode in (False, True)
     )
     assert binary == structured
 

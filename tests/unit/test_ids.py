@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract import ids
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 NAMESPACE = UUID("6b7a4c0e-2f0f-5d0b-9a53-6f3f5d5f0c11")
 COMPANIES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
@@ -58,7 +58,7 @@ def test_a_report_and_its_media_have_ids_of_their_own() -> None:
     assert str(ids.media_id("vest-skadeservice", "r-3", 2)) == "4d81b033-4a2d-57e0-b74b-2bfe93c62198"
 
 
-@unhurried
+@no_deadline
 @given(COMPANIES, REQUEST_IDS, st.integers(1, 100))
 def test_every_id_is_the_version_5_uuid_of_its_name(company: str, request_id: str, n: int) -> None:
     claim = ids.claim_id(company, request_id)
@@ -69,7 +69,7 @@ def test_every_id_is_the_version_5_uuid_of_its_name(company: str, request_id: st
     assert ids.media_id(company, request_id, n) == version_5(f"{company}/{request_id}/media/{n}")
 
 
-@unhurried
+@no_deadline
 @given(COMPANIES, REQUEST_IDS, COMPANIES, REQUEST_IDS)
 def test_two_requests_never_share_an_id(company: str, request_id: str, other: str, other_id: str) -> None:
     same = (company, request_id) == (other, other_id)

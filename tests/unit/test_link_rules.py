@@ -62,7 +62,7 @@ pytestmark = pytest.mark.promise(
 KEYS = MediaKeys(["a secret"])
 INSPECTION = {"kind": "inspection", "office": SURVEYOR_OFFICE}
 UNLINK = facts().model_copy(update={"unlink_days": 30})
-Answer = Callable[[LinkRequested], LinkStep | tuple[LinkStep, ...]]
+CopyPart = Callable[[LinkRequested], LinkStep | tuple[LinkStep, ...]]
 
 
 def uploaded(n: int = 1, *, company: str = PLUMBER, **differs: Any) -> Json:
@@ -85,8 +85,8 @@ class Bus(Desk):
     """Carries the steps of links between claims, one key at a time, as Kafka does; each may come more than once."""
 
     batch: Batch = field(default_factory=lambda: empty_batch(uploads=KEYS.verify))
-    answer: Answer = linking.import_of
-    """What linking answers to a part."""
+    copy_part: CopyPart = linking.import_of
+    """What linking does with a part: the step or steps that it asks claims for."""
     to_linking: deque[LinkRequested] = field(default_factory=deque)
     to_claims: list[Step] = field(default_factory=list)
     events: list[ClaimEvent] = field(default_factory=list)
@@ -106,11 +106,11 @@ class Bus(Desk):
         return decided
 
     def copy(self) -> None:
-        """Have linking answer the next part, or two instances of it."""
+        """Have linking copy the next part, or two instances of it."""
         part = self.to_linking.popleft()
-        answers = self.answer(part)
-        for answer in answers if isinstance(answers, tuple) else (answers,):
-            self.to_claims.append(Step(answer, part.target_claim_id, self.at, "link"))
+        steps = self.copy_part(part)
+        for step in steps if isinstance(steps, tuple) else (steps,):
+            self.to_claims.append(Step(step, part.target_claim_id, self.at, "link"))
 
     def step(self, which: int = 0) -> None:
         """Have claims take a step."""
@@ -145,7 +145,7 @@ class Bus(Desk):
 
     def unlink(self, source: Claim, at: datetime = TUESDAY_EVENING) -> Decided:
         """Ask for a link to be taken back."""
-        return self.ask(source, "unlink-claim", INSURER, known=UNLINK, at=at)
+        return self.ask(source, "unlink-claim", INSURER, facts=UNLINK, at=at)
 
     def of(self, claim: Claim) -> list[ClaimEvent]:
         """What happened to a claim."""
@@ -230,7 +230,7 @@ def test_a_target_is_named_by_its_number_too(bus: Bus) -> None:
 
 
 def test_a_budget_that_was_approved_is_needed_no_more_on_the_copy(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     (task,) = source.tasks
     bus.ask(source, "approve-budget", INSURER, task_id=str(task.task_id), amount="1", currency="NOK")
     bus.link(source, target)
@@ -239,7 +239,7 @@ def test_a_budget_that_was_approved_is_needed_no_more_on_the_copy(bus: Bus) -> N
 
 
 def test_a_budget_that_is_approved_while_the_link_is_under_way_comes_with_the_next_report(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     assert bus.now(target).tasks[0].waits_for_budget
@@ -252,7 +252,7 @@ def test_a_budget_that_is_approved_while_the_link_is_under_way_comes_with_the_ne
 
 
 def test_a_budget_that_was_approved_at_the_target_comes_back_with_the_task(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     copy = str(bus.now(target).tasks[0].task_id)
@@ -345,7 +345,7 @@ def test_while_it_is_linked_nothing_but_reports_is_taken(bus: Bus, name: str, bo
 
 
 def test_a_link_that_is_given_up_leaves_the_claim_temporary_with_the_reason(bus: Bus) -> None:
-    bus.answer = lambda part: linking.give_up(part, LinkFailure.MEDIA_GONE)
+    bus.copy_part = lambda part: linking.give_up(part, LinkFailure.MEDIA_GONE)
     source, target = bus.source(), bus.register("SK-1")
     bus.report(source, "Pumpet", media=[uploaded()])
     bus.link(source, target)
@@ -355,7 +355,7 @@ def test_a_link_that_is_given_up_leaves_the_claim_temporary_with_the_reason(bus:
     failed = last(bus.of(source), LinkFailed)
     assert (failed.reason, failed.message) == ("media_gone", LinkFailure.MEDIA_GONE.message)
     assert failed.media_ids == [ids.copy_id(failed.link_id, ids.media_id(PLUMBER, "request-2", 1))]
-    bus.answer = linking.import_of
+    bus.copy_part = linking.import_of
     assert accepted(bus.link(source, target))
     bus.settle()
     assert bus.now(source).state is State.CANCELLED
@@ -455,7 +455,7 @@ def test_a_claim_that_the_insurer_took_out_takes_no_report(bus: Bus) -> None:
 
 
 def test_a_budget_is_approved_on_a_linked_claim_so_that_reports_go_on(bus: Bus) -> None:
-    source, target = bus.create(tasks=[INSPECTION], known=facts(needs_budget=True)), bus.register("SK-1")
+    source, target = bus.create(tasks=[INSPECTION], facts=facts(needs_budget=True)), bus.register("SK-1")
     bus.link(source, target)
     bus.settle()
     assert code_of(bus.report(source, "late")) is Code.BUDGET_MISSING
@@ -626,19 +626,19 @@ def races() -> Iterator[Any]:
 
 
 @given(
-    happens=st.lists(st.sampled_from(list(races())), min_size=4, max_size=25),
+    occurrences=st.lists(st.sampled_from(list(races())), min_size=4, max_size=25),
     seed=st.integers(0, 1000),
     fails=st.sets(st.integers(1, 3)),
     disputed=st.sets(st.integers(1, 3)),
 )
 @settings(deadline=None, max_examples=300)
 def test_whatever_the_order_no_report_is_lost_or_doubled_and_no_link_is_half(
-    happens: list[tuple[str, Any]], seed: int, fails: set[int], disputed: set[int]
+    occurrences: list[tuple[str, Any]], seed: int, fails: set[int], disputed: set[int]
 ) -> None:
     bus = Bus()
     parts: list[LinkRequested] = []
 
-    def answer(part: LinkRequested) -> LinkStep | tuple[LinkStep, ...]:
+    def copy_part(part: LinkRequested) -> LinkStep | tuple[LinkStep, ...]:
         parts.append(part)
         link = len({p.link_id for p in parts})
         take, give_up = linking.import_of(part), linking.give_up(part, LinkFailure.STORE_AWAY)
@@ -646,10 +646,10 @@ def test_whatever_the_order_no_report_is_lost_or_doubled_and_no_link_is_half(
             return take, give_up
         return give_up if part.part == 1 and link in fails else take
 
-    bus.answer = answer
+    bus.copy_part = copy_part
     source, target = bus.source(), bus.register("SK-1")
     taken: list[str] = []
-    for n, (_, happening) in enumerate(happens):
+    for n, (_, happening) in enumerate(occurrences):
         decided = happening(bus, source, target, f"{n:02}")
         if isinstance(decided, Decided) and any(isinstance(event, TaskReported) for event in decided.events):
             taken.append(f"{n:02}")

@@ -50,7 +50,7 @@ INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\u20
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "kept"),
     [
         ("Kjøkken.jpg", "Kjøkken.jpg"),
         ("Ba\u030aten fo\u0308r.jpg", "Båten för.jpg"),  # as macOS writes them
@@ -76,8 +76,8 @@ INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\u20
         (".htaccess", "fil.htaccess"),
     ],
 )
-def test_a_name_is_kept_so_that_it_can_be_shown_and_sent(given: str, kept: str) -> None:
-    assert kept_name(given) == kept
+def test_a_name_is_kept_so_that_it_can_be_shown_and_sent(name: str, kept: str) -> None:
+    assert kept_name(name) == kept
 
 
 @given(NAMES)

@@ -155,7 +155,7 @@ def test_what_is_taken_begins_as_one_of_the_seven_and_more_bytes_change_nothing(
 
 
 @pytest.mark.parametrize(
-    ("said", "type"),
+    ("written", "type"),
     [
         ("image/jpeg", MediaType.JPEG),
         ("image/jpg", MediaType.JPEG),
@@ -179,8 +179,8 @@ def test_what_is_taken_begins_as_one_of_the_seven_and_more_bytes_change_nothing(
         (";", None),
     ],
 )
-def test_a_type_is_understood_as_systems_write_it(said: str, type: MediaType | None) -> None:
-    assert declared(said) is type
+def test_a_type_is_understood_as_systems_write_it(written: str, type: MediaType | None) -> None:
+    assert declared(written) is type
 
 
 @given(st.sampled_from(MediaType), st.sampled_from(["", ";", "; charset=binary", " ; name=x.y"]), st.booleans())

@@ -19,7 +19,7 @@ from shared.domain.public_holidays import Region, unknown_region
 from tests.builders.directory import settings_of
 from tests.builders.moments import oslo
 from tests.builders.requests import Json
-from tests.properties import unhurried, utc_moments
+from tests.properties import no_deadline, utc_moments
 
 pytestmark = [
     pytest.mark.promise(
@@ -300,7 +300,7 @@ def public_holidays(country: str, subdivision: str | None, year: int) -> dict[da
     return dict(holidays.country_holidays(country, subdiv=subdivision, years=years).items())
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.sampled_from(REGIONS), st.integers(2020, 2035), st.data())
 def test_an_insurer_that_is_always_open_is_closed_on_its_countrys_public_holidays_and_no_other_day(
     region: tuple[str, str | None], year: int, data: st.DataObject
@@ -364,7 +364,7 @@ def last_sunday(year: int, month: int) -> date:
     return day - timedelta(days=day.isoweekday() % 7)
 
 
-@settings(unhurried, max_examples=200)
+@settings(no_deadline, max_examples=200)
 @given(utc_moments(1997, 2037))
 def test_summer_time_in_oslo_is_what_the_directive_says(at: datetime) -> None:
     starts, ends = (datetime.combine(last_sunday(at.year, month), time(1), UTC) for month in (3, 10))
@@ -376,13 +376,13 @@ def test_summer_time_in_oslo_is_what_the_directive_says(at: datetime) -> None:
 
 
 def wall_clock(zone_name: str, at: datetime) -> datetime:
-    """Tell what the clocks show at a moment: the one wall time that exists and lies its own offset from UTC.
+    """What the clocks show at a moment: the one wall time that exists and lies its own offset from UTC.
 
     Found by trying the offsets that the zone has around the moment, not by converting.
     """
     zone, utc = ZoneInfo(zone_name), at.astimezone(UTC).replace(tzinfo=None)
-    around = (utc + timedelta(hours=hours) for hours in range(-48, 49, 12))
-    offsets = {near.replace(tzinfo=zone, fold=fold).utcoffset() for near in (*around, utc) for fold in (0, 1)}
+    nearby = (utc + timedelta(hours=hours) for hours in range(-48, 49, 12))
+    offsets = {near.replace(tzinfo=zone, fold=fold).utcoffset() for near in (*nearby, utc) for fold in (0, 1)}
     found = set()
     for offset in offsets:
         assert offset is not None
@@ -461,7 +461,7 @@ def moments(draw: st.DrawFn, zone_name: str) -> datetime:
 class Case:
     """An insurer's settings, as they were asked for, and a moment."""
 
-    asked: dict[str, Any]
+    body: dict[str, Any]
     at: datetime
 
 
@@ -485,19 +485,19 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(unhurried, max_examples=600)
+@settings(no_deadline, max_examples=600)
 @given(cases())
 def test_any_moment_in_any_zone_with_any_settings_is_inside_just_when_rule_3_says_so(case: Case) -> None:
-    answer = local_moment(settings_of(case.asked), case.at)
-    assert answer.local.replace(tzinfo=None, fold=0) == wall_clock(case.asked["time_zone"], case.at)
-    assert answer.inside is inside_by_rule_3(case.asked, case.at)
+    answer = local_moment(settings_of(case.body), case.at)
+    assert answer.local.replace(tzinfo=None, fold=0) == wall_clock(case.body["time_zone"], case.at)
+    assert answer.inside is inside_by_rule_3(case.body, case.at)
     assert answer.inside is (answer.rule.value == "inside_office_hours")
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(cases())
 def test_asking_again_or_from_another_zone_gives_the_same_answer(case: Case) -> None:
-    portal = settings_of(case.asked)
+    portal = settings_of(case.body)
     answer = local_moment(portal, case.at)
     assert local_moment(portal, case.at) == answer
     assert local_moment(portal, case.at.astimezone(ZoneInfo("America/St_Johns"))) == answer
@@ -510,16 +510,16 @@ def one_open_day(draw: st.DrawFn) -> tuple[Json, datetime, dict[str, str]]:
     day = draw(moments(zone)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     assume(day.date() not in public_holidays("NO", None, day.year))
     hours = draw(hours_of_a_day())
-    asked = {
+    body = {
         "time_zone": zone,
         "office_hours": CLOSED_ALL_WEEK,
         "special_hours": {day.date().isoformat(): hours},
     }
-    return asked, day, hours
+    return body, day, hours
 
 
 def first_moment(zone_name: str, wall: datetime) -> datetime:
-    """Tell when the clocks first show a wall time, in UTC; one that they skip is passed over."""
+    """When the clocks first show a wall time, in UTC; one that they skip is passed over."""
     at = wall.replace(tzinfo=ZoneInfo(zone_name), fold=0).astimezone(UTC)
     assume(wall_clock(zone_name, at) == wall)
     return at
@@ -530,36 +530,36 @@ def on(day: datetime, clock: str) -> datetime:
     return day + timedelta(hours=int(hours), minutes=int(minutes))
 
 
-@settings(unhurried, max_examples=250)
+@settings(no_deadline, max_examples=250)
 @given(one_open_day())
 def test_opening_time_is_inside_and_the_microsecond_before_is_outside(
     open_day: tuple[Json, datetime, dict[str, str]],
 ) -> None:
-    asked, day, hours = open_day
-    portal = settings_of(asked)
-    opening = first_moment(asked["time_zone"], on(day, hours["opens"]))
+    body, day, hours = open_day
+    portal = settings_of(body)
+    opening = first_moment(body["time_zone"], on(day, hours["opens"]))
     assert inside(portal, opening)
     assert not inside(portal, opening - MICROSECOND)
 
 
-@settings(unhurried, max_examples=250)
+@settings(no_deadline, max_examples=250)
 @given(one_open_day())
 def test_closing_time_is_outside_and_the_microsecond_before_is_inside(
     open_day: tuple[Json, datetime, dict[str, str]],
 ) -> None:
-    asked, day, hours = open_day
-    portal = settings_of(asked)
+    body, day, hours = open_day
+    portal = settings_of(body)
     last = on(day, hours["closes"]) - MICROSECOND
-    closing = first_moment(asked["time_zone"], last) + MICROSECOND
+    closing = first_moment(body["time_zone"], last) + MICROSECOND
     assert inside(portal, closing - MICROSECOND)
     # Where the clocks go back at closing time itself, its hours come once more.
-    assume(wall_clock(asked["time_zone"], closing) >= on(day, hours["closes"]))
+    assume(wall_clock(body["time_zone"], closing) >= on(day, hours["closes"]))
     assert not inside(portal, closing)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(cases())
 def test_a_closed_day_is_outside_whatever_its_hours(case: Case) -> None:
-    day = wall_clock(case.asked["time_zone"], case.at).date().isoformat()
-    portal = settings_of({**case.asked, "closed_days": [day]})
+    day = wall_clock(case.body["time_zone"], case.at).date().isoformat()
+    portal = settings_of({**case.body, "closed_days": [day]})
     assert not inside(portal, case.at)

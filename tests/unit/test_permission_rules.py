@@ -34,12 +34,12 @@ from shared.domain.refusal import Refused
 from tests.builders.content import INCIDENT, POLICYHOLDER
 from tests.builders.directory import (
     REGISTERED,
-    answer_of,
-    answers,
+    applied,
     code_of,
     fields_of,
     permitted,
     registered,
+    settled_request,
     takes_effect,
 )
 from tests.builders.moments import oslo
@@ -60,7 +60,7 @@ from tests.builders.requests import (
     asks_with_bytes,
     creation,
 )
-from tests.properties import unhurried, utc_moments
+from tests.properties import no_deadline, utc_moments
 
 pytestmark = pytest.mark.promise(
     "Who may ask for what: permissions, the enhanced function, companies' own offices and users.", about="requests"
@@ -105,7 +105,7 @@ def checked(directory: Directory, company: str, name: str, body: object = None, 
 
 
 def decided(directory: Directory, insurer: str, office: str, at: datetime) -> tuple[str | None, Decision]:
-    """Decide a creation; tell the refusal's code, or None, and the decision."""
+    """Decide a creation; return the refusal's code, or None, and the decision."""
     try:
         return None, decide_creation(directory, insurer, office, at)
     except Refused as refused:
@@ -184,13 +184,13 @@ def test_the_settings_that_count_are_those_in_force_at_the_moment_of_the_request
 
 def test_office_hours_that_change_later_do_not_change_an_answer() -> None:
     directory = permitted("outside_office_hours")
-    asked = asks(VEST, "create-temporary-claim", at=TUESDAY_EVENING)
-    answered = check(directory, asked)
+    request = asks(VEST, "create-temporary-claim", at=TUESDAY_EVENING)
+    answered = check(directory, request)
     hours = {"opens": "00:00", "closes": "24:00"}
     takes_effect(
         directory, FJORD, "set-portal-settings", {"office_hours": {"tue": hours}}, at=TUESDAY_EVENING + MICROSECOND
     )
-    assert check(directory, asked) == answered
+    assert check(directory, request) == answered
     assert code_of(checked(directory, VEST, "create-temporary-claim", at=TUESDAY_EVENING + MICROSECOND)) == (
         "inside_office_hours"
     )
@@ -312,7 +312,7 @@ def test_a_creation_refused_for_a_missing_right_carries_the_decision_that_came_b
     assert answer.decision.rule.value == "always_permitted"
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(
     st.sampled_from(("never", "outside_office_hours", "always")),
     st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})),
@@ -338,7 +338,7 @@ def test_at_any_moment_never_refuses_always_permits_and_the_third_permits_outsid
     assert decision.local_time.endswith(f"[{zone}]")
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from(("never", "outside_office_hours", "always"))), max_size=8),
     st.integers(0, 50),
@@ -441,7 +441,7 @@ def test_a_claim_can_be_assigned_only_to_a_registered_partners_office(office: st
 def test_asking_to_grant_a_right_while_the_enhanced_function_is_off_is_refused(right: str) -> None:
     directory = registered()
     body = {"office": VEST_BERGEN, "creation": "always", right: True}
-    assert code_of(answers(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
+    assert code_of(applied(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
     assert directory.permission(FJORD, VEST_BERGEN, TUESDAY_EVENING).creation.value == "never"  # nothing took effect
 
 
@@ -449,14 +449,14 @@ def test_another_insurers_enhanced_function_does_not_help() -> None:
     directory = registered()
     takes_effect(directory, NORDLYS, "set-portal-settings", {"enhanced_function": True})
     body = {"office": VEST_BERGEN, "creation": "always", "may_assign_to_others": True}
-    assert code_of(answers(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
+    assert code_of(applied(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
 
 
 def test_the_enhanced_function_switched_off_takes_the_granting_with_it() -> None:
     directory = permitted(may_assign_to_others=True)
     takes_effect(directory, FJORD, "set-portal-settings", {"enhanced_function": False})
     body = {"office": VEST_BERGEN, "creation": "always", "may_assign_to_others": True}
-    assert code_of(answers(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
+    assert code_of(applied(directory, FJORD, "set-office-permission", body, at=TUESDAY_NOON)) == "enhanced_function_off"
 
 
 def test_a_right_can_be_taken_away_while_the_enhanced_function_is_off() -> None:
@@ -484,12 +484,12 @@ steps = st.one_of(
 )
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.lists(steps, max_size=12))
-def test_a_right_is_held_just_while_it_is_given_and_the_function_is_on(asked: list[tuple[str, Json]]) -> None:
+def test_a_right_is_held_just_while_it_is_given_and_the_function_is_on(requests: list[tuple[str, Json]]) -> None:
     directory, on, given_rights = registered(), False, {"may_assign_to_others": False, "may_define_claim_number": False}
-    for name, body in asked:
-        answer = answers(directory, FJORD, name, body, at=REGISTERED)
+    for name, body in requests:
+        answer = applied(directory, FJORD, name, body, at=REGISTERED)
         grants = [right for right in given_rights if body.get(right)]
         if grants and not on:
             assert code_of(answer) == "enhanced_function_off"
@@ -600,17 +600,17 @@ def test_a_field_that_is_not_well_formed_is_named(field: str, value: object) -> 
 
 def test_a_checked_request_says_who_asked_for_what_when_and_with_which_id() -> None:
     actor = [("ce_actor", b"Ola Vik, vakt")]
-    asked = asks(VEST, "create-temporary-claim", at=TUESDAY_EVENING, id="R:1._-z", headers=actor)
-    answer = check(permitted(), asked)
+    request = asks(VEST, "create-temporary-claim", at=TUESDAY_EVENING, id="R:1._-z", headers=actor)
+    answer = check(permitted(), request)
     assert (answer.company, answer.request_id, answer.actor) == (VEST, "R:1._-z", "Ola Vik, vakt")
     assert (answer.request_type, answer.requested_at) == ("claimbus.create-temporary-claim.v1", TUESDAY_EVENING)
     assert answer.claim_id == uuid5(UUID("6b7a4c0e-2f0f-5d0b-9a53-6f3f5d5f0c11"), f"{VEST}/R:1._-z")
 
 
 def test_a_refused_creation_is_kept_under_the_id_that_its_claim_would_have_had() -> None:
-    asked = asks(VEST, "create-temporary-claim", {"insurer": 7}, at=TUESDAY_EVENING, id="r-1")
+    request = asks(VEST, "create-temporary-claim", {"insurer": 7}, at=TUESDAY_EVENING, id="r-1")
     expected = uuid5(UUID("6b7a4c0e-2f0f-5d0b-9a53-6f3f5d5f0c11"), f"{VEST}/r-1")
-    assert check(permitted(), asked).claim_id == expected
+    assert check(permitted(), request).claim_id == expected
 
 
 @pytest.mark.parametrize("name", sorted(name for name in CLAIM_REQUESTS if "claim_id" in BODIES[name]))
@@ -677,7 +677,7 @@ def test_each_request_is_taken_from_those_who_may_send_it_and_from_nobody_else(n
     directory = permitted()
     answer: CheckedRequest | DirectoryEvent
     if name in DIRECTORY_REQUESTS:
-        answer = answers(directory, company, name, at=TUESDAY_EVENING)
+        answer = applied(directory, company, name, at=TUESDAY_EVENING)
     else:
         answer = checked(directory, company, name)
     assert code_of(answer) == (None if company in SENT_BY[name] else "sender_not_allowed")
@@ -694,14 +694,14 @@ def test_the_contracts_requests_are_all_of_them() -> None:
 
 def test_the_operator_registers_companies_offices_and_users() -> None:
     directory = Directory()
-    company = answers(directory, OPERATOR, "register-company", at=TUESDAY_NOON)
+    company = applied(directory, OPERATOR, "register-company", at=TUESDAY_NOON)
     assert isinstance(company, CompanyRegistered)
-    office = answers(
+    office = applied(
         directory, OPERATOR, "register-office", {"id": "sor-1", "company": "sor-takst", "name": "1"}, at=TUESDAY_NOON
     )
     assert isinstance(office, OfficeRegistered)
     body = {"id": "u-1", "company": "sor-takst", "name": "U", "office": "sor-1", "authorisation_level": 4}
-    assert isinstance(answers(directory, OPERATOR, "register-user", body, at=TUESDAY_NOON), UserRegistered)
+    assert isinstance(applied(directory, OPERATOR, "register-user", body, at=TUESDAY_NOON), UserRegistered)
     user = directory.user("u-1", TUESDAY_NOON)
     assert user is not None
     assert (user.company, user.office, user.authorisation_level) == ("sor-takst", "sor-1", 4)
@@ -710,14 +710,14 @@ def test_the_operator_registers_companies_offices_and_users() -> None:
 @pytest.mark.parametrize("id_", ["operator", "claimbus", "kafka", "permissions", "claims", "linking", "portal"])
 def test_a_company_cannot_take_the_name_of_a_service(id_: str) -> None:
     body = {"id": id_, "name": "X", "kind": "partner"}
-    answer = answers(registered(), OPERATOR, "register-company", body, at=TUESDAY_NOON)
+    answer = applied(registered(), OPERATOR, "register-company", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["id"])
 
 
 @pytest.mark.parametrize(("id_", "kind"), [("sor-takst", "operator"), (VEST, "insurer"), (FJORD, "partner")])
 def test_a_company_is_an_insurer_or_a_partner_and_stays_what_it_is(id_: str, kind: str) -> None:
     body = {"id": id_, "name": "X", "kind": kind}
-    answer = answers(registered(), OPERATOR, "register-company", body, at=TUESDAY_NOON)
+    answer = applied(registered(), OPERATOR, "register-company", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["kind"])
 
 
@@ -733,29 +733,29 @@ def test_a_company_can_get_another_name() -> None:
 @pytest.mark.parametrize(("name", "id_"), [("register-office", "ny"), ("register-user", "ny-bruker")])
 def test_a_company_registers_only_what_is_its_own(name: str, id_: str) -> None:
     own = {**BODIES[name], "id": id_}
-    assert code_of(answers(registered(), VEST, name, own, at=TUESDAY_NOON)) is None
+    assert code_of(applied(registered(), VEST, name, own, at=TUESDAY_NOON)) is None
     for sender in (NORD, FJORD):
-        answer = answers(registered(), sender, name, own, at=TUESDAY_NOON)
+        answer = applied(registered(), sender, name, own, at=TUESDAY_NOON)
         assert (code_of(answer), fields_of(answer)) == ("sender_not_allowed", ["company"])
 
 
 def test_a_company_cannot_take_another_companys_office_over() -> None:
     body = {"id": VEST_BERGEN, "company": NORD, "name": "Nord i Bergen"}
     for sender in (NORD, OPERATOR):
-        answer = answers(registered(), sender, "register-office", body, at=TUESDAY_NOON)
+        answer = applied(registered(), sender, "register-office", body, at=TUESDAY_NOON)
         assert (code_of(answer), fields_of(answer)) == ("not_your_office", ["id"])
 
 
 def test_a_company_cannot_take_another_companys_user_over() -> None:
     body = {"id": "kari-holm", "company": VEST, "name": "Kari Holm", "authorisation_level": 2}
-    answer = answers(registered(), VEST, "register-user", body, at=TUESDAY_NOON)
+    answer = applied(registered(), VEST, "register-user", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["id"])
 
 
 @pytest.mark.parametrize("company", [UNREGISTERED, OPERATOR])
 @pytest.mark.parametrize("name", ["register-office", "register-user"])
 def test_nothing_is_registered_for_a_company_that_is_none(name: str, company: str) -> None:
-    answer = answers(registered(), OPERATOR, name, {**BODIES[name], "company": company}, at=TUESDAY_NOON)
+    answer = applied(registered(), OPERATOR, name, {**BODIES[name], "company": company}, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["company"])
 
 
@@ -765,21 +765,21 @@ def test_authorisation_levels_are_1_to_6_for_an_insurers_users_and_1_to_4_for_a_
 ) -> None:
     for level in range(-1, 9):
         body = {"id": "ny-bruker", "company": company, "name": "Ny", "authorisation_level": level}
-        answer = answers(registered(), company, "register-user", body, at=TUESDAY_NOON)
+        answer = applied(registered(), company, "register-user", body, at=TUESDAY_NOON)
         assert code_of(answer) == (None if 1 <= level <= highest else "invalid_request")
 
 
 @pytest.mark.parametrize(("office", "code"), [("vest-stavanger", "unknown_office"), (NORD_TROMSO, "not_your_office")])
 def test_a_users_office_is_one_of_its_company(office: str, code: str) -> None:
     body = {**BODIES["register-user"], "office": office}
-    answer = answers(registered(), VEST, "register-user", body, at=TUESDAY_NOON)
+    answer = applied(registered(), VEST, "register-user", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == (code, ["office"])
 
 
 @pytest.mark.parametrize("office", ["vest-stavanger", FJORD_OSLO])
 def test_an_insurer_gives_permissions_only_to_registered_partners_offices(office: str) -> None:
     body = {"office": office, "creation": "always"}
-    answer = answers(registered(), FJORD, "set-office-permission", body, at=TUESDAY_NOON)
+    answer = applied(registered(), FJORD, "set-office-permission", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("unknown_office", ["office"])
 
 
@@ -794,8 +794,8 @@ def test_a_companys_requests_about_the_directory_may_follow_each_other_without_w
         {"office": VEST_BERGEN, "creation": "always", "may_assign_to_others": True},
         at=appended,
     )
-    for asked in (switch, grant):
-        event = settle(directory, asked)
+    for request in (switch, grant):
+        event = settle(directory, request)
         assert code_of(event) is None
         assert event.requested_at == appended
         directory.apply(event, settled_at)
@@ -831,28 +831,28 @@ def test_a_companys_requests_about_the_directory_may_follow_each_other_without_w
     ],
 )
 def test_settings_that_cannot_be_are_refused_with_the_field(body: Json, field: str) -> None:
-    answer = answers(registered(), FJORD, "set-portal-settings", body, at=TUESDAY_NOON)
+    answer = applied(registered(), FJORD, "set-portal-settings", body, at=TUESDAY_NOON)
     assert code_of(answer) == "invalid_request"
     assert {named.split(".")[0] for named in fields_of(answer)} == {field}
 
 
 def test_an_unknown_country_is_the_field_that_is_wrong_also_where_a_subdivision_is_given() -> None:
-    answer = answers(registered(), FJORD, "set-portal-settings", {"country": "XX", "subdivision": "A"}, at=TUESDAY_NOON)
+    answer = applied(registered(), FJORD, "set-portal-settings", {"country": "XX", "subdivision": "A"}, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["country"])
 
 
 @pytest.mark.parametrize("zone", ["right/Europe/Oslo", "posix/Europe/Oslo", "posixrules", "localtime"])
 def test_a_file_beside_the_time_zones_is_no_time_zone(zone: str) -> None:
     """Another machine may not have it, and `right/` counts leap seconds."""
-    answer = answers(registered(), FJORD, "set-portal-settings", {"time_zone": zone}, at=TUESDAY_NOON)
+    answer = applied(registered(), FJORD, "set-portal-settings", {"time_zone": zone}, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["time_zone"])
 
 
-@settings(unhurried, max_examples=150)
+@settings(no_deadline, max_examples=150)
 @given(st.one_of(st.text(), st.sampled_from(("Europe", ".", "/etc/passwd", "zone.tab", "tzdata.zi", "a" * 5000))))
 def test_no_text_can_be_a_time_zone_and_break_the_office_hours(zone: str) -> None:
     directory = permitted("outside_office_hours")
-    answer = answers(directory, FJORD, "set-portal-settings", {"time_zone": zone}, at=TUESDAY_NOON)
+    answer = applied(directory, FJORD, "set-portal-settings", {"time_zone": zone}, at=TUESDAY_NOON)
     assert code_of(answer) in {None, "invalid_request"}
     assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)
 
@@ -895,8 +895,8 @@ def test_an_unknown_type_is_answered(request_type: str) -> None:
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 5000, b'{"insurer": "a"'])
 @pytest.mark.parametrize("name", sorted(BODIES))
 def test_a_body_that_cannot_be_understood_is_answered(name: str, value: bytes | None) -> None:
-    asked = asks_with_bytes(FJORD, f"claimbus.{name}.v1", value, at=TUESDAY_EVENING)
-    answer = settle(registered(), asked) if name in DIRECTORY_REQUESTS else check(registered(), asked)
+    request = asks_with_bytes(FJORD, f"claimbus.{name}.v1", value, at=TUESDAY_EVENING)
+    answer = settle(registered(), request) if name in DIRECTORY_REQUESTS else check(registered(), request)
     assert code_of(answer) == "invalid_request"
     assert fields_of(answer)
 
@@ -928,14 +928,14 @@ def test_a_body_of_256_kib_is_taken_and_one_byte_more_is_not() -> None:
     body = json.dumps(creation()).encode()
     for size, code in ((256 * 1024, None), (256 * 1024 + 1, "message_too_large")):
         value = body + b" " * (size - len(body))
-        asked = asks_with_bytes(VEST, "claimbus.create-temporary-claim.v1", value, at=TUESDAY_EVENING)
-        assert code_of(check(permitted(), asked)) == code
+        request = asks_with_bytes(VEST, "claimbus.create-temporary-claim.v1", value, at=TUESDAY_EVENING)
+        assert code_of(check(permitted(), request)) == code
 
 
 def test_settings_that_are_too_large_are_answered_too() -> None:
     value = json.dumps({"time_zone": "Europe/Oslo", "x": "x" * 256 * 1024}).encode()
-    asked = asks_with_bytes(FJORD, "claimbus.set-portal-settings.v1", value, at=TUESDAY_EVENING)
-    assert code_of(settle(registered(), asked)) == "message_too_large"
+    request = asks_with_bytes(FJORD, "claimbus.set-portal-settings.v1", value, at=TUESDAY_EVENING)
+    assert code_of(settle(registered(), request)) == "message_too_large"
 
 
 @pytest.mark.parametrize("name", ["create-temporary-claim", "register-company"])
@@ -947,39 +947,39 @@ def test_problems_of_the_envelope_are_answered_with_their_fields(name: str) -> N
         ("ce_subject", b"\xff"),
         ("content-type", b"text/plain"),
     ]
-    asked = ReceivedRequest("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
-    answer = settle(registered(), asked) if name in DIRECTORY_REQUESTS else check(registered(), asked)
+    request = ReceivedRequest("operator", TUESDAY_EVENING, read_envelope(headers, json.dumps(BODIES[name]).encode()))
+    answer = settle(registered(), request) if name in DIRECTORY_REQUESTS else check(registered(), request)
     assert code_of(answer) == "invalid_request"
     assert sorted(fields_of(answer)) == ["ce_source", "ce_specversion", "ce_subject", "content-type"]
 
 
 @pytest.mark.parametrize("name", sorted(BODIES))
 def test_the_same_request_is_answered_the_same(name: str) -> None:
-    for sender, answering in itertools.product((VEST, FJORD, OPERATOR), (check, settle)):
-        if (answering is settle) is (name in DIRECTORY_REQUESTS):
-            asked = asks(sender, name, at=TUESDAY_EVENING)
-            assert answering(permitted(), asked).json_bytes() == answering(permitted(), asked).json_bytes()
+    for sender, decide in itertools.product((VEST, FJORD, OPERATOR), (check, settle)):
+        if (decide is settle) is (name in DIRECTORY_REQUESTS):
+            request = asks(sender, name, at=TUESDAY_EVENING)
+            assert decide(permitted(), request).json_bytes() == decide(permitted(), request).json_bytes()
 
 
 def test_a_request_about_the_directory_sent_again_with_another_body_has_no_second_effect() -> None:
     directory = registered()
-    first = answers(
+    first = applied(
         directory, FJORD, "set-portal-settings", {"time_zone": "Asia/Tokyo"}, at=TUESDAY_NOON, id="settings-1"
     )
-    answers(
+    applied(
         directory, FJORD, "set-portal-settings", {"time_zone": "Europe/London"}, at=TUESDAY_EVENING, id="settings-1"
     )
     assert directory.settings(FJORD, TUESDAY_EVENING).time_zone == "Asia/Tokyo"
-    assert directory.settled(FJORD, "settings-1") == answer_of(first, TUESDAY_NOON)
+    assert directory.settled(FJORD, "settings-1") == settled_request(first, TUESDAY_NOON)
 
 
 def test_a_refused_request_about_the_directory_is_remembered_although_it_would_be_accepted_now() -> None:
     directory = registered()
     grant = {"office": VEST_BERGEN, "creation": "always", "may_assign_to_others": True}
-    refused = answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_NOON, id="grant-1")
+    refused = applied(directory, FJORD, "set-office-permission", grant, at=TUESDAY_NOON, id="grant-1")
     takes_effect(directory, FJORD, "set-portal-settings", {"enhanced_function": True}, at=TUESDAY_NOON)
-    answers(directory, FJORD, "set-office-permission", grant, at=TUESDAY_EVENING, id="grant-1")
-    assert directory.settled(FJORD, "grant-1") == answer_of(refused, TUESDAY_NOON)
+    applied(directory, FJORD, "set-office-permission", grant, at=TUESDAY_EVENING, id="grant-1")
+    assert directory.settled(FJORD, "grant-1") == settled_request(refused, TUESDAY_NOON)
     assert code_of(refused) == "enhanced_function_off"
     assert not directory.permission(FJORD, VEST_BERGEN, TUESDAY_EVENING).may_assign_to_others
 
@@ -1013,7 +1013,7 @@ def test_no_refusal_of_a_request_about_a_claim_repeats_the_character_that_the_da
     ids=lambda body: next(iter(body)),
 )
 def test_no_refusal_of_settings_repeats_the_character_that_the_database_cannot_keep(body: Json) -> None:
-    answer = answers(registered(), FJORD, "set-portal-settings", body, at=TUESDAY_NOON)
+    answer = applied(registered(), FJORD, "set-portal-settings", body, at=TUESDAY_NOON)
     assert code_of(answer) == "invalid_request"
     assert b"\\u0000" not in answer.json_bytes()
 
@@ -1040,7 +1040,7 @@ anything = st.recursive(
 )
 
 
-@settings(unhurried, max_examples=300)
+@settings(no_deadline, max_examples=300)
 @given(st.data())
 def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataObject) -> None:
     directory = permitted(may_assign_to_others=True)
@@ -1050,25 +1050,25 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
     optional = {"office", "assigned_office", "tasks", "media", "special_hours", "office_hours", "subdivision", "email"}
     for field in data.draw(st.lists(st.sampled_from(sorted(set(body) | optional)), max_size=2)):
         body[field] = data.draw(anything)
-    asked = asks(sender, name, body, at=TUESDAY_EVENING)
-    if asked.is_about_directory:
-        event = settle(directory, asked)
+    request = asks(sender, name, body, at=TUESDAY_EVENING)
+    if request.is_about_directory:
+        event = settle(directory, request)
         read_again = type(event).model_validate_json(event.json_bytes())
-        assert (read_again.company, read_again.request_id) == (sender, asked.envelope.id)
+        assert (read_again.company, read_again.request_id) == (sender, request.envelope.id)
         directory.apply(event, TUESDAY_EVENING)
-        assert directory.settled(sender, asked.envelope.id) == answer_of(event, TUESDAY_EVENING)
+        assert directory.settled(sender, request.envelope.id) == settled_request(event, TUESDAY_EVENING)
         assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
     else:
-        answer = check(directory, asked)
+        answer = check(directory, request)
         assert CheckedRequest.model_validate_json(answer.json_bytes()) == answer
         assert (answer.refusal is None) is (answer.request is not None)
 
 
-@settings(unhurried, max_examples=100)
+@settings(no_deadline, max_examples=100)
 @given(st.binary(max_size=60), st.sampled_from(sorted(BODIES)))
 def test_whatever_bytes_a_company_sends_it_gets_an_answer(value: bytes, name: str) -> None:
-    asked = asks_with_bytes(FJORD, f"claimbus.{name}.v1", value, at=TUESDAY_EVENING)
-    answer = settle(registered(), asked) if name in DIRECTORY_REQUESTS else check(registered(), asked)
+    request = asks_with_bytes(FJORD, f"claimbus.{name}.v1", value, at=TUESDAY_EVENING)
+    answer = settle(registered(), request) if name in DIRECTORY_REQUESTS else check(registered(), request)
     assert code_of(answer) is not None
 
 

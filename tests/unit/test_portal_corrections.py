@@ -13,8 +13,8 @@ INCIDENT = incident(description="Våt kjeller")
 ANNE = policyholder(email="anne@example.com")
 
 
-def told(before: ClaimContent, after: ClaimContent) -> list[tuple[str, object, object]]:
-    """What is told of a correction, as it comes from the topic."""
+def corrected(before: ClaimContent, after: ClaimContent) -> list[tuple[str, object, object]]:
+    """The corrected fields of an event as it comes from the topic."""
     amended = ClaimAmended(**about(uuid4(), 2), before=before, after=after)
     read = ClaimAmended.model_validate_json(amended.json_bytes())
     return [(each.field, each.before, each.after) for each in corrections(read)]
@@ -22,7 +22,7 @@ def told(before: ClaimContent, after: ClaimContent) -> list[tuple[str, object, o
 
 def test_each_corrected_field_is_told_with_what_it_was_and_what_it_is() -> None:
     after = incident(day=date(2026, 11, 22), cause=Cause.FLOOD, description="Våt kjeller", city="Voss")
-    assert told(ClaimContent(incident=INCIDENT), ClaimContent(incident=after)) == [
+    assert corrected(ClaimContent(incident=INCIDENT), ClaimContent(incident=after)) == [
         ("Skadedato", date(2026, 11, 23), date(2026, 11, 22)),
         ("Årsak", Cause.WATER, Cause.FLOOD),
         ("Skadested", address(), address(city="Voss")),
@@ -32,11 +32,11 @@ def test_each_corrected_field_is_told_with_what_it_was_and_what_it_is() -> None:
 def test_what_was_not_written_before_or_is_no_longer_is_told_too() -> None:
     without = ANNE.model_copy(update={"email": None})
     before = ClaimContent(policyholder=ANNE, policy_number=None)
-    assert told(before, ClaimContent(policyholder=without, policy_number="P-1")) == [
+    assert corrected(before, ClaimContent(policyholder=without, policy_number="P-1")) == [
         ("E-post", "anne@example.com", None),
         ("Polisenummer", None, "P-1"),
     ]
 
 
 def test_a_part_that_was_not_sent_is_as_it_was() -> None:
-    assert told(ClaimContent(policyholder=ANNE), ClaimContent(policyholder=ANNE)) == []
+    assert corrected(ClaimContent(policyholder=ANNE), ClaimContent(policyholder=ANNE)) == []

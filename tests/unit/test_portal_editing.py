@@ -60,12 +60,12 @@ def test_nothing_is_sent_but_what_the_person_changed_and_nothing_without_asking(
     elif not others:
         assert changed(form, now, added=typed) == wanted
     else:
-        with pytest.raises(ChangedMeanwhile) as asked:
+        with pytest.raises(ChangedMeanwhile) as raised:
             changed(form, now, added=typed)
-        assert {each.field: (each.before, each.now, each.typed) for each in asked.value.changes} == {
+        assert {each.field: (each.before, each.now, each.typed) for each in raised.value.changes} == {
             n: (*both, wanted.get(n)) for n, both in others.items()
         }
-        assert changed(asked.value.values, now, added=typed) == wanted  # saved once more, after it was asked
+        assert changed(raised.value.values, now, added=typed) == wanted  # saved once more, after it was asked
 
 
 def test_with_the_phone_alone_changed_neither_the_description_nor_the_other_s_name_is_sent_back() -> None:
@@ -80,12 +80,12 @@ def test_a_change_in_between_is_asked_about_and_kept_when_the_form_is_saved_once
     before = a_claim()
     now = renamed(before, "Anne Bergum")
     form = form_of(before, policyholder__phone="41234567")
-    with pytest.raises(ChangedMeanwhile) as asked:
+    with pytest.raises(ChangedMeanwhile) as raised:
         correction(now, form)
-    (change,) = asked.value.changes
+    (change,) = raised.value.changes
     assert (change.field, change.before, change.now) == ("policyholder.name", "Anne Berg", "Anne Bergum")
     assert change.typed is None
-    request = correction(now, form | asked.value.values)
+    request = correction(now, form | raised.value.values)
     assert request.policyholder is not None
     assert (request.policyholder.name, request.policyholder.phone) == ("Anne Bergum", "+4741234567")
 
@@ -93,10 +93,10 @@ def test_a_change_in_between_is_asked_about_and_kept_when_the_form_is_saved_once
 def test_who_has_changed_the_same_field_is_told_what_it_is_now_and_keeps_what_was_typed() -> None:
     before = a_claim()
     form = form_of(before, policyholder__name="Anna Berg")
-    with pytest.raises(ChangedMeanwhile) as asked:
+    with pytest.raises(ChangedMeanwhile) as raised:
         correction(renamed(before, "Anne Bergum"), form)
-    assert [(change.now, change.typed) for change in asked.value.changes] == [("Anne Bergum", "Anna Berg")]
-    assert asked.value.values["policyholder.name"] == "Anna Berg"
+    assert [(change.now, change.typed) for change in raised.value.changes] == [("Anne Bergum", "Anna Berg")]
+    assert raised.value.values["policyholder.name"] == "Anna Berg"
 
 
 def test_what_somebody_else_has_corrected_in_the_same_way_is_not_sent_again() -> None:
@@ -199,10 +199,10 @@ def test_days_that_others_have_added_stay_when_one_is_taken_away() -> None:
     form = company_form(days__0__date="")
     assert own_days(SETTINGS, form).model_fields_set == {"special_hours"}
     now = SETTINGS.changed_by(SetPortalSettings(closed_days=[BRIDGE_DAY, date(2027, 5, 14)]))
-    with pytest.raises(ChangedMeanwhile) as asked:
+    with pytest.raises(ChangedMeanwhile) as raised:
         own_days(now, form)
-    assert [(c.field, c.before, c.now) for c in asked.value.changes] == [("days.2027-05-14", "", "closed")]
-    request = own_days(now, form | asked.value.values)
+    assert [(c.field, c.before, c.now) for c in raised.value.changes] == [("days.2027-05-14", "", "closed")]
+    request = own_days(now, form | raised.value.values)
     assert request.model_fields_set == {"special_hours"}
     assert request.special_hours == {}
 

@@ -12,7 +12,7 @@ NORWEGIAN = translations("nb").gettext
 ENGLISH = translations("en").gettext
 
 
-def said(*typed: tuple[str, str]) -> list[tuple[str, str]]:
+def labelled(*typed: tuple[str, str]) -> list[tuple[str, str]]:
     """How it reads in Norwegian."""
     return readable(typed, NORWEGIAN, office="kontor {}".format, person="person {}".format)
 
@@ -34,14 +34,14 @@ def test_numbers_and_weekdays_are_part_of_what_fields_are_called() -> None:
 
 def test_what_a_form_carries_unseen_is_not_shown() -> None:
     unseen = ["request_id", "insurer", "button", "rights", "user", "media.0.key", "incident.address.country", "x.y"]
-    assert said(*((name, "x") for name in unseen)) == []
+    assert labelled(*((name, "x") for name in unseen)) == []
 
 
 def test_choices_boxes_offices_and_people_are_said_in_words() -> None:
     typed = [("incident.cause", "water"), ("tasks.0.kind", "first_aid"), ("creation", "never"), ("kind", "made up")]
-    assert [text for _, text in said(*typed)] == ["Vann", "Førstehjelpsoppgave", "Aldri", "made up"]
-    assert said(("finished", "1")) == [("Oppgaven er ferdig", "ja")]
-    assert said(("assigned_office", "bergen"), ("handler", "kari")) == [
+    assert [text for _, text in labelled(*typed)] == ["Vann", "Førstehjelpsoppgave", "Aldri", "made up"]
+    assert labelled(("finished", "1")) == [("Oppgaven er ferdig", "ja")]
+    assert labelled(("assigned_office", "bergen"), ("handler", "kari")) == [
         ("Tildel saken til kontor", "kontor bergen"),
         ("Saksbehandler", "person kari"),
     ]
@@ -49,7 +49,7 @@ def test_choices_boxes_offices_and_people_are_said_in_words() -> None:
 
 def test_dates_are_said_as_people_write_them() -> None:
     typed = [("incident.date", "2026-11-24"), ("days.0.date", "2026-12-24"), ("days.1.date", "julaften")]
-    assert [text for _, text in said(*typed)] == ["24.11.2026", "24.12.2026", "julaften"]
+    assert [text for _, text in labelled(*typed)] == ["24.11.2026", "24.12.2026", "julaften"]
 
 
 def test_a_form_has_fields_that_are_paths_with_short_numbers_and_no_others() -> None:
@@ -60,4 +60,4 @@ def test_a_form_has_fields_that_are_paths_with_short_numbers_and_no_others() -> 
 
 
 def test_what_was_left_empty_is_not_shown() -> None:
-    assert said(("policyholder.email", "")) == []
+    assert labelled(("policyholder.email", "")) == []

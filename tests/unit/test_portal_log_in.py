@@ -39,11 +39,11 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     follower, store, live = DirectoryFollower(lambda: service), Store(engine), Live(database)
     company = {"id": "fjord", "name": "Fjord", "kind": "insurer"}
     user = {"id": "kari", "company": "fjord", "name": "Kari Holm", "authorisation_level": 6}
-    told = (
+    events = (
         directory_event(CompanyRegistered, "operator", "1", registered=company),
         directory_event(UserRegistered, "operator", "2", registered=user),
     )
-    for event in told:
+    for event in events:
         follower.directory.apply(event, REGISTERED)
     follower.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
@@ -83,7 +83,7 @@ async def test_after_some_attempts_in_a_minute_nobody_at_the_address_can_try_aga
 
 
 @pytest.mark.parametrize(
-    ("asked", "goes"),
+    ("address", "goes"),
     [
         ("/saker?arsak=fire", "/saker?arsak=fire"),
         ("https://example.org/", "/"),
@@ -92,8 +92,8 @@ async def test_after_some_attempts_in_a_minute_nobody_at_the_address_can_try_aga
         ("javascript:alert(1)", "/"),
     ],
 )
-async def test_a_log_in_goes_on_to_pages_of_ours_only(browser: httpx2.AsyncClient, asked: str, goes: str) -> None:
-    assert (await log_in(browser, asked)).headers["location"] == goes
+async def test_a_log_in_goes_on_to_pages_of_ours_only(browser: httpx2.AsyncClient, address: str, goes: str) -> None:
+    assert (await log_in(browser, address)).headers["location"] == goes
 
 
 async def test_a_page_that_needs_a_user_sends_to_the_log_in_and_back(browser: httpx2.AsyncClient) -> None:

@@ -15,18 +15,18 @@ SAY_NO_TEXT = {"kind_and_place", "reason_of", "type", "isinstance"}
 
 
 def texts_logged(source: str) -> Iterator[int]:
-    """Tell the lines at which a log call is given an error's text."""
+    """The lines at which a log call is given an error's text."""
     tree = ast.parse(source)
     errors = {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.name}
     errors |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg) and "Error" in _annotated(n)}
     errors |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg) and "Exception" in _annotated(n)}
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_log(n.func)):
         assert isinstance(call.func, ast.Attribute)
-        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        values = [*call.args, *(keyword.value for keyword in call.keywords)]
         if (
             call.func.attr == "exception"
             or any(keyword.arg in {"exc_info", "stack_info", None} for keyword in call.keywords)
-            or any(_says(part, errors) for part in given)
+            or any(_says(part, errors) for part in values)
         ):
             yield call.lineno
 

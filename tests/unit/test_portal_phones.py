@@ -10,13 +10,13 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from services.portal.forms import WrongForm
 from services.portal.phones import WrongPhone, e164, findable, shown, sought
-from tests.properties import unhurried
+from tests.properties import no_deadline
 from tests.unit.test_portal_forms import creation
 
 NORDIC = ("NO", "SE", "DK", "FI", "IS", "FO", "GL", "AX", "SJ")
 SPACES = [" ", "\u00a0", "\u2009", "\u202f", "\u200a", "\u2002", "  ", "\t"]
 DASHES = ["-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\uff0d"]
-AROUND = [
+SURROUNDINGS = [
     ("", ""),
     ("\u202a", "\u202c"),
     ("\u202b", "\u202c"),
@@ -54,18 +54,18 @@ def written(draw: st.DrawFn) -> tuple[str, str, str]:
     text = text.replace(" ", draw(st.sampled_from([*SPACES, *DASHES])))
     text = text.replace("-", draw(st.sampled_from(DASHES)))
     text = text.translate(str.maketrans(DIGITS[0], draw(st.sampled_from(DIGITS))))
-    before, behind = draw(st.sampled_from(AROUND))
+    before, behind = draw(st.sampled_from(SURROUNDINGS))
     return region, phonenumbers.format_number(number, PhoneNumberFormat.E164), f"{before}{text}{behind}"
 
 
-@unhurried
+@no_deadline
 @given(written())
 def test_however_a_number_is_written_it_is_the_same_number(number: tuple[str, str, str]) -> None:
     region, phone, text = number
     assert e164(text, region) == phone, ascii(text)
 
 
-@unhurried
+@no_deadline
 @given(written())
 def test_however_a_number_is_looked_for_it_is_found(number: tuple[str, str, str]) -> None:
     _, phone, text = number

@@ -9,7 +9,7 @@ import pytest
 from services.portal.claim_view import ClaimView, State
 from services.portal.listing import Day, Filter
 from services.portal.pages.claim import can_be_unlinked
-from services.portal.read_model import Changes, Happened
+from services.portal.read_model import CausedEvent, Changes
 from shared.contract.events import (
     ClaimLinked,
     ClaimUnlinked,
@@ -30,11 +30,11 @@ from tests.builders.requests import FJORD, VEST, VEST_BERGEN
 TASK = task()
 
 
-def after(*events: Any, known: dict[UUID, ClaimView] | None = None) -> Changes:
-    """Take in events."""
-    changes = Changes(dict(known or {}))
+def after(*events: Any, before: dict[UUID, ClaimView] | None = None) -> Changes:
+    """The changes after events."""
+    changes = Changes(dict(before or {}))
     for event in events:
-        changes.take_in(Happened(event, "request"))
+        changes.apply(CausedEvent(event, "request"))
     return changes
 
 
@@ -42,17 +42,17 @@ def test_a_created_claim_waits_until_it_is_converted() -> None:
     id = uuid4()
     changes = after(created(id, tasks=[TASK]))
     assert changes.waiting() == {FJORD: 1}
-    changes = after(converted(id), known=changes.views)
+    changes = after(converted(id), before=changes.views)
     assert changes.views[id].state is State.NORMAL
     assert changes.waiting() == {FJORD: -1}
 
 
 def test_an_event_that_comes_again_changes_nothing() -> None:
     id = uuid4()
-    known = after(created(id, tasks=[TASK]), converted(id)).views
-    again = after(created(id, tasks=[TASK]), converted(id), known=known)
+    before = after(created(id, tasks=[TASK]), converted(id)).views
+    again = after(created(id, tasks=[TASK]), converted(id), before=before)
     assert again.changed == []
-    assert again.happened == []
+    assert again.applied == []
 
 
 def test_a_gap_stops_the_service_and_says_what_to_do() -> None:

@@ -29,9 +29,9 @@ def test_a_refusal_is_told_in_words_for_people(code: Code, language: str) -> Non
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_whatever_ends_an_upload_is_told_in_words_for_people(language: str) -> None:
-    said = of_uploads(language)
-    assert set(UploadCode) <= set(said)
-    assert [sentence for sentence in said.values() if not is_for_people(sentence)] == []
+    sentences = of_uploads(language)
+    assert set(UploadCode) <= set(sentences)
+    assert [sentence for sentence in sentences.values() if not is_for_people(sentence)] == []
 
 
 @pytest.mark.parametrize("failure", LinkFailure)

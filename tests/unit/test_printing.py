@@ -20,11 +20,11 @@ from operations import contract, dead_letters, report, status, submit, suggest
 from operations.bus import Delivered
 from operations.demo import command as demo
 from operations.demo.story import Step
-from operations.options import as_it_is, err, fail, out
+from operations.options import err, fail, out, plain
 from operations.printing import json_text, visible
 from services.suggestions.claim import Claim, State
 from services.suggestions.particulars import Particulars
-from services.suggestions.store import Answer
+from services.suggestions.store import ClaimSuggestions
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.fields import LocalizedText
 from shared.contract.suggestions import LinkSuggested, Suggestion, SuggestionReason
@@ -83,16 +83,16 @@ def _letter(text: str) -> DeadLetter:
     )
 
 
-def _as_it_is(model: Any, **fields: Any) -> Any:
+def _unchecked(model: Any, **fields: Any) -> Any:
     """Make it without a check: what comes of another version is shown too."""
     return model.model_construct(**fields)
 
 
 def _suggest(text: str) -> None:
-    claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _as_it_is(Particulars))
-    why = _as_it_is(SuggestionReason, message=_as_it_is(LocalizedText, en=text, nb=text))
-    one = _as_it_is(Suggestion, score=98, claim_number=text, reasons=[why])
-    suggest._print(Answer(claim=claim, published=_as_it_is(LinkSuggested, suggestions=[one])))
+    claim = Claim(UUID(int=1), text, 1, State.TEMPORARY, text, _unchecked(Particulars))
+    why = _unchecked(SuggestionReason, message=_unchecked(LocalizedText, en=text, nb=text))
+    one = _unchecked(Suggestion, score=98, claim_number=text, reasons=[why])
+    suggest._print(ClaimSuggestions(claim=claim, published=_unchecked(LinkSuggested, suggestions=[one])))
 
 
 def _outcome(text: str) -> Delivered:
@@ -118,10 +118,10 @@ PRINTERS: dict[str, Printing] = {
     "suggest": _suggest,
     "submit": lambda text: out.print(*submit.lines_of(_outcome(text)), sep="\n"),
     "demo": _demo,
-    "contract": lambda text: contract._say(False, {}, [text], failed=False),
+    "contract": lambda text: contract._print(False, {}, [text], failed=False),
     "a line": lambda text: out.print(f"registered the office {text} of vest", style="bold"),
     "a failure": _fail,
-    "a status": lambda text: err.print(as_it_is(text)),
+    "a status": lambda text: err.print(plain(text)),
 }
 
 
@@ -134,11 +134,11 @@ def printed(printing: Printing, text: str) -> str:
 @pytest.mark.parametrize("name", PRINTERS)
 @pytest.mark.parametrize("text", NASTY)
 def test_no_text_is_interpreted_by_who_prints_it(name: str, text: str) -> None:
-    said = printed(PRINTERS[name], text)
-    assert not _DOES_SOMETHING.search(said)
-    folded = "".join(said.split())  # tables fold what is long
+    output = printed(PRINTERS[name], text)
+    assert not _DOES_SOMETHING.search(output)
+    folded = "".join(output.split())  # tables fold what is long
     for word in text.split("\n", maxsplit=1)[0].split():
-        assert "".join(visible(word).split()) in folded, said
+        assert "".join(visible(word).split()) in folded, output
 
 
 @settings(deadline=None)

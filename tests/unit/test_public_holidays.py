@@ -19,9 +19,9 @@ from shared.contract.directory_events import SettingsRequestRefused
 from shared.domain.office_hours import local_moment, office_day, region_of
 from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import Region, known_categories, unknown_region
-from tests.builders.directory import REGISTERED, answers, code_of, registered, settings_of
+from tests.builders.directory import REGISTERED, applied, code_of, registered, settings_of
 from tests.builders.requests import FJORD, Json
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "Office hours, public holidays, daylight saving: right to the microsecond, in every time zone.", about="requests"
@@ -34,12 +34,12 @@ OPEN_ALL_WEEK = {
 
 
 def says(country: str, day: str, **settings: object) -> str | None:
-    """Tell a date's hours, or None where it is closed, of an insurer that is open 08–16 all week."""
+    """A date's hours, or None if it is closed, of an insurer that is open 08–16 all week."""
     open_all_week = {weekday: {"opens": "08:00", "closes": "16:00"} for weekday in OPEN_ALL_WEEK}
-    known = office_day(
+    status = office_day(
         settings_of({"country": country, "office_hours": open_all_week, **settings}), date.fromisoformat(day)
     )
-    return str(known.hours) if known.closed_by is None else None
+    return str(status.hours) if status.closed_by is None else None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_categories_are_chosen_and_an_empty_list_is_what_is_usual_again() -> Non
 
 
 def test_a_category_that_the_country_does_not_have_is_refused_with_those_that_it_has() -> None:
-    event = answers(
+    event = applied(
         registered(), FJORD, "set-portal-settings", {"holiday_categories": ["de_facto", "public"]}, at=REGISTERED
     )
     assert code_of(event) == Code.INVALID_REQUEST
@@ -145,13 +145,13 @@ def test_the_time_at_which_a_half_day_begins_is_read_from_every_name_that_has_on
     assert found["Vigília de Nadal (a partir de les 13h)"] == "13:00"
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(COUNTRIES), st.integers(2024, 2035), st.data())
 def test_with_any_categories_a_day_is_closed_just_when_one_of_them_has_it(
     country: str, year: int, data: st.DataObject
 ) -> None:
-    known = known_categories(country)
-    chosen = data.draw(st.sets(st.sampled_from(known), min_size=1))
+    categories = known_categories(country)
+    chosen = data.draw(st.sets(st.sampled_from(categories), min_size=1))
     days = {
         d for c in chosen for d in holidays.country_holidays(country, years=year, categories=(c,)) if d.year == year
     }
@@ -204,8 +204,8 @@ def test_the_settings_page_tells_what_is_closed_in_the_coming_year(country: str)
         if day < date(2027, 11, 27)
     )
     usual = {day for day, _ in about["usual_holidays"]}
-    beside_public = {row.day for row in about["holidays_ahead"] if row.holiday.category != "public"}
-    assert usual == beside_public
+    other_days = {row.day for row in about["holidays_ahead"] if row.holiday.category != "public"}
+    assert usual == other_days
     assert [category.name for category in about["categories"]] == list(known_categories(country))
 
 

@@ -41,7 +41,7 @@ from shared.messaging.memory import MemoryRecord
 from tests.builders.directory import REGISTERED, registered, takes_effect
 from tests.builders.records import record
 from tests.builders.requests import BODIES, FJORD, NORDLYS, VEST, VEST_BERGEN, Json, asks
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 pytestmark = pytest.mark.promise(
     "What was accepted once can be read by older and newer machines; what one does not know holds up its own insurer.",
@@ -117,10 +117,10 @@ def test_what_is_not_known_here_is_told_of_its_company_alone() -> None:
     directory = with_permission("always")
     apply_record(directory, settings_recorded(time_zone="America/Coyhaique2", country="NO", subdivision="99"))
     apply_record(directory, settings_recorded(NORDLYS, country="ZZ"))
-    told = {
+    recorded = {
         company: [text.en for text in texts] for company, texts in unknown_settings_by_company(directory, NIGHT).items()
     }
-    assert told == {
+    assert recorded == {
         FJORD: [
             COYHAIQUE,
             "this installation does not know the subdivision 99 of NO, "
@@ -294,7 +294,7 @@ def test_a_recorded_message_is_put_into_order_and_not_judged_whatever_judges_it(
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
 
 
-@unhurried
+@no_deadline
 @given(st.sampled_from(sorted(PARTS)), st.data())
 def test_whatever_stands_in_a_field_no_message_of_a_company_stops_the_service(name: str, data: st.DataObject) -> None:
     type, event = recorded(name, json.loads(json.dumps(BODIES[PARTS[name][1]])))
@@ -326,7 +326,7 @@ print(json.dumps([answer.refusal and answer.refusal.code, answer.decision.rule, 
 
 
 def with_permission_by_hand(creation: str) -> Directory:
-    """Take in what another machine accepted."""
+    """Apply what another machine accepted."""
     directory = registered()
     permission = {"office": VEST_BERGEN, "creation": CreationPermission(creation)}
     apply_record(directory, written("claimbus.office-permission-set.v1", {**about(id="1"), "permission": permission}))

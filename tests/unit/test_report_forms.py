@@ -225,11 +225,11 @@ def test_csv_says_of_every_number_that_it_is_preliminary_and_of_a_short_period()
 @pytest.mark.parametrize("language", Language)
 def test_an_empty_report_can_be_shown_in_every_form(language: Language) -> None:
     empty = PeriodReport(insurer="a", period="2026-11", from_=BEGINS, to=ENDS, preliminary=True)
-    said = tables_of(empty, time_zone=OSLO, language=language)
-    assert _Parsed(page(said)).open == []
-    assert load_workbook(io.BytesIO(spreadsheet(empty, said, OSLO))).sheetnames
-    assert csv_of(empty, said)
-    assert said.title in ("Midlertidige saker, november 2026", "Temporary claims, November 2026")
+    tables = tables_of(empty, time_zone=OSLO, language=language)
+    assert _Parsed(page(tables)).open == []
+    assert load_workbook(io.BytesIO(spreadsheet(empty, tables, OSLO))).sheetnames
+    assert csv_of(empty, tables)
+    assert tables.title in ("Midlertidige saker, november 2026", "Temporary claims, November 2026")
 
 
 @pytest.mark.parametrize(

@@ -224,5 +224,5 @@ def test_the_likeliest_come_first_and_not_more_than_a_handler_reads() -> None:
 
 
 def test_incident_and_policyholder_of_the_contract_are_taken_as_they_are() -> None:
-    known = particulars_of(incident(cause=Cause.FIRE), policyholder(), None)
-    assert (known.incident_date, known.cause, known.policy_number) == (DAY, Cause.FIRE, "")
+    particulars = particulars_of(incident(cause=Cause.FIRE), policyholder(), None)
+    assert (particulars.incident_date, particulars.cause, particulars.policy_number) == (DAY, Cause.FIRE, "")

@@ -13,7 +13,7 @@ from services.portal.read_model import words
 from services.suggestions.particulars import name_of, place_of, policy_number_of
 from shared.contract.fields import Address
 from shared.contract.texts import alphabetical, by_name, composed, folded
-from tests.properties import unhurried
+from tests.properties import no_deadline
 
 FORMS: list[Any] = ["NFC", "NFD"]
 letters = st.text(st.sampled_from("AaBÅåØøÆæÖöÉéÑñǾǿΣσςßİı 1-,.Ωж"), max_size=20)
@@ -23,7 +23,7 @@ class Named(NamedTuple):
     name: str
 
 
-@unhurried
+@no_deadline
 @given(letters | st.text(max_size=20))
 def test_a_text_is_the_same_in_whichever_form_and_case_it_is_typed(text: str) -> None:
     spellings = [unicodedata.normalize(form, text) for form in FORMS]
@@ -34,7 +34,7 @@ def test_a_text_is_the_same_in_whichever_form_and_case_it_is_typed(text: str) ->
     assert folded(text) == folded(text.casefold())
 
 
-@unhurried
+@no_deadline
 @given(letters)
 def test_a_claim_is_matched_in_whichever_form_its_texts_are(text: str) -> None:
     def of(form: Any) -> object:
@@ -46,10 +46,10 @@ def test_a_claim_is_matched_in_whichever_form_its_texts_are(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("said", ["Ålesund", "ÅLESUND", "ålesund"])
-def test_alesund_is_found_however_it_is_typed_and_stored(said: str, form: Any) -> None:
+@pytest.mark.parametrize("typed_text", ["Ålesund", "ÅLESUND", "ålesund"])
+def test_alesund_is_found_however_it_is_typed_and_stored(typed_text: str, form: Any) -> None:
     for stored in FORMS:
-        [found] = Filter(text=unicodedata.normalize(form, said)).readings
+        [found] = Filter(text=unicodedata.normalize(form, typed_text)).readings
         assert set(found) == words(unicodedata.normalize(stored, "Ålesund"))
 
 

@@ -30,7 +30,7 @@ class May:
 
 @dataclass(frozen=True)
 class ActionPoints:
-    """What a temporary claim waits for, beside *Normal* and *Tilknytning* (domain rule 13)."""
+    """What a temporary claim waits for, besides *Normal* and *Tilknytning* (domain rule 13)."""
 
     budgets_to_approve: tuple[TaskView, ...] = ()
     """By the viewer, the insurer."""

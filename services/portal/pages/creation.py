@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.forms import read, typed
 from services.portal.pages.form_pages import send, show
 from services.portal.rendering import render
-from services.portal.session import tell_next_page
+from services.portal.session import show_on_next_page
 from services.portal.typed import BUTTON
 from services.portal.viewer import Viewer, insurers_not_understood, insurers_open_to
 from services.portal.visit import Visit
@@ -35,7 +35,7 @@ async def form(visit: Visit) -> Response:
         viewer, directory = visit.viewer, visit.portal.directory
         for company, why in insurers_not_understood(viewer, directory, datetime.now(UTC)):
             text += f" {company.name}: {getattr(why, visit.language)}."
-        tell_next_page(visit, text, "info")
+        show_on_next_page(visit, text, "info")
         return RedirectResponse("/", 303)
     insurer = _chosen(insurers, visit.request.query_params.get("forsikringsselskap"))
     if insurer is None:
@@ -111,7 +111,7 @@ def _without_empty_tasks(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _about(visit: Visit, insurer: Company, tasks: int, focus: int | None = None) -> dict[str, Any]:
-    """What the form needs beside its values; `focus` is the line to go on with, after the last the button."""
+    """What the form needs besides its values; `focus` is the line to go on with, after the last the button."""
     viewer, directory, at = visit.viewer, visit.portal.directory, datetime.now(UTC)
     rights = rights_in_force(directory, insurer.id, viewer.user.office or "", at)
     return {

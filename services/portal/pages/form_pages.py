@@ -15,7 +15,7 @@ from services.portal.forms import WrongForm, problems_of, typed
 from services.portal.rendering import render
 from services.portal.request_sender import BusAway, is_request_id, new_request_id
 from services.portal.sentences import of_refusal
-from services.portal.session import tell_next_page
+from services.portal.session import show_on_next_page
 from services.portal.typed import BUTTON, SHOWN_AGAIN, in_words, keep_what_was_typed, what_was_typed
 from services.portal.visit import Visit
 from services.portal.words import marked
@@ -65,7 +65,7 @@ async def send(
             return await _go_on(visit, outcome, done, to(outcome.claim_id))
         again = form_id if outcome is None else None
         if isinstance(stopped, Unchanged):
-            tell_next_page(visit, visit.translated(marked("Ingenting er endret.")), "info")
+            show_on_next_page(visit, visit.translated(marked("Ingenting er endret.")), "info")
             return RedirectResponse(to(None), 303)
         if isinstance(stopped, ChangedMeanwhile):
             last_change = await changed_by() if changed_by is not None else None
@@ -90,17 +90,17 @@ async def send(
 
 async def _go_on(visit: Visit, outcome: RequestAccepted, done: str, address: str) -> Response:
     """Go on to a page that says what was done, and where it went if the claim was linked meanwhile (domain rule 17)."""
-    tell_next_page(visit, visit.translated(done))
+    show_on_next_page(visit, visit.translated(done))
     if outcome.redirected_to is not None:
         company = visit.viewer.company.id
         target = (await visit.portal.store.short(company, outcome.redirected_to)).get(outcome.redirected_to)
         if target is None:
             unseen = marked("Saken er tilknyttet en sak som du ikke har tilgang til, og det du sendte, følger med dit.")
-            tell_next_page(visit, visit.translated(unseen), "info")
+            show_on_next_page(visit, visit.translated(unseen), "info")
         else:
             link = (f"/saker/{target.claim_id}", target.claim_number)
             seen = marked("Saken er tilknyttet en annen sak, og det du sendte, følger med dit:")
-            tell_next_page(visit, visit.translated(seen), "info", link)
+            show_on_next_page(visit, visit.translated(seen), "info", link)
     return RedirectResponse(address, 303)
 
 

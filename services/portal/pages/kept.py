@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Message
 
-from services.portal.session import csrf_token, tell_next_page
+from services.portal.session import csrf_token, show_on_next_page
 from services.portal.typed import BUTTON, SHOWN_AGAIN
 from services.portal.visit import Visit
 from services.portal.words import marked
@@ -21,14 +21,14 @@ async def form(visit: Visit) -> Response:
     if kept is None:
         raise HTTPException(404)
     text = marked("Du var logget ut. Det du skrev, er her fortsatt, og er ikke sendt ennå.")
-    tell_next_page(visit, visit.translated(text), "info")
+    show_on_next_page(visit, visit.translated(text), "info")
     typed = [(name, value) for name, value in kept.typed if name != BUTTON]
     body = urlencode([*typed, (BUTTON, SHOWN_AGAIN), ("csrf", csrf_token(visit))]).encode()
     return await _as_if_sent(visit, kept.path, body)
 
 
 async def _as_if_sent(visit: Visit, path: str, body: bytes) -> Response:
-    """Have the form's own page answer, which knows what the form shows beside what was typed."""
+    """Have the form's own page answer, which knows what the form shows besides what was typed."""
     headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-length", str(len(body)).encode())]
     sent = {"method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
     scope = {**visit.request.scope, **sent}

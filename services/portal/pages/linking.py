@@ -51,7 +51,7 @@ async def search(visit: Visit) -> Response:
 
 
 async def link(visit: Visit) -> Response:
-    """Say what will be copied, and link when that is confirmed."""
+    """Show what will be copied, and link when that is confirmed."""
     viewer, claim = visit.viewer, await claim_of(visit)
     target_id: UUID = visit.request.path_params["target"]
     target = await visit.portal.store.claim(viewer.company.id, target_id)

@@ -56,8 +56,8 @@ def _open_now(visit: Visit) -> bool:
 
 
 def _number(visit: Visit, name: str) -> int | None:
-    given = visit.request.query_params.get(name, "")
-    return int(given) if given.isdecimal() and len(given) <= _LONGEST_NUMBER else None
+    number = visit.request.query_params.get(name, "")
+    return int(number) if number.isdecimal() and len(number) <= _LONGEST_NUMBER else None
 
 
 async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator[str]:
@@ -82,7 +82,7 @@ async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator
                 for claim in sorted(changed):
                     yield f"data: claim-{claim}\n\n"
                 yield "data: changed\n\n"
-                await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is told as one change
+                await asyncio.sleep(_AT_MOST_EVERY_S)  # a storm is sent as one change
             else:
                 silent_s += _LOOK_EVERY_S
                 if silent_s >= _COMMENT_EVERY_S:

@@ -8,10 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from services.portal.api import AS_IT_IS, FETCHED_WITHIN
+from services.portal.api import FETCHED_WITHIN, FILE_HEADERS
 from services.portal.media_store import File
 from services.portal.thumbnails import Unreadable
-from services.portal.uploads import Refused
+from services.portal.uploads import RefusedUpload
 from services.portal.visit import Visit
 from shared.contract.fields import Message
 from shared.contract.uploads import NewUpload, UploadCode
@@ -37,7 +37,7 @@ async def file(visit: Visit) -> Response:
         raise HTTPException(404)
     type = MediaType(found.content_type)
     saved_as = {"content-disposition": disposition(found.name, type, "inline" if type in _SHOWN else "attachment")}
-    return FileResponse(path, media_type=type, headers=AS_IT_IS | saved_as)
+    return FileResponse(path, media_type=type, headers=FILE_HEADERS | saved_as)
 
 
 async def thumbnail(visit: Visit) -> Response:
@@ -53,7 +53,7 @@ async def thumbnail(visit: Visit) -> Response:
 
 
 class Chosen(Message):
-    """A file that somebody chose, as a browser tells of it."""
+    """A file that somebody chose, as the browser describes it."""
 
     name: str
     size: int
@@ -66,7 +66,7 @@ class Chosen(Message):
 
 
 async def start_upload(visit: Visit) -> Response:
-    """Announce a file from a browser as what it is; tell where to send it, and what a report says of it."""
+    """Announce a file from a browser as what it is; return where to send it, and what a report says of it."""
     company = visit.viewer.company.id
     try:
         chosen = Chosen.model_validate_json(await visit.request.body())
@@ -79,7 +79,7 @@ async def start_upload(visit: Visit) -> Response:
         id, url = await visit.portal.uploads.start(company, about)
     except ValidationError:
         return _refused(UploadCode.INVALID_REQUEST)
-    except Refused as refused:
+    except RefusedUpload as refused:
         return _refused(refused.code)
     except (StoreAway, DatabaseAway):
         return _refused(UploadCode.TRY_AGAIN)
@@ -87,11 +87,11 @@ async def start_upload(visit: Visit) -> Response:
 
 
 async def complete_upload(visit: Visit) -> Response:
-    """Verify what the browser has sent; tell the key that a report names."""
+    """Verify what the browser has sent; return the key that a report names."""
     company = visit.viewer.company.id
     try:
         key = await visit.portal.uploads.complete(company, visit.request.path_params["id"])
-    except Refused as refused:
+    except RefusedUpload as refused:
         return _refused(refused.code)
     except (StoreAway, DatabaseAway, ClientDisconnect):
         return _refused(UploadCode.TRY_AGAIN)

@@ -46,7 +46,7 @@ class Provider:
         return response
 
     async def come_back(self, visit: Visit) -> Response:
-        """Take in who the provider says it is; nobody who is not in the directory comes in."""
+        """Log in whom the provider says it is; nobody who is not in the directory comes in."""
         back = str(visit.request.session.get("back", "/"))
         try:
             token = await self._client.authorize_access_token(visit.request)

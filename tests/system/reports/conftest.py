@@ -82,7 +82,7 @@ class Reporting:
             done.result(timeout=30)
 
     def operator(self) -> dict[str, Any]:
-        """Tell how to reach the brokers as the operator, who may see all."""
+        """Client options for reaching the brokers as the operator, who may see all."""
         return {
             "bootstrap_servers": self.connection.bootstrap_servers,
             "username": OPERATOR,

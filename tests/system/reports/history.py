@@ -51,12 +51,12 @@ class Plan:
     inside: bool
     created: datetime
     tasks: list[uuid.UUID]
-    happened: list[tuple[datetime, str, Any]] = field(default_factory=list)
+    changes: list[tuple[datetime, str, Any]] = field(default_factory=list)
     """The moment; amended, assigned, reported, converted, linked, unlinked, cancelled, budget, failed; the subject."""
 
 
 @dataclass
-class Refused:
+class RefusedCreation:
     """A creation request that was refused; some name no insurer that there is."""
 
     company: str
@@ -66,13 +66,13 @@ class Refused:
     code: Code
 
 
-def draw(claims: int, refused: int, seed: int) -> tuple[list[Plan], list[Refused]]:
+def draw(claims: int, refused: int, seed: int) -> tuple[list[Plan], list[RefusedCreation]]:
     """Draw a history."""
     dice = random.Random(seed)
     plans = [_plan(dice, n) for n in range(claims)]
     codes = [Code.INSIDE_OFFICE_HOURS, Code.NEVER_PERMITTED, Code.INVALID_REQUEST, Code.CLAIM_NUMBER_TAKEN]
     return plans, [
-        Refused(
+        RefusedCreation(
             dice.choice(PARTNERS),
             f"r-{n}",
             dice.choice([*ZONES, None]),
@@ -103,21 +103,21 @@ def _plan(dice: random.Random, n: int) -> Plan:
         created=_moment(dice, REGISTERED, END),
         tasks=[uuid.uuid5(uuid.NAMESPACE_URL, f"task-{n}-{k}") for k in range(dice.randrange(3))],
     )
-    at, state, known = plan.created, "temporary", list(plan.tasks)
+    at, state, tasks = plan.created, "temporary", list(plan.tasks)
     for k in range(dice.randrange(7)):
         at = at + timedelta(milliseconds=round(dice.expovariate(1 / (4 * 86_400_000))) + 1)
         if at >= END:
             break
-        what = _what(dice, state, known)
+        what = _what(dice, state, tasks)
         about: Any = None
         if what == "assigned":
             about = uuid.uuid5(uuid.NAMESPACE_URL, f"later-{n}-{k}")
-            known.append(about)
+            tasks.append(about)
         elif what == "reported":
-            about = dice.choice(known)
+            about = dice.choice(tasks)
         elif what == "amended":
             about = dice.choice([*Cause, None])
-        plan.happened.append((at, what, about))
+        plan.changes.append((at, what, about))
         state = _BECOMES.get(what, state)
     return plan
 
@@ -125,14 +125,14 @@ def _plan(dice: random.Random, n: int) -> Plan:
 _BECOMES = {"converted": "normal", "linked": "linked", "cancelled": "over", "unlinked": "temporary"}
 
 
-def _what(dice: random.Random, state: str, known: list[uuid.UUID]) -> str:
+def _what(dice: random.Random, state: str, tasks: list[uuid.UUID]) -> str:
     """Draw what happens next; a claim goes on being worked on after it is normal or linked."""
     if state == "linked" and dice.random() < 0.5:
         return "unlinked"
     ends = {"temporary": ["converted", "converted", "linked", "linked", "cancelled"], "normal": ["cancelled"]}
     if dice.random() < 0.5 and state in ends:
         return dice.choice(ends[state])
-    return dice.choice(["amended", "assigned", "budget", "failed", *(["reported"] * 3 if known else [])])
+    return dice.choice(["amended", "assigned", "budget", "failed", *(["reported"] * 3 if tasks else [])])
 
 
 # The messages
@@ -143,10 +143,10 @@ def _incident(cause: Cause) -> Incident:
 
 
 def events_of(plan: Plan) -> Iterator[e.ClaimEvent]:
-    """Tell the claim's events, as claims publishes them."""
+    """The claim's events, as claims publishes them."""
     target = uuid.uuid5(uuid.NAMESPACE_URL, "target")
     partner = OFFICES[plan.office]
-    for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.happened], start=1):
+    for version, (at, what, subject) in enumerate([(plan.created, "created", None), *plan.changes], start=1):
         who: Json = {"version": version, "insurer": plan.insurer, "company": partner, "at": at}
         says = about(plan.id, **who)
         link: Json = {"link_id": plan.id, "target_claim_id": target}
@@ -193,16 +193,16 @@ def _task(id: uuid.UUID, plan: Plan) -> e.Task:
     return task(id=id, office=plan.office, company=OFFICES[plan.office])
 
 
-def outcome_of(refused: Refused) -> RequestRefused:
-    """Tell the outcome of a refused request, as claims publishes it."""
+def outcome_of(refused: RefusedCreation) -> RequestRefused:
+    """The outcome of a refused request, as claims publishes it."""
     return outcomes.refused(refused.company, refused.id, refused.code, at=refused.at, insurer=refused.insurer)
 
 
-# The answer
+# What the reports must have
 
 
 def period_of(insurer: str, at: datetime) -> str:
-    """Tell the period that a moment is in, by the calendar."""
+    """The period that a moment is in, by the calendar."""
     day = at.astimezone(ZoneInfo(ZONES[insurer])).date()
     weekly = insurer == WEEKLY or (insurer == CHANGING and day < LAST_WEEK_ENDED)
     year, week, _ = day.isocalendar()
@@ -210,24 +210,24 @@ def period_of(insurer: str, at: datetime) -> str:
 
 
 def periods_of(insurer: str) -> list[str]:
-    """Tell an insurer's periods, in order, to the end of the history."""
+    """An insurer's periods, in order, to the end of the history."""
     days = ((REGISTERED + timedelta(hours=n)) for n in range(int((END - REGISTERED) / timedelta(hours=1))))
     return list(dict.fromkeys(period_of(insurer, day) for day in days))
 
 
-def answers(plans: list[Plan], refused: list[Refused], insurer: str) -> dict[str, Json]:
+def expected_reports(plans: list[Plan], refused: list[RefusedCreation], insurer: str) -> dict[str, Json]:
     """Count what each report of an insurer must say, in its JSON, without when it is from, to and closed."""
     order = {label: n for n, label in enumerate(periods_of(insurer))}
     mine = [plan for plan in plans if plan.insurer == insurer]
     return {
-        label: _answer(
+        label: _expected_report(
             label, order, mine, [r for r in refused if r.insurer == insurer and period_of(insurer, r.at) == label]
         )
         for label in order
     }
 
 
-def _answer(label: str, order: dict[str, int], plans: list[Plan], refused: list[Refused]) -> Json:
+def _expected_report(label: str, order: dict[str, int], plans: list[Plan], refused: list[RefusedCreation]) -> Json:
     now = order[label]
     created: list[Plan] = []
     causes: Counter[str] = Counter()
@@ -242,7 +242,7 @@ def _answer(label: str, order: dict[str, int], plans: list[Plan], refused: list[
         if begun == now:
             created.append(plan)
             assigned += len(plan.tasks)
-        for at, what, subject in plan.happened:
+        for at, what, subject in plan.changes:
             then = order[period_of(plan.insurer, at)]
             if then > now:
                 break

@@ -101,7 +101,7 @@ def test_the_report_can_be_had_as_text_spreadsheet_and_csv(reporting: Reporting,
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--insurer=nobody",), "nobody is not a registered insurer"),
         (("--period=2019-W01",), "has no period 2019-W01"),
@@ -109,12 +109,12 @@ def test_the_report_can_be_had_as_text_spreadsheet_and_csv(reporting: Reporting,
     ],
 )
 def test_a_report_that_there_is_not_is_refused_with_a_sentence(
-    reporting: Reporting, world: World, words: tuple[str, ...], said: str
+    reporting: Reporting, world: World, words: tuple[str, ...], message: str
 ) -> None:
     insurer = () if words[0].startswith("--insurer") else (f"--insurer={world.insurer_id}",)
     done = claimbus("report", *insurer, *words, connection_file=reporting.connection_file)
     assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize("who", ["the partner", "operator"])

@@ -44,10 +44,10 @@ from tests.system.reports.history import (
     ZONES,
     Json,
     Plan,
-    Refused,
-    answers,
+    RefusedCreation,
     draw,
     events_of,
+    expected_reports,
     outcome_of,
     periods_of,
 )
@@ -61,7 +61,7 @@ pytestmark = pytest.mark.promise(
 
 CLAIMS, REFUSED, SEED = 5000, 800, 6
 
-History = tuple[list[Plan], list[Refused]]
+History = tuple[list[Plan], list[RefusedCreation]]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def history() -> History:
 def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_made_again(
     reporting: Reporting, history: History
 ) -> None:
-    expected = {insurer: answers(*history, insurer) for insurer in ZONES}
+    expected = {insurer: expected_reports(*history, insurer) for insurer in ZONES}
     messages = messages_of(*history)
     reporting.backdate_directory()
     reporting.companies(*ZONES, *PARTNERS)
@@ -116,7 +116,7 @@ def test_the_reports_of_5000_claims_equal_what_is_counted_from_the_list_also_mad
     assert_equal(all_made(reporting), expected)
 
 
-def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
+def messages_of(plans: list[Plan], refused: list[RefusedCreation]) -> list[Outgoing]:
     """All that claims publishes: each claim's events in order, the claims mixed, and the outcomes."""
     events = [
         outgoing(
@@ -140,14 +140,14 @@ def messages_of(plans: list[Plan], refused: list[Refused]) -> list[Outgoing]:
 
 def register(reporting: Reporting) -> None:
     """Register the insurers, in the past; one of them changes from weeks to months."""
-    told = partial(directory_event, at=REGISTERED)
+    event = partial(directory_event, at=REGISTERED)
     registrations = [
-        told(CompanyRegistered, OPERATOR, f"r-{insurer}", registered=directory_file.insurer(insurer, insurer))
+        event(CompanyRegistered, OPERATOR, f"r-{insurer}", registered=directory_file.insurer(insurer, insurer))
         for insurer in ZONES
     ]
     monthly = {"report_period": "monthly"}
-    registrations.append(told(PortalSettingsSet, MONTHLY, "s-1", settings=monthly | {"time_zone": ZONES[MONTHLY]}))
-    change = told(PortalSettingsSet, CHANGING, "s-2", settings=monthly)
+    registrations.append(event(PortalSettingsSet, MONTHLY, "s-1", settings=monthly | {"time_zone": ZONES[MONTHLY]}))
+    change = event(PortalSettingsSet, CHANGING, "s-2", settings=monthly)
     reporting.publish([_directory(event) for event in registrations], at=REGISTERED)
     reporting.publish([_directory(change)], at=CHANGED)
 
@@ -157,7 +157,7 @@ def _directory(event: DirectoryEvent) -> Outgoing:
 
 
 def all_made(reporting: Reporting) -> dict[str, dict[str, Json]]:
-    """Wait until every period of the history has its report; tell them as documents, by insurer and period."""
+    """Wait until every period of the history has its report; return them as documents, by insurer and period."""
     made: dict[str, dict[str, Json]] = {}
 
     def all_are() -> bool:
@@ -199,7 +199,7 @@ def assert_chained(made: dict[str, dict[str, Json]]) -> None:
 
 
 def delivered(reporting: Reporting, insurer: str) -> set[str]:
-    """Tell the periods whose report the insurer got on its topic."""
+    """The periods whose report the insurer received on its topic."""
     got: set[str] = set()
     company = Company(reporting.connection, insurer, from_start=True)
 
@@ -243,7 +243,7 @@ def record(reporting: Reporting, history: History) -> None:
     asyncio.run(do())
 
 
-def _rows(plans: list[Plan], refused: list[Refused]) -> Iterable[tuple[Any, list[Json]]]:
+def _rows(plans: list[Plan], refused: list[RefusedCreation]) -> Iterable[tuple[Any, list[Json]]]:
     histories = [list(events_of(plan)) for plan in plans]
     yield (
         recorded_claims,
@@ -293,6 +293,6 @@ def _rows(plans: list[Plan], refused: list[Refused]) -> Iterable[tuple[Any, list
     )
 
 
-def _with_claims(accepted: list[RequestAccepted], refused: list[Refused]) -> Iterable[tuple[Any, Any]]:
+def _with_claims(accepted: list[RequestAccepted], refused: list[RefusedCreation]) -> Iterable[tuple[Any, Any]]:
     yield from ((outcome, outcome.claim_id) for outcome in accepted)
     yield from ((outcome_of(r), ids.claim_id(r.company, r.id)) for r in refused)
