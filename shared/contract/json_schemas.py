@@ -8,6 +8,7 @@ settings in `portal-settings-set`. Names that start with `x-` are notes that val
 import ast
 import inspect
 import textwrap
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -77,11 +78,18 @@ def _docstrings(model: type[Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if issubclass(owner, Message):
-            source = ast.parse(textwrap.dedent(inspect.getsource(owner)))
-            for lines in pairwise(source.body[0].body if isinstance(source.body[0], ast.ClassDef) else ()):
-                match lines:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                        texts[name] = inspect.cleandoc(text)
+            texts |= _own_docstrings(owner)
+    return texts
+
+
+@cache
+def _own_docstrings(model: type[Any]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    source = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    for lines in pairwise(source.body[0].body if isinstance(source.body[0], ast.ClassDef) else ()):
+        match lines:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[name] = inspect.cleandoc(text)
     return texts
 
 
