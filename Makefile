@@ -27,16 +27,18 @@ lint: install
 # What needs no server but a PostgreSQL of its own: rules, and every service's handlers on a bus in memory.
 check: export PYTHONDONTWRITEBYTECODE :=
 check: lint
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/unit tests/memory
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED) tests/unit tests/memory
 
 # Each page's picture, in docs/screenshots.
 screenshots: browser
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
+# The order is random by this seed; SEED=default draws another one, which is printed.
+SEED ?= 20261127
 # Three processes keep two cores busy; what has to run in one of them, and what they share: tests/conftest.py.
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED)
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

@@ -58,11 +58,11 @@ def _fixtures_of(item: pytest.Item) -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; apart from that the order is random, by `pytest-randomly`'s seed."""
 
-    def place(item: pytest.Item) -> tuple[int, str]:
+    def place(item: pytest.Item) -> tuple[int, bool, str]:
         group = _group_of(item)
         if group in _TOGETHER:
-            return _TOGETHER.index(group), str(item.path.parent)
-        return len(_TOGETHER) + (item.path.parent.name == "unit"), ""
+            return _TOGETHER.index(group), item.get_closest_marker("last") is not None, str(item.path.parent)
+        return len(_TOGETHER) + (item.path.parent.name == "unit"), False, ""
 
     items.sort(key=place)
 

@@ -126,6 +126,7 @@ def test_nothing_is_closed_while_claims_can_be_missing(reporting: Reporting, wor
     wait_until(is_made, what="the report, when nothing can be missing any more")
 
 
+@pytest.mark.last  # its stack has lost messages that others waited for
 def test_what_was_deleted_before_it_was_read_is_missed_and_a_rebuild_brings_it_back(
     reporting: Reporting, world: World
 ) -> None:
