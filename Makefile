@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of the random order of the tests: `default` draws another one, which is printed.
+SEED ?= 20261127
 
 .PHONY: install demo check test lint browser format lock assets screenshots
 
@@ -33,8 +35,6 @@ check: lint
 screenshots: browser
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
-# The order is random by this seed; SEED=default draws another one, which is printed.
-SEED ?= 20261127
 # Three processes keep two cores busy; what has to run in one of them, and what they share: tests/conftest.py.
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
