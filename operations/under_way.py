@@ -2,7 +2,7 @@
 
 import time
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from operations.bus import NoAnswer
@@ -28,7 +28,7 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
     deadline = time.monotonic() + timeout_s
     finished: dict[str, Offsets] | None = None
     for _ in range(_LONGEST_WAY):
-        ends = _ends(admin)
+        ends = _ends_when_led(admin, deadline)
         if ends == finished:
             return
         while left := {service: n for service, wanted in ends.items() if (n := _unfinished(admin, service, wanted))}:
@@ -36,6 +36,17 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
                 raise NoAnswer(f"waited {timeout_s:g} s for what is under way; messages left: {left}")
             time.sleep(_LOOK_EVERY_S)
         finished = ends
+
+
+def _ends_when_led(admin: AdminClient, deadline: float) -> dict[str, Offsets]:
+    """As `_ends`; a partition that is new, or moves to another broker, has no leader for a moment."""
+    while True:
+        try:
+            return _ends(admin)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _ends(admin: AdminClient) -> dict[str, Offsets]:

@@ -23,10 +23,17 @@ def world(reporting: Reporting) -> Iterator[World]:
     world.close()
 
 
+@pytest.fixture
+def _two_instances(reporting: Reporting) -> Iterator[None]:
+    second = reporting.stack.add("reporting")
+    reporting.stack.wait_until_ready()
+    yield
+    reporting.stack.remove(second)
+
+
+@pytest.mark.usefixtures("_two_instances")
 def test_each_claim_is_counted_once_while_instances_of_reporting_are_killed(reporting: Reporting, world: World) -> None:
     stack = reporting.stack
-    stack.add("reporting")
-    stack.wait_until_ready()
     period = next(periods_of(directory_from_bus(reporting.connection), world.insurer_id))
     creations = [world.creation(tasks=[{"kind": "first_aid"}]) for _ in range(CLAIMS)]
     for part in range(2):
