@@ -30,7 +30,7 @@ os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-_TOGETHER = ("stack", "browser", "containers", "system/reports", "integration", "memory")
+_TOGETHER = ("stack", "browser", "system/reports", "memory", "integration")
 """What one process runs as a whole, since its tests share what takes long to start: the longest first."""
 
 
@@ -47,6 +47,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def _group_of(item: pytest.Item) -> str:
     file = item.path.relative_to(Path(__file__).parent).as_posix()
+    if file.startswith("containers/"):
+        return (
+            "browser"  # one after the other: Chromium gives up what it loads when a network of Docker's comes or goes
+        )
     folder = next((folder for folder in _TOGETHER if file.startswith(f"{folder}/")), file)
     return "stack" if "stack" in _fixtures_of(item) and folder in ("browser", file) else folder
 
@@ -58,11 +62,12 @@ def _fixtures_of(item: pytest.Item) -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; apart from that the order is random, by `pytest-randomly`'s seed."""
 
-    def place(item: pytest.Item) -> tuple[int, bool, str]:
-        group = _group_of(item)
+    def place(item: pytest.Item) -> tuple[int, bool, bool, str]:
+        group, folder = _group_of(item), item.path.parent
         if group in _TOGETHER:
-            return _TOGETHER.index(group), item.get_closest_marker("last") is not None, str(item.path.parent)
-        return len(_TOGETHER) + (item.path.parent.name == "unit"), False, ""
+            is_last = item.get_closest_marker("last") is not None
+            return _TOGETHER.index(group), is_last, folder.name == "browser", str(folder)
+        return len(_TOGETHER) + (folder.name == "unit"), False, False, ""
 
     items.sort(key=place)
 

@@ -20,6 +20,7 @@ from operations.services import REGISTRY, WITH_DATABASE
 from shared.contract.topics import OPERATOR, ReadModel
 from shared.storage.migrations import needed_version
 from tests.containers.engine import missing
+from tests.world import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Docker engine: {missing()}")
 
@@ -161,13 +162,24 @@ def test_a_storm_over_three_instances_of_claims_loses_nothing_and_doubles_nothin
     }
 
 
+def wait_until_healthy(project: Project) -> None:
+    """Wait until every service is: on a busy machine a look at its health may have taken too long."""
+
+    def are_healthy() -> bool:
+        instances = inspect(*project.compose("ps", "--quiet", *SCALE).split())
+        return all(instance["State"]["Health"]["Status"] == "healthy" for instance in instances)
+
+    wait_until(are_healthy, what="all services to be healthy", timeout_s=240, look_every_s=1)
+
+
 def test_each_service_has_as_many_healthy_instances_as_it_was_scaled_to(project: Project) -> None:
+    wait_until_healthy(project)
     for service, count in SCALE.items():
-        instances = inspect(*project.compose("ps", "--quiet", service).split())
-        assert [instance["State"]["Health"]["Status"] for instance in instances] == ["healthy"] * count
+        assert len(project.compose("ps", "--quiet", service).split()) == count
 
 
 def test_up_again_restarts_nothing_and_what_was_applied_still_holds(project: Project) -> None:
+    wait_until_healthy(project)
     before = set(project.containers())
     started = [container["State"]["StartedAt"] for container in inspect(*project.compose("ps", "--quiet").split())]
     project.up()
