@@ -47,10 +47,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def _group_of(item: pytest.Item) -> str:
     file = item.path.relative_to(Path(__file__).parent).as_posix()
-    if file.startswith("containers/"):
-        return (
-            "browser"  # one after the other: Chromium gives up what it loads when a network of Docker's comes or goes
-        )
+    if file.startswith("containers/"):  # Chromium gives up what it loads when a network of Docker's comes or goes
+        return "browser"
     folder = next((folder for folder in _TOGETHER if file.startswith(f"{folder}/")), file)
     return "stack" if "stack" in _fixtures_of(item) and folder in ("browser", file) else folder
 
