@@ -1,6 +1,7 @@
 """Of what was fetched, a part that cannot be decoded costs no other part; aiokafka itself loses what it took before."""
 
 import asyncio
+import gzip
 import tracemalloc
 from collections.abc import AsyncIterator
 
@@ -10,10 +11,11 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record._crecords import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from shared.messaging.unpacking import LARGEST_UNPACKED_BYTES
+from shared.messaging.unpacking import LARGEST_UNPACKED_BYTES, CannotBeUnpacked
 from shared.messaging.upstream import Fetched
 
 GOOD, BAD, LATER = TopicPartition("good", 0), TopicPartition("bad", 0), TopicPartition("later", 0)
@@ -79,6 +81,14 @@ async def test_what_is_before_it_and_of_other_partitions_is_handed_over_and_then
         consumer.fetched(BAD, batch(3, is_whole=False))
         assert await consumer.poll() == {}
     assert [consumer.position(partition) for partition in (GOOD, BAD, LATER)] == [6, 3, 3]
+
+
+def test_gzip_in_several_members_is_read_whole_and_in_thousands_not_at_all() -> None:
+    one, other = gzip.compress(b"one "), gzip.compress(b"other")
+    assert default_records.gzip_decode(one + other) == b"one other"
+    for packed in (one * 10_000, one + other[:-9]):
+        with pytest.raises(CannotBeUnpacked):
+            default_records.gzip_decode(packed)
 
 
 @pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
