@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from uuid import UUID
 
 from services.claims.claim import Claim, apply
@@ -18,7 +19,7 @@ from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
 from shared.media.keys import UploadedMedia
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decided:
     """What was decided of a command: what happened to the claim, and a request's one outcome."""
 
@@ -29,6 +30,16 @@ class Decided:
     follow_ups: tuple[FollowUp, ...] = ()
     number_taken: NumberKey | None = None
     republish_for: str | None = None
+
+    @cached_property
+    def outcome_body(self) -> bytes | None:
+        """The outcome as it is remembered and published."""
+        return None if self.outcome is None else self.outcome.json_bytes()
+
+    @cached_property
+    def event_bodies(self) -> tuple[bytes, ...]:
+        """The events as they are recorded and published."""
+        return tuple(event.json_bytes() for event in self.events)
 
 
 def declared_needs(commands: Iterable[Command | Step]) -> dict[RequestKey, Needs]:

@@ -154,21 +154,10 @@ def apply(claim: Claim | None, event: ClaimEvent) -> Claim:
 
 
 def _made_by(event: TemporaryClaimCreated | ClaimRegistered) -> Claim:
-    claim = Claim(
-        id=event.claim_id,
-        version=event.version,
-        state=State.NORMAL,
-        insurer=event.insurer,
-        claim_number=event.claim_number,
-        incident=event.incident,
-        policyholder=event.policyholder,
-        policy_number=event.policy_number,
-        time_zone=event.time_zone,
-    )
     if isinstance(event, ClaimRegistered):
-        return claim.model_copy(update={"handler": event.handler})
-    return claim.model_copy(
-        update={
+        differs: dict[str, Any] = {"state": State.NORMAL, "handler": event.handler}
+    else:
+        differs = {
             "state": State.TEMPORARY,
             "company": event.company,
             "office": event.office,
@@ -177,6 +166,16 @@ def _made_by(event: TemporaryClaimCreated | ClaimRegistered) -> Claim:
             "partner_reference": event.partner_reference,
             "tasks": tuple(_new(task) for task in event.tasks),
         }
+    return Claim(
+        id=event.claim_id,
+        version=event.version,
+        insurer=event.insurer,
+        claim_number=event.claim_number,
+        incident=event.incident,
+        policyholder=event.policyholder,
+        policy_number=event.policy_number,
+        time_zone=event.time_zone,
+        **differs,
     )
 
 
@@ -285,7 +284,13 @@ def _counted(task: ClaimTask, reports: list[ImportedReport]) -> dict[str, Any]:
 
 
 def _new(task: Task) -> ClaimTask:
-    return ClaimTask(**dict(task))
+    return ClaimTask(
+        task_id=task.task_id,
+        kind=task.kind,
+        office=task.office,
+        company=task.company,
+        needs_budget=task.needs_budget,
+    )
 
 
 def _with_task(claim: Claim, id: UUID, change: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ def temporary_numbers(claim_id: UUID, today: date, defined: str | None = None) -
     """
     if defined is not None:
         return [f"{MARK} {defined}"]
-    return [f"{MARK} {today.isoformat()}-{_code(claim_id, length)}" for length in _LENGTHS]
+    code = _code(claim_id, max(_LENGTHS))
+    return [f"{MARK} {today.isoformat()}-{code[:length]}" for length in _LENGTHS]
 
 
 def is_temporary_number(claim_number: str) -> bool:

@@ -7,20 +7,24 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from services.claims.decisions import RequestKey
-from shared.contract.commands import CheckedRequest
+from shared.contract.commands import CheckedRequest, read_checked_request
 from shared.contract.envelope import Headers, Undecodable, details_of, read_internal_envelope
 from shared.contract.linking import REMEMBERED_UNDER, STEPS_FOR_CLAIMS, LinkStep
-from shared.contract.requests import REQUESTS, Request
+from shared.contract.requests import Request
 from shared.messaging.record import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request that permissions has checked; `request` is absent where it was refused."""
+    """A request that permissions has checked."""
 
     checked: CheckedRequest
-    request: Request | None
     trace: Headers = ()
+
+    @property
+    def request(self) -> Request | None:
+        """What is asked for; absent where it was refused."""
+        return None if self.checked.refusal else self.checked.request
 
     @property
     def key(self) -> RequestKey:
@@ -75,17 +79,11 @@ def read_command(record: Record) -> Command | Step:
             )
         if envelope.type != CheckedRequest.type():
             raise Undecodable(f"claims does not read {envelope.type}")
-        checked = CheckedRequest.model_validate_json(envelope.body)
-        request = None if checked.refusal else _request(checked)
-    except KeyError:
-        raise Undecodable("it is a request of an unknown type that was not refused") from None
+        checked = read_checked_request(envelope.body)
     except ValidationError as error:
         raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
     except ValueError:
         raise Undecodable("its key is no claim's id") from None
-    return Command(checked, request, envelope.trace)
-
-
-def _request(checked: CheckedRequest) -> Request:
-    # Not strict: permissions has checked it as JSON, and what JSON has as text is text here still.
-    return REQUESTS[checked.request_type].model_validate(checked.request, strict=False)
+    if checked.refusal is None and checked.request is None:
+        raise Undecodable("it was not refused, and has no request or one of an unknown type")
+    return Command(checked, envelope.trace)

@@ -14,11 +14,12 @@ _SOURCE = "claims"
 def messages_of(decided: Decided) -> Iterator[Outgoing]:
     """Yield the messages of what was decided just now."""
     command = decided.command
-    for event in decided.events:
-        yield outgoing(
+    for event, body in zip(decided.events, decided.event_bodies, strict=True):
+        yield sealed(
             CLAIM_EVENTS.name,
             event.claim_id,
-            event,
+            event.type(),
+            body,
             id=f"{event.claim_id}/{event.version}",
             source=_SOURCE,
             cause=command.cause,
@@ -36,11 +37,12 @@ def messages_of(decided: Decided) -> Iterator[Outgoing]:
             subject=follow_up.claim_id,
             trace=command.trace,
         )
-    if decided.outcome is not None:
-        yield outgoing(
+    if decided.outcome is not None and decided.outcome_body is not None:
+        yield sealed(
             REQUEST_OUTCOMES.name,
             decided.outcome.request_id,
-            decided.outcome,
+            decided.outcome.type(),
+            decided.outcome_body,
             id="/".join(command.key),
             source=_SOURCE,
             cause=command.cause,

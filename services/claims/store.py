@@ -1,25 +1,14 @@
 """The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    Column,
-    Select,
-    Table,
-    Text,
-    Uuid,
-    bindparam,
-    func,
-    insert,
-    select,
-)
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided
@@ -30,7 +19,46 @@ from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numb
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.media.keys import UploadedMedia
+from shared.storage.arrays import columns_of, insert_of, pairs, where_pair_is_given
 from shared.storage.database import transaction
+
+_REMEMBERED = where_pair_is_given(
+    select(
+        requests.c.company,
+        requests.c.request_id,
+        requests.c.claim_id,
+        requests.c.outcome_type,
+        requests.c.outcome,
+    ),
+    requests.c.company,
+    requests.c.request_id,
+)
+_EVENTS_OF_REQUESTS = where_pair_is_given(
+    select(claim_events), claim_events.c.company, claim_events.c.request_id
+).order_by(claim_events.c.claim_id, claim_events.c.version)
+_FOLLOW_UPS_OF_REQUESTS = where_pair_is_given(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
+_STEPS_DECIDED = select(requests.c.request_id).where(
+    requests.c.company == REMEMBERED_UNDER,
+    requests.c.request_id == func.any(bindparam("ids", type_=ARRAY(Text))),
+)
+_REFUSED_CREATIONS = where_pair_is_given(
+    select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
+).where(IS_REFUSED_CREATION)
+_HISTORIES = (
+    select(claim_events)
+    .where(claim_events.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(claim_events.c.claim_id, claim_events.c.version)
+)
+_CLAIMS = select(claims.c.id, claims.c.claim).where(claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+_NUMBERS_IN_USE = where_pair_is_given(select(claim_numbers), claim_numbers.c.insurer, claim_numbers.c.claim_number)
+
+_NEW_REQUESTS, _NEW_NUMBERS = insert_of(requests), insert_of(claim_numbers)
+_NEW_EVENTS, _NEW_FOLLOW_UPS = insert_of(claim_events), insert_of(follow_ups)
+_CHANGED_CLAIMS = insert_of(claims)
+_CHANGED_CLAIMS = _CHANGED_CLAIMS.on_conflict_do_update(
+    index_elements=[claims.c.id],
+    set_={name: _CHANGED_CLAIMS.excluded[name] for name in ("state", "version", "claim")},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +144,12 @@ class Transaction:
 
     async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
         """Find what came of the requests and steps that were decided before; events are in order."""
-        rows = await self._connection.execute(
-            _matching_pairs(
-                select(
-                    requests.c.company,
-                    requests.c.request_id,
-                    requests.c.claim_id,
-                    requests.c.outcome_type,
-                    requests.c.outcome,
-                ),
-                requests.c.company,
-                requests.c.request_id,
-            ),
-            _pairs(keys),
-        )
+        rows = await self._connection.execute(_REMEMBERED, pairs(keys))
         found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows}
         if found:
-            events = _matching_pairs(select(claim_events), claim_events.c.company, claim_events.c.request_id)
-            events = events.order_by(claim_events.c.claim_id, claim_events.c.version)
-            for row in await self._connection.execute(events, _pairs(found)):
+            for row in await self._connection.execute(_EVENTS_OF_REQUESTS, pairs(found)):
                 found[row.company, row.request_id].events.append(_event(row))
-            steps = _matching_pairs(select(follow_ups), follow_ups.c.company, follow_ups.c.request_id)
-            for row in await self._connection.execute(steps, _pairs(found)):
+            for row in await self._connection.execute(_FOLLOW_UPS_OF_REQUESTS, pairs(found)):
                 found[row.company, row.request_id].follow_ups.append(
                     StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
                 )
@@ -147,13 +159,7 @@ class Transaction:
         """Return which of these steps of links were decided before."""
         if not steps:
             return set()
-        rows = await self._connection.execute(
-            select(requests.c.request_id).where(
-                requests.c.company == REMEMBERED_UNDER,
-                requests.c.request_id == func.any(bindparam("ids", type_=ARRAY(Text))),
-            ),
-            {"ids": list(steps)},
-        )
+        rows = await self._connection.execute(_STEPS_DECIDED, {"ids": list(steps)})
         return set(rows.scalars())
 
     async def histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[ClaimEvent]]:
@@ -168,117 +174,43 @@ class Transaction:
         """Return which of these requests are creations that were refused and that a report counts."""
         if not keys:
             return set()
-        query = _matching_pairs(
-            select(requests.c.company, requests.c.request_id), requests.c.company, requests.c.request_id
-        )
-        rows = await self._connection.execute(query.where(IS_REFUSED_CREATION), _pairs(keys))
+        rows = await self._connection.execute(_REFUSED_CREATIONS, pairs(keys))
         return {(row.company, row.request_id) for row in rows}
 
     async def stored_histories(self, claim_ids: Collection[UUID]) -> dict[UUID, list[StoredEvent]]:
         """Find all that happened to claims, in order; of a claim that is new, nothing."""
         found: dict[UUID, list[StoredEvent]] = {id: [] for id in claim_ids}
-        rows = await self._connection.execute(
-            select(claim_events)
-            .where(claim_events.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
-            .order_by(claim_events.c.claim_id, claim_events.c.version),
-            {"ids": list(claim_ids)},
-        )
+        rows = await self._connection.execute(_HISTORIES, {"ids": list(claim_ids)})
         for row in rows:
             found[row.claim_id].append(_event(row))
         return found
 
     async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
         """Find claims by id."""
-        rows = await self._connection.execute(
-            select(claims.c.id, claims.c.claim).where(claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))),
-            {"ids": list(ids)},
-        )
+        rows = await self._connection.execute(_CLAIMS, {"ids": list(ids)})
         return {row.id: Claim.model_validate_json(row.claim) for row in rows}
 
     async def numbers_in_use(self, keys: Collection[NumberKey]) -> dict[NumberKey, UUID]:
         """Return the claims that have or had these numbers, without the numbers that are free."""
         if not keys:
             return {}
-        query = _matching_pairs(
-            select(claim_numbers),
-            claim_numbers.c.insurer,
-            claim_numbers.c.claim_number,
-        )
-        rows = await self._connection.execute(query, _pairs(keys))
+        rows = await self._connection.execute(_NUMBERS_IN_USE, pairs(keys))
         return {(row.insurer, row.claim_number): row.claim_id for row in rows}
 
     async def save(self, batch: Batch) -> None:
-        """Write what was decided: multi-row statements, in the order of their keys so that two writers can't deadlock.
+        """Write what was decided, in the order of the keys so that two writers can't deadlock.
 
         A request, an event version or a claim number that is there already ends the transaction.
         """
-        await self._insert(
-            requests,
-            [
-                {
-                    "company": company,
-                    "request_id": request_id,
-                    "claim_id": decided.command.claim_id,
-                    "requested_at": decided.command.at,
-                    "outcome_type": decided.outcome and decided.outcome.type(),
-                    "outcome": decided.outcome and decided.outcome.json_bytes().decode(),
-                }
-                for (company, request_id), decided in sorted(batch.decided.items(), key=itemgetter(0))
-            ],
-        )
-        taken = {
-            key: decided.command.claim_id
-            for decided in batch.decided.values()
-            if decided.number_taken
-            for key in number_keys(*decided.number_taken)
-        }
-        await self._insert(
-            claim_numbers,
-            [
-                {"insurer": insurer, "claim_number": number, "claim_id": claim_id}
-                for (insurer, number), claim_id in sorted(taken.items())
-            ],
-        )
-        await self._insert(claim_events, _event_rows(batch.decided))
-        await self._insert(follow_ups, _follow_up_rows(batch.decided))
-        await self._save_claims(batch.changed)
+        await self._write(_NEW_REQUESTS, _request_rows(batch.decided))
+        await self._write(_NEW_NUMBERS, _number_rows(batch.decided))
+        await self._write(_NEW_EVENTS, _event_rows(batch.decided))
+        await self._write(_NEW_FOLLOW_UPS, _follow_up_rows(batch.decided))
+        await self._write(_CHANGED_CLAIMS, _claim_rows(batch.changed))
 
-    async def _save_claims(self, changed: Mapping[UUID, Claim]) -> None:
-        if not changed:
-            return
-        statement = upsert(claims)
-        statement = statement.on_conflict_do_update(
-            index_elements=[claims.c.id],
-            set_={name: statement.excluded[name] for name in ("state", "version", "claim")},
-        )
-        await self._connection.execute(
-            statement,
-            [
-                {
-                    "id": id,
-                    "insurer": claim.insurer,
-                    "state": claim.state,
-                    "version": claim.version,
-                    "claim": claim.json_bytes().decode(),
-                }
-                for id, claim in sorted(changed.items())
-            ],
-        )
-
-    async def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+    async def _write(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
         if rows:
-            await self._connection.execute(insert(table), rows)
-
-
-def _matching_pairs(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
-    firsts, seconds = bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))
-    wanted = func.unnest(firsts, seconds).table_valued("first", "second").render_derived(name="wanted")
-    return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
-
-
-def _pairs(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    keys = list(keys)
-    return {"firsts": [first for first, _ in keys], "seconds": [second for _, second in keys]}
+            await self._connection.execute(statement, columns_of(rows))
 
 
 def _event(row: Any) -> StoredEvent:
@@ -290,6 +222,46 @@ def _outcome(row: Any) -> StoredOutcome:
     return StoredOutcome(row.company, row.request_id, row.claim_id, row.outcome_type, (row.outcome or "").encode())
 
 
+def _request_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
+    return [
+        {
+            "company": company,
+            "request_id": request_id,
+            "claim_id": request.command.claim_id,
+            "requested_at": request.command.at,
+            "outcome_type": request.outcome and request.outcome.type(),
+            "outcome": request.outcome_body and request.outcome_body.decode(),
+        }
+        for (company, request_id), request in sorted(decided.items(), key=itemgetter(0))
+    ]
+
+
+def _number_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
+    taken = {
+        key: request.command.claim_id
+        for request in decided.values()
+        if request.number_taken
+        for key in number_keys(*request.number_taken)
+    }
+    return [
+        {"insurer": insurer, "claim_number": number, "claim_id": claim_id}
+        for (insurer, number), claim_id in sorted(taken.items())
+    ]
+
+
+def _claim_rows(changed: Mapping[UUID, Claim]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": id,
+            "insurer": claim.insurer,
+            "state": claim.state,
+            "version": claim.version,
+            "claim": claim.json_bytes().decode(),
+        }
+        for id, claim in sorted(changed.items(), key=itemgetter(0))
+    ]
+
+
 def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
     rows = [
         {
@@ -298,11 +270,11 @@ def _event_rows(decided: Mapping[RequestKey, Decided]) -> list[dict[str, Any]]:
             "company": company,
             "request_id": request_id,
             "type": event.type(),
-            "event": event.json_bytes().decode(),
+            "event": body.decode(),
             "cause": None if request.command.cause == request_id else request.command.cause,
         }
         for (company, request_id), request in decided.items()
-        for event in request.events
+        for event, body in zip(request.events, request.event_bodies, strict=True)
     ]
     return sorted(rows, key=lambda row: (row["claim_id"], row["version"]))
 

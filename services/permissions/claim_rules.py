@@ -62,7 +62,7 @@ def check(directory: Directory, received: ReceivedRequest) -> CheckedRequest:
         actor=received.envelope.actor,
         claim_id=_claim_of(received, request),
         insurer=_insurer_named(directory, received, request),
-        request=None if refusal or request is None else from_json(request.json_bytes()),
+        request=None if refusal else request,
         refusal=refusal,
         decision=passed.decision,
         facts=passed.facts,

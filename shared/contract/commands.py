@@ -1,12 +1,23 @@
 """What `claim-commands` carries: requests that permissions has checked."""
 
+from functools import cache
+from typing import Annotated, Any, Literal, Union
 from uuid import UUID
 
-from pydantic import JsonValue
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 
 from shared.contract.codes import Code
 from shared.contract.fields import Message, Moment, NamedMessage, Slug
 from shared.contract.outcomes import Decision, Detail
+from shared.contract.requests import REQUESTS, Request
 
 
 class Refusal(Message):
@@ -52,8 +63,36 @@ class CheckedRequest(NamedMessage):
     """The message's key: the claim that it is about, or that it creates."""
     insurer: Slug | None = None
     """Of a creation request, also a refused one: the registered insurer that it names."""
-    request: JsonValue = None
+    request: Annotated[SerializeAsAny[Request] | None, WithJsonSchema({})] = None
     """The body, well formed for its type; absent where refused."""
     refusal: Refusal | None = None
     decision: Decision | None = None
     facts: Facts = Facts()
+
+
+def read_checked_request(body: bytes) -> CheckedRequest:
+    """Read a checked request, and the request in it by its type. Raises ValidationError.
+
+    One of a type that is not known was refused, and has no request in it.
+    """
+    by_type, of_no_known_type = _readers()
+    try:
+        return by_type.validate_json(body)
+    except ValidationError as error:
+        if not any(problem["type"] == "union_tag_invalid" for problem in error.errors(include_input=False)):
+            raise
+    return of_no_known_type.validate_json(body)
+
+
+@cache
+def _readers() -> tuple[TypeAdapter[CheckedRequest], TypeAdapter[CheckedRequest]]:
+    """One pass over the JSON reads the whole message: its `request_type` says which model its request has."""
+    of_types = [_of(Literal[type], request | None) for type, request in REQUESTS.items()]
+    by_type: Any = Annotated[Union[*of_types], Discriminator("request_type")]
+    return TypeAdapter(by_type), TypeAdapter(_of(str, Annotated[None, BeforeValidator(lambda _: None)]))
+
+
+def _of(type: Any, request: Any) -> Any:
+    return create_model(
+        CheckedRequest.__name__, __base__=CheckedRequest, request_type=(type, ...), request=(request, None)
+    )

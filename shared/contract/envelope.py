@@ -303,4 +303,4 @@ def _attributes_of_broken(event: str) -> dict[str, str]:
 def _printable(text: str) -> str:
     """Cut a text that we repeat to a length, and leave out what no log or database should get."""
     shortened = composed(text[: 2 * _LONGEST_ECHO])[:_LONGEST_ECHO]
-    return "".join(c for c in shortened if c.isprintable())
+    return shortened if shortened.isprintable() else "".join(c for c in shortened if c.isprintable())

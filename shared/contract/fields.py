@@ -4,7 +4,7 @@ import re
 import zoneinfo
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -125,6 +125,7 @@ def _zone(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(at: datetime) -> str:
     """Write a moment as RFC 3339 in UTC, to the microsecond where it has any."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds" if at.microsecond % 1000 else "milliseconds")

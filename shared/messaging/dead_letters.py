@@ -62,13 +62,18 @@ class DeadLetterLimit:
         self._window = window
         self._recent: defaultdict[tuple[str, int], deque[bool]] = defaultdict(lambda: deque(maxlen=window))
         self._last: dict[tuple[str, int], int] = {}
+        self._over: set[tuple[str, int]] = set()
 
     def check(self, read: Iterable[tuple[Record, bool]]) -> None:
         """Count a batch's records, each with whether it is a dead letter. Raises TooManyDeadLetters."""
+        seen: set[tuple[str, int]] = set()
         for record, dead in read:
-            self._recent[record.topic, record.partition].append(dead)
-            self._last[record.topic, record.partition] = record.timestamp
-        over = sorted({topic for topic, number in self._recent if self._is_over(topic, number)})
+            place = record.topic, record.partition
+            seen.add(place)
+            self._recent[place].append(dead)
+            self._last[place] = record.timestamp
+        self._over = {place for place in self._over | seen if self._is_over(place)}
+        over = sorted({topic for topic, _ in self._over})
         ours = [topic for topic in over if not topic.startswith(REQUESTS.prefix)]
         if ours or len(over) > 1:
             raise TooManyDeadLetters(
@@ -76,7 +81,8 @@ class DeadLetterLimit:
                 "cannot be understood"
             )
 
-    def _is_over(self, topic: str, partition: int) -> bool:
-        recent = self._recent[topic, partition]
-        forgotten = max(self._last.values()) - self._last[topic, partition] > _FORGOTTEN_AFTER_MS
-        return not forgotten and len(recent) == self._window and sum(recent) > self._share * self._window
+    def _is_over(self, place: tuple[str, int]) -> bool:
+        recent = self._recent[place]
+        if len(recent) < self._window or sum(recent) <= self._share * self._window:
+            return False
+        return max(self._last.values()) - self._last[place] <= _FORGOTTEN_AFTER_MS

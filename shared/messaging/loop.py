@@ -21,6 +21,7 @@ of a partition that was given away is published or committed afterwards.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -166,8 +167,9 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         """
         decoded: list[tuple[Record, T]] = []
         unfit: list[tuple[Record, str]] = []
+        for topic, count in Counter(record.topic for record in records).items():
+            metrics.MESSAGES_READ.labels(topic).inc(count)
         for record in records:
-            metrics.MESSAGES_READ.labels(record.topic).inc()
             try:
                 if isinstance(record, UndecodableRecord):
                     unfit.append((record, record.reason))

@@ -1,14 +1,15 @@
 """Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
-from aiokafka.partitioner import DefaultPartitioner
 
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import DEAD_LETTERS
+from shared.messaging.partitions import partition_of
 from shared.messaging.upstream import KafkaProducer
 from shared.runtime import metrics
 from shared.runtime.settings import ServiceSettings
@@ -16,8 +17,6 @@ from shared.runtime.settings import ServiceSettings
 LARGEST_MESSAGE_BYTES = 8 * 1024 * 1024
 _IS_IT_THERE_AFTER_S = 1.0
 """How long acknowledgements are waited for before it is asked whether the topics are still there."""
-
-_partition_of = DefaultPartitioner()
 
 
 class Publisher:
@@ -63,8 +62,8 @@ class Publisher:
                 metrics.PRODUCERS_RENEWED.inc()
                 raise
             self._refuse(missing)
-        for message in messages:
-            metrics.MESSAGES_PUBLISHED.labels(message.topic).inc()
+        for topic, count in Counter(message.topic for message in messages).items():
+            metrics.MESSAGES_PUBLISHED.labels(topic).inc(count)
 
     async def _acknowledged(self, sending: asyncio.Task[None], topics: set[str]) -> None:
         """Wait for it, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""
@@ -126,13 +125,10 @@ async def _send(producer: Any, messages: Sequence[Outgoing]) -> None:
     So a message costs what appending it costs, and not a future and a look at its partition's queue.
     """
     queued: dict[tuple[str, int], list[Any]] = {}
-    partitions = {
-        topic: sorted(await producer.partitions_for(topic)) for topic in {message.topic for message in messages}
-    }
+    partitions = {topic: len(await producer.partitions_for(topic)) for topic in {message.topic for message in messages}}
     for message in messages:
         key = message.key.encode()
-        numbers = partitions[message.topic]
-        batches = queued.setdefault((message.topic, _partition_of(key, numbers, numbers)), [])
+        batches = queued.setdefault((message.topic, partition_of(key, partitions[message.topic])), [])
         record = {"timestamp": None, "key": key, "value": message.value, "headers": list(message.headers)}
         if not batches or batches[-1].append(**record) is None:
             batches.append(producer.create_batch())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import re
 import signal
@@ -40,6 +41,9 @@ _SLEEP_MS = 20
 _FETCHED_OF_A_PARTITION = 64 * 1024
 _FETCHED_AT_ONCE = 1024 * 1024
 """What is read ahead and held in memory, in bytes; a larger message is fetched all the same."""
+
+_COLLECTED_AFTER = 50_000, 20, 50
+"""How many more objects than were freed, and collections of the young and the middle ones, start a collection."""
 
 
 class Bus(NamedTuple):
@@ -218,6 +222,7 @@ class Service:
                 return
             else:
                 self.is_started = True
+                _spare_the_collector()
                 self._watching = [asyncio.create_task(reader.watch()) for reader in self.readers]
                 log.info("started", health=self.health_url)
                 return
@@ -316,6 +321,17 @@ class QuietServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave them as they are."""
         yield
+
+
+def _spare_the_collector() -> None:
+    """Leave what a process has from its start to the end out of every garbage collection, and collect less often.
+
+    A batch makes tens of thousands of objects and leaves none of them in a cycle. By default each 700 of them start a
+    collection, and some of those go through all that was ever imported.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 async def _undecoded(_message: KafkaAckableMessage) -> None:

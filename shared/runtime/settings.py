@@ -36,7 +36,7 @@ class KafkaSettings(BaseSettings):
 class ServiceSettings(KafkaSettings):
     """Every service's settings; times are in the unit of the name."""
 
-    batch_max_records: int = Field(default=150, ge=1)
+    batch_max_records: int = Field(default=300, ge=1)
     """At most so many messages are decided in one transaction."""
     session_timeout_ms: int = Field(default=6_000, ge=1_000)
     """How long until a killed instance's partitions go to another one; brokers set bounds to it, by default 6 s."""

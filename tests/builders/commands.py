@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from services.claims.batch import Batch, Decided, declared_needs
 from services.claims.claim import Claim
 from services.claims.commands import Command, Step, read_command
@@ -15,6 +17,7 @@ from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Ref
 from shared.contract.envelope import Headers, outgoing
 from shared.contract.fields import CreationPermission, LocalizedText
 from shared.contract.outcomes import Decision, DecisionRule, RequestAccepted, RequestRefused
+from shared.contract.requests import REQUESTS
 from shared.contract.topics import CLAIM_COMMANDS, OPERATOR
 from shared.messaging.memory import MemoryRecord
 from tests.builders.moments import TUESDAY_EVENING
@@ -98,7 +101,7 @@ def command(
         requested_at=at,
         actor=actor,
         claim_id=claim_id or ids.claim_id(company, request_id),
-        request=None if body is None else dict(body),
+        request=None if body is None else REQUESTS[f"claimbus.{name}.v1"].model_validate_json(to_json(body)),
         refusal=refusal,
         decision=decided,
         facts=facts,

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from shared.contract import events, linking
 from shared.contract.asyncapi import asyncapi
@@ -39,6 +40,7 @@ from shared.contract.published import ASYNCAPI, as_text, published
 from shared.contract.reports import Created, Figures, PeriodReport, ReportReady
 from shared.contract.requests import (
     REQUESTS,
+    CreateTemporaryClaim,
     RegisterCompany,
     RegisterOffice,
     RegisterUser,
@@ -158,7 +160,7 @@ SENT: list[Any] = [
     CheckedRequest(
         **_about,
         claim_id=_claim,
-        request=BODIES["create-temporary-claim"],
+        request=CreateTemporaryClaim.model_validate_json(to_json(BODIES["create-temporary-claim"])),
         decision=_decision,
         facts=Facts(
             time_zones={"fjord-forsikring": "Europe/Oslo"},

@@ -10,13 +10,14 @@ from uuid import UUID, uuid5
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from services.permissions.claim_rules import check
 from services.permissions.directory_rules import settle
 from services.permissions.received import ReceivedRequest
 from services.portal.words import CREATION
 from shared.contract.codes import Code
-from shared.contract.commands import CheckedRequest
+from shared.contract.commands import CheckedRequest, read_checked_request
 from shared.contract.directory_events import (
     CompanyRegistered,
     DirectoryEvent,
@@ -555,14 +556,14 @@ def test_everything_else_is_optional_and_is_passed_on_as_it_was_sent() -> None:
     )
     answer = checked(directory, VEST, "create-temporary-claim", body)
     assert code_of(answer) is None
-    assert answer.request == body
+    assert answer.request is not None
+    assert from_json(answer.request.json_bytes()) == body
 
 
 def test_an_unknown_field_is_ignored() -> None:
     answer = checked(permitted(), VEST, "create-temporary-claim", creation(colour="blue"))
     assert code_of(answer) is None
-    assert isinstance(answer.request, dict)
-    assert "colour" not in answer.request
+    assert b"colour" not in answer.json_bytes()
 
 
 @pytest.mark.parametrize(
@@ -1060,7 +1061,7 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
         assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
     else:
         answer = check(directory, request)
-        assert CheckedRequest.model_validate_json(answer.json_bytes()) == answer
+        assert read_checked_request(answer.json_bytes()).json_bytes() == answer.json_bytes()
         assert (answer.refusal is None) is (answer.request is not None)
 
 

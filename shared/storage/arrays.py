@@ -1,0 +1,38 @@
+"""Many rows in one statement: each column is one array, so that a statement costs the same whatever its rows are.
+
+PostgreSQL unnests the arrays in their order, so rows are written, and locked, in the order in which they are given.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, Column, Select, Table, Text, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+
+Pair = tuple[str, str]
+
+
+def insert_of(table: Table) -> Insert:
+    """Make the statement that inserts rows into a table; it is executed with `columns_of(rows)`."""
+    arrays = (bindparam(each.name, type_=ARRAY(each.type)) for each in table.c)
+    rows = func.unnest(*arrays).table_valued(*(column(each.name, each.type) for each in table.c))
+    rows = rows.render_derived(name="rows")
+    return insert(table).from_select([each.name for each in table.c], select(*rows.c))
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows, one at least and all with the same columns, into one list for each column."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def where_pair_is_given(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
+    """Narrow a query to the rows whose two columns are one of the pairs; it is executed with `pairs(…)`."""
+    firsts, seconds = bindparam("firsts", type_=ARRAY(Text)), bindparam("seconds", type_=ARRAY(Text))
+    wanted = func.unnest(firsts, seconds).table_valued("first", "second").render_derived(name="wanted")
+    return query.join(wanted, (first == wanted.c.first) & (second == wanted.c.second))
+
+
+def pairs(given: Iterable[Pair]) -> dict[str, list[str]]:
+    """Turn pairs into the parameters of a query that is narrowed to them."""
+    given = list(given)
+    return {"firsts": [first for first, _ in given], "seconds": [second for _, second in given]}
