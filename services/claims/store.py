@@ -19,7 +19,7 @@ from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numb
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.media.keys import UploadedMedia
-from shared.storage.arrays import columns_of, insert_of, pairs, where_pair_is_given
+from shared.storage.arrays import columns_of, insert_of, pairs, replacement_of, where_pair_is_given
 from shared.storage.database import transaction
 
 _REMEMBERED = where_pair_is_given(
@@ -54,11 +54,7 @@ _NUMBERS_IN_USE = where_pair_is_given(select(claim_numbers), claim_numbers.c.ins
 
 _NEW_REQUESTS, _NEW_NUMBERS = insert_of(requests), insert_of(claim_numbers)
 _NEW_EVENTS, _NEW_FOLLOW_UPS = insert_of(claim_events), insert_of(follow_ups)
-_CHANGED_CLAIMS = insert_of(claims)
-_CHANGED_CLAIMS = _CHANGED_CLAIMS.on_conflict_do_update(
-    index_elements=[claims.c.id],
-    set_={name: _CHANGED_CLAIMS.excluded[name] for name in ("state", "version", "claim")},
-)
+_CHANGED_CLAIMS = replacement_of(claims)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, Table, Text, Uuid, bindparam, delete, func, insert, select
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +37,7 @@ from shared.contract.texts import folded
 from shared.errors import Misconfigured
 from shared.messaging.record import Record
 from shared.runtime.logs import log
+from shared.storage.arrays import columns_of, insert_of, or_replacing, replacement_of
 
 CHANNEL = "claimbus_portal"
 """The channel on which PostgreSQL notifies every instance of what has changed."""
@@ -157,10 +158,12 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
     changed = changes.changed
     if not changed:
         return
-    await connection.execute(
-        _replacing(claims), [{"id": v.id, "version": v.version, "view": v.json_bytes().decode()} for v in changed]
+    await _write(
+        connection,
+        _CHANGED_CLAIMS,
+        [{"id": view.id, "version": view.version, "view": view.json_bytes().decode()} for view in changed],
     )
-    await connection.execute(insert(history), [_history_row(item) for item in changes.applied])
+    await _write(connection, _HISTORY, [_history_row(item) for item in changes.applied])
     await connection.execute(_LISTED, [row for view in changed for row in _listing_rows(view)])
     gone = [
         (view.id, company)
@@ -177,9 +180,7 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
     if with_tasks:
         ids = bindparam("ids", [view.id for view in with_tasks], type_=ARRAY(Uuid))
         await connection.execute(delete(open_tasks).where(open_tasks.c.claim_id == func.any(ids)))
-        rows = [row for view in with_tasks for row in _task_rows(view)]
-        if rows:
-            await connection.execute(insert(open_tasks), rows)
+        await _write(connection, _OPEN_TASKS, [row for view in with_tasks for row in _task_rows(view)])
     await _count(connection, changes.waiting())
 
 
@@ -192,9 +193,12 @@ async def _save_offices(connection: AsyncConnection, changes: Changes) -> None:
         return
     ids = bindparam("ids", list(other), type_=ARRAY(Uuid))
     await connection.execute(delete(office_listing).where(office_listing.c.claim_id == func.any(ids)))
-    rows = [row for rows in other.values() for row in rows]
+    await _write(connection, _BY_OFFICE, [row for rows in other.values() for row in rows])
+
+
+async def _write(connection: AsyncConnection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
-        await connection.execute(insert(office_listing), rows)
+        await connection.execute(statement, columns_of(rows))
 
 
 async def _count(connection: AsyncConnection, more: dict[str, int]) -> None:
@@ -272,21 +276,16 @@ async def _notify(connection: AsyncConnection, changed: Sequence[ClaimView], out
         await connection.execute(select(func.pg_notify(CHANNEL, each.c.payload)))
 
 
-def _replacing(table: Table, **values: Any) -> Insert:
-    """Insert rows, or replace those that are there."""
-    statement = upsert(table).values(**values) if values else upsert(table)
-    keys = [column.name for column in table.primary_key]
-    others = [column.name for column in table.c if column.name not in keys]
-    return statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in others}
-    )
-
-
-_LISTED = _replacing(
+_CHANGED_CLAIMS = replacement_of(claims)
+_HISTORY, _BY_OFFICE, _OPEN_TASKS = insert_of(history), insert_of(office_listing), insert_of(open_tasks)
+_LISTED = or_replacing(
+    upsert(listing).values(
+        **{column.name: bindparam(column.name) for column in listing.c if column.name != "words"},
+        words=func.array_to_tsvector(bindparam("lexemes", type_=ARRAY(Text))),
+    ),
     listing,
-    **{column.name: bindparam(column.name) for column in listing.c if column.name != "words"},
-    words=func.array_to_tsvector(bindparam("lexemes", type_=ARRAY(Text))),
 )
+_WORD = re.compile(r"\w+")
 
 
 def _history_row(item: CausedEvent) -> dict[str, Any]:
@@ -347,7 +346,7 @@ def _office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
 
 def words(*texts: str) -> set[str]:
     """Take texts apart into what can be searched for."""
-    return {word for text in texts for word in re.findall(r"\w+", folded(text))}
+    return {word for text in texts for word in _WORD.findall(folded(text))}
 
 
 def facets(state: str | None, cause: str | None, *offices: str | None) -> list[str]:

@@ -1,17 +1,17 @@
 """What reports are counted from, as the stream makes it."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.completeness import Completeness
 from services.reporting.projection import Changes, Claim, Ending, RefusedCreation
-from services.reporting.tables import amended_causes, claims, refusals, tasks, undone_links
+from services.reporting.tables import COUNTED, amended_causes, claims, refusals, tasks, undone_links
+from shared.storage.arrays import columns_of_objects, insert_of
 
 
 class Counted:
@@ -34,16 +34,14 @@ class Counted:
 
     async def save(self, changes: Changes, refused_creations: Iterable[RefusedCreation]) -> None:
         """Write what a batch has changed, in the order of the keys so that two writers can't deadlock."""
-        await self._insert(claims, [asdict(changes.claims[id]) for id in sorted(changes.created)])
+        await self._insert(claims, [changes.claims[id] for id in sorted(changes.created)])
         await self._update_claims([changes.claims[id] for id in sorted(changes.changed - changes.created)])
-        await self._insert(tasks, [asdict(task) for task in sorted(changes.tasks, key=lambda task: task.task_id)])
+        await self._insert(tasks, sorted(changes.tasks, key=attrgetter("task_id")))
         await self._report_tasks(changes)
-        await self._insert(amended_causes, [asdict(cause) for cause in changes.causes])
-        await self._insert(undone_links, [asdict(link) for link in changes.undone_links])
-        rows = {(r.company, r.request_id): asdict(r) for r in refused_creations}
-        if rows:
-            statement = upsert(refusals).on_conflict_do_nothing()
-            await self._connection.execute(statement, [rows[key] for key in sorted(rows)])
+        await self._insert(amended_causes, changes.causes)
+        await self._insert(undone_links, changes.undone_links)
+        refused = {(each.company, each.request_id): each for each in refused_creations}
+        await self._insert(refusals, [refused[key] for key in sorted(refused)])
 
     async def _update_claims(self, changed: list[Claim]) -> None:
         if changed:
@@ -68,9 +66,15 @@ class Counted:
                 [{"id": id, "at_moment": at} for id, at in sorted(changes.reported.items())],
             )
 
-    async def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            await self._connection.execute(insert(table), rows)
+    async def _insert(self, table: Table, objects: Sequence[Any]) -> None:
+        if objects:
+            await self._connection.execute(_INSERTED[table], columns_of_objects(objects))
+
+
+_INSERTED = {table: insert_of(table) for table in COUNTED}
+_INSERTED[tasks] = insert_of(tasks, without={"reported_at"})
+_INSERTED[refusals] = _INSERTED[refusals].on_conflict_do_nothing()
+"""A refused request that comes again was counted."""
 
 
 def _claim(row: Any) -> Claim:

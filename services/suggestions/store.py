@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.suggestions.batch import Version
@@ -38,6 +38,7 @@ from services.suggestions.rules import Found, Match
 from shared.contract.suggestions import LinkSuggested, Reason
 from shared.domain.claim_numbers import number_key
 from shared.runtime.settings import DatabaseSettings
+from shared.storage.arrays import columns_of, replacement_of
 from shared.storage.database import engine_for, transaction
 
 MOST_OF_A_BLOCK = 40
@@ -140,11 +141,7 @@ class Transaction:
     async def save(self, changed: Mapping[UUID, Claim], moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
         """Write claims, and forget the moved ones' matches; return which those were, temporary claim and normal one."""
         if changed:
-            statement = upsert(claims)
-            names = ("version", "state", "claim_number", "number_key", "particulars")
-            written = {name: statement.excluded[name] for name in names}
-            statement = statement.on_conflict_do_update(index_elements=[claims.c.id], set_=written)
-            await self._connection.execute(statement, [_row(changed[id]) for id in sorted(changed)])
+            await self._connection.execute(_CHANGED_CLAIMS, columns_of([_row(changed[id]) for id in sorted(changed)]))
         if not moved:
             return set()
         ids = {"ids": list(moved)}
@@ -214,24 +211,17 @@ class Transaction:
     async def publish(self, lists: Sequence[Published]) -> None:
         """Write the lists that are to be published."""
         if lists:
-            statement = upsert(suggestions)
-            names = ("revision", "cause_claim_id", "cause_version", "body")
-            statement = statement.on_conflict_do_update(
-                index_elements=[suggestions.c.claim_id], set_={name: statement.excluded[name] for name in names}
-            )
-            await self._connection.execute(
-                statement,
-                [
-                    {
-                        "claim_id": each.claim_id,
-                        "revision": each.revision,
-                        "cause_claim_id": each.cause[0],
-                        "cause_version": each.cause[1],
-                        "body": each.body.decode(),
-                    }
-                    for each in sorted(lists, key=lambda each: each.claim_id)
-                ],
-            )
+            rows = [
+                {
+                    "claim_id": each.claim_id,
+                    "revision": each.revision,
+                    "cause_claim_id": each.cause[0],
+                    "cause_version": each.cause[1],
+                    "body": each.body.decode(),
+                }
+                for each in sorted(lists, key=attrgetter("claim_id"))
+            ]
+            await self._connection.execute(_PUBLISHED, columns_of(rows))
 
     async def _save_blocks(self, moved: Iterable[Claim]) -> None:
         rows = [
@@ -243,6 +233,8 @@ class Transaction:
             columns = zip(("blocks", "temporary", "dates", "claims"), zip(*rows, strict=True), strict=True)
             await self._connection.execute(_SAVE_BLOCKS, {name: list(values) for name, values in columns})
 
+
+_CHANGED_CLAIMS, _PUBLISHED = replacement_of(claims), replacement_of(suggestions)
 
 _SAVE_BLOCKS = text("""
     insert into blocks (block, temporary, incident_date, claim_id)

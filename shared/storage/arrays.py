@@ -3,7 +3,8 @@
 PostgreSQL unnests the arrays in their order, so rows are written, and locked, in the order in which they are given.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ARRAY, Column, Select, Table, Text, bindparam, column, func, select
@@ -12,17 +13,35 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 Pair = tuple[str, str]
 
 
-def insert_of(table: Table) -> Insert:
-    """Make the statement that inserts rows into a table; it is executed with `columns_of(rows)`."""
-    arrays = (bindparam(each.name, type_=ARRAY(each.type)) for each in table.c)
-    rows = func.unnest(*arrays).table_valued(*(column(each.name, each.type) for each in table.c))
+def insert_of(table: Table, *, without: Collection[str] = ()) -> Insert:
+    """Make the statement that inserts rows into a table, without some columns; executed with `columns_of(rows)`."""
+    columns = [each for each in table.c if each.name not in without]
+    arrays = (bindparam(each.name, type_=ARRAY(each.type)) for each in columns)
+    rows = func.unnest(*arrays).table_valued(*(column(each.name, each.type) for each in columns))
     rows = rows.render_derived(name="rows")
-    return insert(table).from_select([each.name for each in table.c], select(*rows.c))
+    return insert(table).from_select([each.name for each in columns], select(*rows.c))
+
+
+def replacement_of(table: Table) -> Insert:
+    """Make the statement that inserts rows, or replaces those of the same primary key."""
+    return or_replacing(insert_of(table), table)
+
+
+def or_replacing(statement: Insert, table: Table) -> Insert:
+    """Have a statement that inserts rows into a table replace those of the same primary key."""
+    keys = [each.name for each in table.primary_key]
+    others = {each.name: statement.excluded[each.name] for each in table.c if each.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Turn rows, one at least and all with the same columns, into one list for each column."""
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def columns_of_objects(objects: Sequence[Any]) -> dict[str, list[Any]]:
+    """Turn dataclasses, one at least, whose fields are called as a table's columns into one list for each column."""
+    return {each.name: [getattr(one, each.name) for one in objects] for each in fields(objects[0])}
 
 
 def where_pair_is_given(query: Select[Any], first: Column[str], second: Column[str]) -> Select[Any]:
