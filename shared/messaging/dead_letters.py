@@ -49,12 +49,17 @@ def dead_letter(record: Record, *, service: str, reason: str) -> Outgoing:
     return outgoing(DEAD_LETTERS.name, record.topic, letter, id=letter.id, source=service, cause=letter.id)
 
 
-class DeadLetterLimit:
-    """Watches the share of dead letters among each partition's recent messages.
+def is_outsiders(record: Record) -> bool:
+    """Whether a company wrote it: that it cannot be understood then says nothing of us."""
+    return record.topic.startswith(REQUESTS.prefix)
 
-    What our own services wrote stops the reader as soon as one partition is over the share. A company's own topic
-    does not by itself: else one company that sends rubbish would stop everybody's claims. It takes the topics of two
-    companies at once.
+
+class DeadLetterLimit:
+    """Watches the share of dead letters that are our fault among each partition's recent messages.
+
+    What our own services wrote stops the reader as soon as one partition is over the share. What companies wrote is
+    counted only where the service fails on it, and then takes the topics of two companies at once: else one that has
+    found what we fail on would stop everybody's claims.
     """
 
     def __init__(self, *, share: float, window: int) -> None:
@@ -65,7 +70,7 @@ class DeadLetterLimit:
         self._over: set[tuple[str, int]] = set()
 
     def check(self, read: Iterable[tuple[Record, bool]]) -> None:
-        """Count a batch's records, each with whether it is a dead letter. Raises TooManyDeadLetters."""
+        """Count a batch's records, each with whether it is a dead letter by our fault. Raises TooManyDeadLetters."""
         seen: set[tuple[str, int]] = set()
         for record, dead in read:
             place = record.topic, record.partition

@@ -31,7 +31,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shared.contract.envelope import Outgoing, Undecodable, read_envelope
 from shared.errors import Conflict, Misconfigured, Stopping, TryAgain, kind_and_place
-from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter
+from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter, is_outsiders
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
@@ -182,8 +182,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
                 log.error("message fails", reason=kind_and_place(error), **_about([record]))
                 unfit.append((record, self._fails))
-        dead = {id(record) for record, _ in unfit}
-        self._limit.check((record, id(record) in dead) for record in records)
+        ours = {id(record) for record, reason in unfit if reason is self._fails or not is_outsiders(record)}
+        self._limit.check((record, id(record) in ours) for record in records)
         return decoded, unfit
 
     async def _put_aside(self, unfit: Sequence[tuple[Record, str]], instead: Iterable[Outgoing] = ()) -> None:

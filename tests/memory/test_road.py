@@ -6,8 +6,9 @@ from typing import get_args
 import pytest
 
 from shared.contract import ids
-from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, EVENTS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.messaging.memory import Step
+from shared.runtime.settings import ServiceSettings
 from tests.builders.requests import FJORD, NORD, VEST, VEST_BERGEN, creation
 from tests.memory.road import READERS, SERVICES, Road
 
@@ -65,6 +66,16 @@ async def test_a_company_without_a_topic_costs_nobody_else_theirs(road: Road) ->
     await road.run()
     assert [outcome["request_id"] for outcome in road.outcomes(VEST)] == ["one"]
     assert [letter["reason"] for letter in road.bus.bodies("dead-letters")] == [f"there is no topic {EVENTS.of(FJORD)}"]
+
+
+async def test_the_rubbish_of_several_companies_costs_nobody_else_their_outcome(road: Road) -> None:
+    for company in (NORD, FJORD):  # the same broken client, which writes every header in quotation marks
+        for _ in range(ServiceSettings().dead_letter_window + 1):
+            road.bus.append(REQUESTS.of(company), "a key", b"{}", [('"ce_id"', b'"one"')])
+    road.ask(VEST, "create-temporary-claim", id="one")
+    await road.run()
+    assert [outcome["request_id"] for outcome in road.outcomes(VEST)] == ["one"]
+    assert {letter["reason"] for letter in road.bus.bodies("dead-letters")} == {"it has no ce_id"}
 
 
 @pytest.mark.parametrize("service", READERS)
