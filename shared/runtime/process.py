@@ -15,7 +15,6 @@ A service is imported without what libraries bring along and no service uses:
 """
 
 import contextlib
-import ctypes
 import gc
 import os
 import sys
@@ -26,8 +25,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
-_LARGE_BYTES = 128 * 1024
 _NOT_INSTALLED = "rich"
 _EMPTY = (
     "holidays.countries",
@@ -82,20 +79,8 @@ def import_leanly() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
-def give_memory_back() -> None:
-    """Have what is large, such as a fetched batch, returned to the system when it is freed, where glibc allocates it.
-
-    By itself it soon takes what is fetched from the heap, which small things that live longer then keep from shrinking.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        set_option = ctypes.CDLL(None).mallopt
-        set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        set_option(_M_TRIM_THRESHOLD, _LARGE_BYTES)
-
-
 def run(service: str) -> None:
     """Run a service; the process ends with it."""
-    give_memory_back()
     import_leanly()
     with importing():
         build = import_module(f"services.{service}.app").build
