@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from pydantic_core import from_json, to_json
 
 from operations.connection import Connection, Unreachable
+from operations.patience import ask
 from shared.contract import ids
 from shared.contract.envelope import Headers
 from shared.contract.outcomes import OUTCOMES
@@ -21,6 +22,7 @@ from shared.contract.topics import EVENTS, REQUESTS
 
 _POLL_S = 0.05
 _TIMEOUT_S = 30.0
+_CONNECTED_S = 10.0
 _LEADER_S = 10.0
 
 
@@ -230,7 +232,7 @@ class Company:
     def _assign(self, *, from_start: bool) -> None:
         topic = EVENTS.of(self.id)
         try:
-            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+            metadata = ask(lambda wait_s: self._consumer.list_topics(topic, timeout=wait_s), _CONNECTED_S).topics[topic]
             if metadata.error is not None:
                 raise Unreachable(f"{self.id} cannot read {topic}: {metadata.error.str()}")
             partitions = []

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from operations.options import err, fail, sentence_of
 from operations.printing import say_all_characters
+from shared.runtime.process import importing
 
 _COMMANDS = (
     "demo",
@@ -53,7 +54,8 @@ def _command(name: str) -> Any:
     if name in _EMBEDDED and not all(find_spec(package) for package in _OF_EMBEDDED):
         one.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_not_installed)
     else:
-        module = import_module(_EMBEDDED.get(name, f"operations.{name.replace('-', '_')}"))
+        with importing():
+            module = import_module(_EMBEDDED.get(name, f"operations.{name.replace('-', '_')}"))
         if name == "dead-letters":
             one.add_typer(module.app, name=name)
             return typer.main.get_group(one).commands[name]

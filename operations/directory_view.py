@@ -8,8 +8,8 @@ from operations.records import read_all
 from shared.contract.directory_events import EVENT_OF
 from shared.contract.requests import DirectoryRequest
 from shared.contract.topics import DIRECTORY, OPERATOR
-from shared.directory_reader import apply_record
 from shared.domain.directory import BEGINNING, Directory
+from shared.recorded_directory import apply_record
 
 
 def directory_from_file(file: DirectoryFile) -> Directory:

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 )
 
 from operations.connection import Connection
+from operations.patience import ask
 from operations.quotas import QuotaRefused, set_quotas
 from shared.contract.topics import (
     OPERATOR,
@@ -107,7 +108,8 @@ def provision_companies(
 
 def missing_topics(connection: Connection, companies: Iterable[str]) -> list[str]:
     """The companies' topics that do not exist."""
-    existing = AdminClient(connection.client()).list_topics(timeout=_TIMEOUT_S).topics
+    admin = AdminClient(connection.client())
+    existing = ask(lambda wait_s: admin.list_topics(timeout=wait_s), _TIMEOUT_S).topics
     return [name for company in companies for name, _ in _topics_of(company) if name not in existing]
 
 

@@ -7,6 +7,7 @@ from typing import cast
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, TopicPartition
 
 from operations.connection import Connection, Unreachable
+from operations.patience import ask
 from shared.contract.envelope import Headers
 from shared.contract.topics import OPERATOR
 
@@ -52,7 +53,8 @@ def read_all(connection: Connection, topic: str) -> list[ReadRecord]:
     consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
     records: list[ReadRecord] = []
     try:
-        first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT_S)
+        partition = TopicPartition(topic, 0)
+        first, end = ask(lambda wait_s: consumer.get_watermark_offsets(partition, timeout=wait_s), _TIMEOUT_S)
         consumer.assign([TopicPartition(topic, 0, first)])
         deadline = time.monotonic() + _TIMEOUT_S
         while first < end and not (records and records[-1].offset + 1 >= end):

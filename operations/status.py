@@ -17,6 +17,7 @@ from rich.table import Table
 from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.patience import ask
 from operations.services import REGISTRY
 from services.claims.inventory import count_temporary_claims
 from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
@@ -131,7 +132,7 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
     client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
     consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
     try:
-        topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
+        topics = ask(lambda wait_s: consumer.list_topics(timeout=wait_s), _TIMEOUT_S).topics
         return {
             (name, number): consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_TIMEOUT_S)
             for name, metadata in topics.items()

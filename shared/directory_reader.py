@@ -1,19 +1,15 @@
 """The directory in memory, read from its topic; every instance reads all of it, without a consumer group."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from shared.contract.directory_events import read_directory_event
-from shared.contract.envelope import Undecodable, read_internal_envelope
 from shared.contract.topics import DIRECTORY
 from shared.domain.directory import LATEST, Directory
 from shared.domain.unknown_settings import unknown_settings_by_company
-from shared.errors import Misconfigured
 from shared.messaging.follower import TopicReader
-from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
+from shared.recorded_directory import apply_record
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -49,17 +45,3 @@ class UnknownSettingsWatch:
     def notes(self) -> Sequence[str]:
         """Return it for the health answer."""
         return [f"{company}: {reason}" for company, reason in sorted(self._found)]
-
-
-def apply_record(directory: Directory, record: Record) -> None:
-    """Apply the next message of the topic `directory`.
-
-    Raises Misconfigured where nobody can tell whose it is: whoever passed it over would decide otherwise than the
-    others. One that a newer version wrote holds up the company that it is of, and no other.
-    """
-    try:
-        envelope = read_internal_envelope(record.headers, record.value)
-        event = read_directory_event(envelope.type, envelope.body)
-    except (Undecodable, ValueError) as error:
-        raise Misconfigured(f"message {record.offset} of {record.topic} is broken") from error
-    directory.apply(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))

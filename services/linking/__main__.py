@@ -1,7 +1,6 @@
 """Run the linking service as this process."""
 
-from services.linking.app import build
-from shared.messaging.service import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
-    run(build)
+    run("linking")

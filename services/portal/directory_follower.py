@@ -8,12 +8,13 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from shared.contract.topics import DIRECTORY
-from shared.directory_reader import UnknownSettingsWatch, apply_record
+from shared.directory_reader import UnknownSettingsWatch
 from shared.domain.directory import Directory
 from shared.errors import Misconfigured, kind_and_place
 from shared.messaging.follower import TopicReader
 from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
+from shared.recorded_directory import apply_record
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 

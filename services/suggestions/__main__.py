@@ -1,7 +1,6 @@
 """Run the suggestions service as this process."""
 
-from services.suggestions.app import build
-from shared.messaging.service import run
+from shared.runtime.process import run
 
 if __name__ == "__main__":
-    run(build)
+    run("suggestions")

@@ -20,6 +20,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import make_asgi_app
+from uvicorn.server import Server
 
 from shared.contract.topics import Topic
 from shared.errors import TryAgain, kind_and_place
@@ -314,7 +315,7 @@ def run(build: Callable[[], Service]) -> None:
     sys.exit(1 if asyncio.run(main()).fault else 0)
 
 
-class QuietServer(uvicorn.Server):
+class QuietServer(Server):
     """A server that leaves the process's signals to the service."""
 
     @contextlib.contextmanager

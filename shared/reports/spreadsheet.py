@@ -4,8 +4,6 @@ import io
 from datetime import UTC
 from typing import Any
 
-import xlsxwriter
-
 from shared.contract.reports import PeriodReport
 from shared.domain.clock import zone_to_show
 from shared.reports.labels import sheet_name
@@ -21,6 +19,8 @@ _WIDTHS = (44, 16, 16, 16)
 
 def spreadsheet(report: PeriodReport, tables: Tables, time_zone: str) -> bytes:
     """Write the report as XLSX. Moments are in the insurer's time zone, since a spreadsheet knows none."""
+    import xlsxwriter  # noqa: PLC0415 (slow to import, and few ask for a spreadsheet)
+
     written = io.BytesIO()
     with xlsxwriter.Workbook(written, _OPTIONS) as book:
         made_at = (report.closed_at or report.from_).astimezone(UTC).replace(tzinfo=None)

@@ -65,6 +65,11 @@ class ContainerKafka:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises NotStarted."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it, and don't wait."""
         container = self._server.made().with_command(["bash", "-c", (_COMPOSE / "kafka.sh").read_text()])
         container.with_envs(
             CLAIMBUS_KAFKA_USERS="\n".join(f"{user}={password}" for user, password in self._users.items()),
@@ -72,7 +77,6 @@ class ContainerKafka:
             CLAIMBUS_KAFKA_OUTSIDE=self.bootstrap_servers,
         )
         self._server.start(container)
-        self._wait_until_ready()
 
     def stop(self) -> None:
         """Stop it cleanly; safe to repeat."""
@@ -82,7 +86,8 @@ class ContainerKafka:
         """End it at once, as a machine that fails would."""
         self._server.kill()
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait, after `launch`, until it answers. Raises NotStarted."""
         user, password = next(iter(self._users.items()))
         client = AdminClient(
             {

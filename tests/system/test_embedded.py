@@ -273,7 +273,8 @@ def test_a_killed_supervisor_leaves_no_child_and_the_next_one_starts(tmp_path: P
 
 def test_an_ordinary_user_can_run_it_too(kafka: EmbeddedKafka) -> None:
     home = Path(subprocess.check_output(["mktemp", "-d", "--tmpdir=/tmp"], text=True).strip())
-    shutil.copytree(platformdirs.user_cache_path("claimbus"), home / "cache" / "claimbus")
+    jars = Path("claimbus", "maven")
+    shutil.copytree(platformdirs.user_cache_path() / jars, home / "cache" / jars)
     user, as_user = os.geteuid(), list[str]()
     if user == 0:
         # The tests' Python may be where only root can go, so this ordinary user is let through all folders.

@@ -15,12 +15,12 @@ from services.portal.viewer import Viewer, insurers_not_understood, insurers_ope
 from shared.contract.codes import Code
 from shared.contract.directory_events import EVENT_OF
 from shared.contract.requests import REQUESTS, DirectoryRequest
-from shared.directory_reader import apply_record
 from shared.domain.companies import User
 from shared.domain.creation import decide_creation
 from shared.domain.directory import Directory
 from shared.domain.refusal import Refused
 from shared.messaging.memory import MemoryRecord
+from shared.recorded_directory import apply_record
 from tests.builders.directory import permitted, registered, takes_effect
 from tests.builders.moments import oslo
 from tests.builders.requests import (

@@ -30,7 +30,6 @@ from shared.contract.codes import Code
 from shared.contract.directory_events import DIRECTORY_EVENTS, NotUnderstood, read_directory_event
 from shared.contract.fields import CreationPermission
 from shared.contract.recorded import read_recorded
-from shared.directory_reader import apply_record
 from shared.domain.clock import NotKnownHere
 from shared.domain.creation import decide_creation
 from shared.domain.directory import Directory
@@ -38,6 +37,7 @@ from shared.domain.refusal import Refused
 from shared.domain.unknown_settings import unknown_settings, unknown_settings_by_company
 from shared.errors import Misconfigured
 from shared.messaging.memory import MemoryRecord
+from shared.recorded_directory import apply_record
 from tests.builders.directory import REGISTERED, registered, takes_effect
 from tests.builders.records import record
 from tests.builders.requests import BODIES, FJORD, NORDLYS, VEST, VEST_BERGEN, Json, asks
