@@ -247,7 +247,7 @@ def test_a_claim_with_files_and_a_link_under_way_and_one_that_failed_pass_axe_to
         world.insurer.ask(NewRequest("cancel-claim", {"claim_id": target, "reason": "Feil"}))
     finally:
         linking.start()
-    expect(page.get_by_text("Tilknytningen ble ikke fullført.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Tilknytningen ble ikke fullført.")).to_be_visible()
     assert violations(page) == []
 
 
