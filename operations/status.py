@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicMetadata
 from rich.table import Table
 
 from operations.connection import Connection, Unreachable, load_connection
@@ -23,6 +23,8 @@ from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
 from shared.storage.database import DatabaseAway
 
 _TIMEOUT_S = 15.0
+_CALL_S = 1.0
+"""For how long the client may not hear Ctrl-C."""
 _DATABASE_S = 5.0
 _READ_S = 5.0
 _LATE_AFTER_S = 300.0
@@ -131,7 +133,7 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
     client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
     consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
     try:
-        topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
+        topics = _topics(consumer)
         return {
             (name, number): consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_TIMEOUT_S)
             for name, metadata in topics.items()
@@ -143,6 +145,19 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
         raise Unreachable(f"the bus cannot be reached: {[*problems, error.args[0].str()][0]}") from error
     finally:
         consumer.close()
+
+
+def _topics(consumer: Consumer) -> dict[str, TopicMetadata]:
+    """List the topics, in calls so short that Ctrl-C between them is soon enough. Raises KafkaException."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            topics: dict[str, TopicMetadata] = consumer.list_topics(timeout=_CALL_S).topics
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return topics
 
 
 def _unread(
