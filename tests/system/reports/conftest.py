@@ -137,7 +137,9 @@ def run_reporting() -> Iterator[Reporting]:
 def _running() -> Iterator[Reporting]:
     folder = Path(tempfile.mkdtemp(prefix="claimbus-reports-"))
     folder.chmod(0o711)
-    stack = Stack(folder, {"portal": 0, "suggestions": 0})  # what has no part in reports would take their time
+    stack = Stack(
+        folder, dict.fromkeys(("linking", "portal", "suggestions"), 0)
+    )  # what has no part in reports would take their time
     try:
         stack.start()
         yield Reporting(stack)
