@@ -22,7 +22,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 from tests.browser.conftest import Browse
 from tests.browser.test_for_everyone import violations
-from tests.world import World, as_json, claimbus, wait_until
+from tests.world import World, as_json, claimbus_as_a_user, wait_until
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, b
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"listing", "waiting"}
     file = tmp_path / "connection.json"
     world.connection.model_copy(update={"companies_file": None}).save(file)
-    assert as_json(claimbus("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
+    assert as_json(claimbus_as_a_user("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
     assert in_portal_database(world, rows_of(world, claim)) == rows
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"waiting"}
     page.goto(f"/saker/{claim}")
