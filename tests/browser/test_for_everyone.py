@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,9 @@ ROUTES = [Route(each.path, each.page, methods=each.methods) for each in routes.a
 STREAMS = {"/direkte"}
 """What never ends, and is no page."""
 NOTHING = "00000000-0000-0000-0000-000000000000"
+TELLING = {"class", "role", "type", "lang", "style", "width", "height"}
+"""The attributes whose value makes a difference to what an element is, and to how it looks."""
+WITHOUT_END = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 LARGEST_PAGE_BYTES = 150_000
 SIZES = [(320, 640), (768, 1024), (1280, 900), (3840, 2160)]
 
@@ -129,18 +133,59 @@ class Loaded:
     size: int
 
 
+Element = tuple[tuple[str, ...], ...]
+"""An element and those around it, from the outermost: each its name and its attributes, and whether it has text."""
+
+
+class Elements(HTMLParser):
+    """The different elements of a page, whatever is written in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[Element] = set()
+        self._around: list[tuple[str, ...]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = (f"{name}={value if name in TELLING else bool(value)}" for name, value in attributes)
+        element = (tag, *given)
+        self.found.add((*self._around, element))
+        if tag not in WITHOUT_END:
+            self._around.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._around and self._around.pop()[0] != tag:
+            pass
+
+    def handle_data(self, text: str) -> None:
+        if text.strip():
+            self.found.add((*self._around, ("text",)))
+
+
+def elements_of(html: str) -> frozenset[Element]:
+    """What a page is made of: two with the same look the same but for the words."""
+    elements = Elements()
+    elements.feed(html)
+    return frozenset(elements.found)
+
+
 def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str, Page, list[Loaded]]]:
-    """Visit all pages as everybody; return what each loads. What is not found looks the same everywhere, and is one."""
+    """Visit all pages as everybody; return what each loads. Pages that are made of the same elements are one.
+
+    Of each user there is one at least.
+    """
+    seen: set[frozenset[Element]] = set()
     for who, user in site.people.items():
         page = browse(user, "/static/icon.svg", **options)
-        missing = False
+        is_first = True
         for address in site.addresses:
             answer = page.request.get(address)
             is_page = "text/html" in answer.headers.get("content-type", "") and "<!doctype" in answer.text()
             elsewhere = not answer.url.endswith(address)  # sent on to a page that has its own address
-            if not is_page or elsewhere or (missing and answer.status == 404):
+            elements = elements_of(answer.text()) if is_page else frozenset()
+            if not is_page or elsewhere or (elements in seen and not is_first):
                 continue
-            missing = missing or answer.status == 404
+            seen.add(elements)
+            is_first = False
             loaded: list[Loaded] = []
             weigh = partial(_weigh, loaded)
             page.on("response", weigh)
