@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from operations.connection import Connection
 from operations.under_way import wait_until_read
 from tests.browser.chromium import find
+from tests.locks import networks_stay
 from tests.world import World, Worlds, wait_until
 
 Browse = Callable[..., Page]
@@ -24,10 +26,10 @@ expect.set_options(timeout=_PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(run_folder: Path) -> Iterator[Browser]:
     """Chromium: the system's, or the one that Playwright has installed. Without either the tests fail."""
     chromium = find()
-    with sync_playwright() as playwright:
+    with networks_stay(run_folder), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--no-sandbox"] if os.getuid() == 0 else [],
