@@ -1,6 +1,7 @@
 """The pages for everyone: what axe finds, all screens, keyboard only, without JavaScript, and how large they are."""
 
 import gzip
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -138,17 +139,17 @@ Element = tuple[tuple[str, ...], ...]
 
 
 class Elements(HTMLParser):
-    """The different elements of a page, whatever is written in them."""
+    """Counts the different elements of a page, whatever is written in them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: set[Element] = set()
+        self.found: Counter[Element] = Counter()
         self._around: list[tuple[str, ...]] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = (f"{name}={value if name in TELLING else bool(value)}" for name, value in attributes)
         element = (tag, *given)
-        self.found.add((*self._around, element))
+        self.found[*self._around, element] += 1
         if tag not in WITHOUT_END:
             self._around.append(element)
 
@@ -158,14 +159,14 @@ class Elements(HTMLParser):
 
     def handle_data(self, text: str) -> None:
         if text.strip():
-            self.found.add((*self._around, ("text",)))
+            self.found[*self._around, ("text",)] += 1
 
 
-def elements_of(html: str) -> frozenset[Element]:
-    """What a page is made of: two with the same look the same but for the words."""
+def elements_of(html: str) -> frozenset[tuple[Element, bool]]:
+    """The elements that a page has, and of which it has several: pages with the same differ in words and lengths."""
     elements = Elements()
     elements.feed(html)
-    return frozenset(elements.found)
+    return frozenset((element, count > 1) for element, count in elements.found.items())
 
 
 def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str, Page, list[Loaded]]]:
@@ -173,7 +174,7 @@ def pages(site: Site, browse: Browse, **options: Any) -> Iterator[tuple[str, str
 
     Of each user there is one at least.
     """
-    seen: set[frozenset[Element]] = set()
+    seen: set[frozenset[tuple[Element, bool]]] = set()
     for who, user in site.people.items():
         page = browse(user, "/static/icon.svg", **options)
         is_first = True

@@ -67,7 +67,7 @@ History = tuple[list[Plan], list[RefusedCreation]]
 @pytest.fixture(scope="module")
 def reporting() -> Iterator[Reporting]:
     """A stack of its own: no company is registered in it today, before those of the past are."""
-    yield from run_reporting()
+    yield from run_reporting("linking")  # which would read all of it again and again
 
 
 @pytest.fixture(scope="module")
