@@ -1,6 +1,7 @@
 """Whether anything is still under way between the services: what has not come when nothing is, will not come."""
 
 import time
+from collections.abc import Collection
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -28,34 +29,45 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
     deadline = time.monotonic() + timeout_s
     finished: dict[str, Offsets] | None = None
     for _ in range(_LONGEST_WAY):
-        ends = _ends_when_led(admin, deadline)
+        ends = _ends_when_led(admin, SERVICES, deadline)
         if ends == finished:
             return
-        while left := {service: n for service, wanted in ends.items() if (n := _unfinished(admin, service, wanted))}:
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"waited {timeout_s:g} s for what is under way; messages left: {left}")
-            time.sleep(_LOOK_EVERY_S)
+        _wait_for(admin, ends, deadline)
         finished = ends
 
 
-def _ends_when_led(admin: AdminClient, deadline: float) -> dict[str, Offsets]:
+def wait_until_read(connection: Connection, service: str, *, timeout_s: float = 60.0) -> None:
+    """Wait until a service has finished all there is to read now. Raises NoAnswer."""
+    admin = AdminClient(connection.client())
+    deadline = time.monotonic() + timeout_s
+    _wait_for(admin, _ends_when_led(admin, (service,), deadline), deadline)
+
+
+def _wait_for(admin: AdminClient, ends: dict[str, Offsets], deadline: float) -> None:
+    while left := {service: n for service, wanted in ends.items() if (n := _unfinished(admin, service, wanted))}:
+        if time.monotonic() > deadline:
+            raise NoAnswer(f"what is under way is late; messages left: {left}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _ends_when_led(admin: AdminClient, services: Collection[str], deadline: float) -> dict[str, Offsets]:
     """As `_ends`; a partition that is new, or moves to another broker, has no leader for a moment."""
     while True:
         try:
-            return _ends(admin)
+            return _ends(admin, services)
         except KafkaException as error:
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY_S)
 
 
-def _ends(admin: AdminClient) -> dict[str, Offsets]:
-    """The end offsets of the partitions that each service reads in its group."""
+def _ends(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
+    """The end offsets of the partitions that each of these services reads in its group."""
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by
         for topic in TOPICS
-        if topic.name != "directory"
+        if topic.name != "directory" and any(service in topic.read_by for service in services)
         for name in topics
         if (name.startswith(topic.prefix) if topic.per_company else name == topic.name)
     }
@@ -65,7 +77,7 @@ def _ends(admin: AdminClient) -> dict[str, Offsets]:
         for number in topics[name].partitions
     }
     ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(wanted).items()}
-    return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in SERVICES}
+    return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
 
 
 def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:

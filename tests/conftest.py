@@ -23,6 +23,8 @@ os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "1000"
 os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
 # Tests take rights away, and wait until readers are made anew.
 os.environ["CLAIMBUS_RENEW_AFTER_S"] = "4"
+# Tests expect what a form leads to, however busy the machine; what is shown meanwhile: test_late_outcomes.py.
+os.environ["CLAIMBUS_PORTAL_OUTCOME_WAIT_S"] = "60"
 # All tests come from one address.
 os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 
@@ -30,8 +32,19 @@ os.environ["CLAIMBUS_PORTAL_LOG_INS_PER_MINUTE"] = "1000"
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-_TOGETHER = ("stack", "browser", "system/reports", "memory", "integration")
-"""What one process runs as a whole, since its tests share what takes long to start: the longest first."""
+_TOGETHER = ("faults", "containers", "system/reports", "stack", "memory", "integration")
+"""What one process runs as a whole, since its tests share what takes long to start; `stack` are those of other folders
+that have it."""
+_LONGEST_FIRST = (
+    *_TOGETHER[:4],
+    "browser/test_for_everyone.py",
+    "browser/test_opening_time.py",
+    "browser/",
+    *_TOGETHER[4:],
+    "system/",
+    "",
+)
+"""The groups in the order in which they are begun, by how their names begin."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,10 +60,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def _group_of(item: pytest.Item) -> str:
     file = item.path.relative_to(Path(__file__).parent).as_posix()
-    if file.startswith("containers/"):  # Chromium gives up what it loads when a network of Docker's comes or goes
-        return "browser"
     folder = next((folder for folder in _TOGETHER if file.startswith(f"{folder}/")), file)
-    return "stack" if "stack" in _fixtures_of(item) and folder in ("browser", file) else folder
+    return "stack" if "stack" in _fixtures_of(item) and folder == file else folder
 
 
 def _fixtures_of(item: pytest.Item) -> list[str]:
@@ -60,12 +71,12 @@ def _fixtures_of(item: pytest.Item) -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; apart from that the order is random, by `pytest-randomly`'s seed."""
 
-    def place(item: pytest.Item) -> tuple[int, bool, bool, str]:
-        group, folder = _group_of(item), item.path.parent
-        if group in _TOGETHER:
-            is_last = item.get_closest_marker("last") is not None
-            return _TOGETHER.index(group), is_last, folder.name == "browser", str(folder)
-        return len(_TOGETHER) + (folder.name == "unit"), False, False, ""
+    def place(item: pytest.Item) -> tuple[int, bool, str]:
+        group = _group_of(item)
+        number = next(number for number, begins in enumerate(_LONGEST_FIRST) if group.startswith(begins))
+        if group not in _TOGETHER:
+            return number, False, ""
+        return number, item.get_closest_marker("last") is not None, str(item.path.parent)
 
     items.sort(key=place)
 
@@ -89,6 +100,17 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def run_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder of all processes that run tests."""
+    worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    if worker_input is not None:
+        return Path(worker_input["shared_stack"])
+    plugin = request.config.pluginmanager.get_plugin("shared_stack")
+    assert isinstance(plugin, SharedStack)
+    return plugin.folder
+
+
+@pytest.fixture(scope="session")
 def stack(folder: Path) -> Iterator[Stack]:
     """Everything, for tests that break it."""
     yield from run_stack(folder)
@@ -106,15 +128,12 @@ def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Itera
 
 
 @pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest) -> Connection:
+def shared(request: pytest.FixtureRequest, run_folder: Path) -> Connection:
     """How to reach the stack that all tests share."""
-    worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
-    if worker_input is not None:
-        return wait_for(Path(worker_input["shared_stack"]))
     plugin = request.config.pluginmanager.get_plugin("shared_stack")
-    assert isinstance(plugin, SharedStack)
-    plugin.start()
-    return wait_for(plugin.folder)
+    if isinstance(plugin, SharedStack):
+        plugin.start()
+    return wait_for(run_folder)
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
 from operations.apply import apply_directory
 from operations.bus import Company, Delivered, NewRequest
+from operations.command import app
 from operations.connection import Connection
 from operations.directory_file import DirectoryFile
 from operations.stack import Instance
@@ -224,7 +227,16 @@ def metric(instance: Instance, name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-def claimbus(
+def claimbus(*words: str | Path, connection_file: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which takes a tenth of the time. Raises what a user would read as a fault."""
+    environment = {} if connection_file is None else {"CLAIMBUS_CONNECTION_FILE": str(connection_file)}
+    done = CliRunner(env=environment).invoke(app, [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+
+def claimbus_as_a_user(
     *words: str | Path, connection_file: Path | None = None, timeout_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user would."""

@@ -44,7 +44,7 @@ def build(bus: Bus = KAFKA) -> Service:
     live = Live(database)
     follower = DirectoryFollower(lambda: service.settings, bus.consumer)
     service.notes.append(follower.unknown_settings.notes)
-    sender = RequestSender(service.publisher, store, live, follower)
+    sender = RequestSender(service.publisher, store, live, follower, settings.outcome_wait_s)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)

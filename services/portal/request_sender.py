@@ -23,7 +23,6 @@ from shared.messaging.publisher import Publisher
 from shared.storage.database import DatabaseAway
 
 _PUBLISH_S = 8.0
-_ANSWER_S = 4.0
 _LOOK_EVERY_S = 0.5
 _OWN_ID = re.compile(re.escape(REQUEST_ID_PREFIX) + "[0-9a-f]{32}")
 
@@ -54,23 +53,28 @@ def is_request_id(text: str) -> bool:
 class RequestSender:
     """Sends users' requests."""
 
-    def __init__(self, publisher: Publisher, store: Store, live: Live, follower: DirectoryFollower) -> None:
+    def __init__(
+        self, publisher: Publisher, store: Store, live: Live, follower: DirectoryFollower, outcome_wait_s: float
+    ) -> None:
         self._publisher = publisher
         self._store = store
         self._live = live
         self._follower = follower
+        self._outcome_wait_s = outcome_wait_s
 
     async def send(self, user: User, request: Request, request_id: str) -> SentRequest:
         """Send a request and wait a little for its outcome, and for what it did to be on the pages. Raises BusAway."""
         claim_id = claim_of(user.company, request, request_id)
         with self._live.watch(user.company) as watch:
             await self._publish(user, request, request_id, claim_id)
-            deadline = time.monotonic() + _ANSWER_S
+            deadline = time.monotonic() + self._outcome_wait_s
             outcome: Outcome | None = None
             try:
-                while time.monotonic() < deadline:
+                while True:
                     outcome = outcome or await self._store.outcome(user.company, request_id)
                     if outcome is not None and await self._is_shown(request, outcome, claim_id):
+                        break
+                    if time.monotonic() >= deadline:
                         break
                     await watch.news(_LOOK_EVERY_S)
             except (DatabaseAway, OSError, KafkaError):

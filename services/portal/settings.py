@@ -19,6 +19,8 @@ class WebSettings(BaseSettings):
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
+    outcome_wait_s: float = 4.0
+    """So long a form that was sent waits for its outcome, in seconds, before the page says that it is on its way."""
     media_origin: str = ""
     """Where browsers send files where the media store is S3, such as https://bucket.s3.example; it must allow that."""
     log_ins_per_minute: int = 10

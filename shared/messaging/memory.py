@@ -363,6 +363,8 @@ class MemoryConsumer:
             if self._bus.failing_commits:
                 self._bus.failing_commits -= 1
                 return False
+            if self not in self._group.members:
+                return False  # Kafka's UNKNOWN_MEMBER_ID
             held = {partition: offset for partition, offset in offsets.items() if partition in self._positions}
             self._group.committed.update(held)
             self._bus.reached("committed")

@@ -5,31 +5,31 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from operations.connection import Connection
-from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
+from operations.under_way import wait_until_read
 from tests.browser.chromium import find
+from tests.locks import networks_stay
 from tests.world import World, Worlds, wait_until
 
 Browse = Callable[..., Page]
 
-_PATIENCE_MS = 15_000
+_PATIENCE_MS = 30_000
 _BLOCKED = "Content Security Policy"
 
 expect.set_options(timeout=_PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(run_folder: Path) -> Iterator[Browser]:
     """Chromium: the system's, or the one that Playwright has installed. Without either the tests fail."""
     chromium = find()
-    with sync_playwright() as playwright:
+    with networks_stay(run_folder), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--no-sandbox"] if os.getuid() == 0 else [],
@@ -133,13 +133,12 @@ def forms(world: World) -> dict[str, list[str]]:
 @pytest.fixture
 def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
     """Open a browser as a user, on a page. Whatever the page's scripts complain of fails the test."""
-    admin = AdminClient(connection.client())
 
     def opened(user: str | None, path: str = "/", **options: Any) -> Page:
         page = emptied_pages.take(str(connection.portal), **options)
         if user is not None:
             log_in(page.context, user)
-            wait_until_all_is_read(admin)
+            wait_until_read(connection, "portal")  # companies can hear of things before it does
         page.goto(path)
         return page
 
@@ -147,20 +146,6 @@ def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
     yield opened
     emptied_pages.give_back()
     assert emptied_pages.complaints == []
-
-
-def wait_until_all_is_read(admin: AdminClient) -> None:
-    """Wait until the portal shows all that has happened until now: companies can hear of it before the portal does."""
-    topics = (CLAIM_EVENTS, REQUEST_OUTCOMES, REPORTS, LINK_SUGGESTIONS)
-    latest = {TopicPartition(t.name, n): OffsetSpec.latest() for t in topics for n in range(t.partitions)}  # type: ignore[no-untyped-call]
-    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(latest).items()}
-
-    def has_read_them() -> bool:
-        (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("portal")]).values()
-        read = {(p.topic, p.partition): p.offset for p in group.result().topic_partitions}
-        return all(end <= max(0, read.get(partition, 0)) for partition, end in ends.items())
-
-    wait_until(has_read_them, what="the portal to have read what there is")
 
 
 def log_in(context: BrowserContext, user: str) -> None:

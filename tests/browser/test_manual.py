@@ -108,7 +108,7 @@ def test_the_banner_tells_every_action_point_to_whose_it_is(stack: Stack, world:
         world.insurer.ask(NewRequest("cancel-claim", {"claim_id": target, "reason": "Feil"}))
     finally:
         linking.start()
-    expect(insurer).to_contain_text("Tilknytningen ble ikke fullført.", timeout=30_000)
+    expect(insurer).to_contain_text("Tilknytningen ble ikke fullført.")
     expect(partner).to_contain_text("Tilknytningen ble ikke fullført.")
     # What was waited for goes when it is done.
     insurer.get_by_role("link", name=budget).click()

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -22,9 +21,8 @@ from shared.contract.topics import OPERATOR, REQUESTS
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 from tests.browser.conftest import Browse
-from tests.browser.test_creating import fill
 from tests.browser.test_for_everyone import violations
-from tests.world import World, as_json, claimbus, wait_until
+from tests.world import World, as_json, claimbus_as_a_user, wait_until
 
 T = TypeVar("T")
 
@@ -52,17 +50,6 @@ def away(stack: Stack, name: str) -> Iterator[None]:
         stack.wait_until_ready()
 
 
-@contextlib.contextmanager
-def stopped(stack: Stack, service: str) -> Iterator[None]:
-    """Stop the one instance of a service for a while; what follows waits for what it does when it is back."""
-    (instance,) = stack.of(service)
-    instance.stop()
-    try:
-        yield
-    finally:
-        instance.start()
-
-
 def with_a_form(world: World, browse: Browse) -> tuple[str, Page]:
     """Fill in a form; return the claim that it is about."""
     claim = world.create().body["claim_id"]
@@ -74,7 +61,7 @@ def with_a_form(world: World, browse: Browse) -> tuple[str, Page]:
 def send_in_vain(page: Page) -> None:
     """Send the form while it cannot be sent: what was typed comes back."""
     page.get_by_role("button", name="Avbryt saken").click()
-    expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Ikke sendt ennå")).to_be_visible()
     expect(page.get_by_role("definition").filter(has_text="Falsk alarm fra naboen")).to_be_visible()
     expect(page.get_by_text("Begrunnelse", exact=True)).to_be_visible()
     assert violations(page) == []
@@ -131,57 +118,6 @@ def test_while_the_database_is_away_pages_say_so_and_what_was_typed_is_kept(
     send_again(page, claim)
 
 
-def test_a_request_whose_outcome_is_late_is_on_its_way_and_told_when_it_comes(
-    stack: Stack, world: World, browse: Browse
-) -> None:
-    page = browse(world.plumber, "/saker/ny")
-    fill(page)
-    with stopped(stack, "claims"):
-        page.get_by_role("button", name="Legg til").click()
-        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-        assert violations(page) == []
-    expect(page.get_by_text("Forespørselen er utført.")).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Gå videre").click()
-    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
-    expect(page.get_by_role("region", name="Saken er midlertidig")).to_be_visible()
-    page.goto("/saker")
-    expect(page.get_by_text("1 sak", exact=True)).to_be_visible()
-
-
-def test_a_late_refusal_brings_the_form_back_filled_in(stack: Stack, world: World, browse: Browse) -> None:
-    page = browse(world.plumber, "/saker/ny")
-    fill(page)
-    page.get_by_label("Skadedato").fill((datetime.now(UTC).date() + timedelta(days=3)).isoformat())
-    page.get_by_label("Beskrivelse").fill("Vann i kjelleren")
-    with stopped(stack, "claims"):
-        page.get_by_role("button", name="Legg til").click()
-        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-    reason = "Skadedatoen er senere enn i dag. Rett datoen."
-    expect(page.get_by_role("alert")).to_contain_text(reason, timeout=30_000)
-    page.get_by_role("button", name="Tilbake til skjemaet").click()
-    expect(page.get_by_role("heading", name=reason)).to_be_visible()
-    expect(page.get_by_label("Beskrivelse")).to_have_value("Vann i kjelleren")
-    page.get_by_label("Skadedato").fill(datetime.now(UTC).date().isoformat())
-    page.get_by_role("button", name="Legg til").click()
-    expect(page.get_by_text("Den midlertidige saken er opprettet.")).to_be_visible()
-
-
-def test_a_correction_that_was_late_is_told_as_saved_when_its_form_is_sent_again(
-    stack: Stack, world: World, browse: Browse
-) -> None:
-    claim = world.create().body["claim_id"]
-    page = browse(world.plumber, f"/saker/{claim}/rett", java_script_enabled=False)
-    page.get_by_label("Navn").fill("Anne Bergum")
-    reader = browse(world.handler, f"/saker/{claim}")
-    with stopped(stack, "claims"):
-        page.get_by_role("button", name="Lagre").click()
-        expect(page.get_by_role("heading", name="Forespørselen er sendt")).to_be_visible(timeout=20_000)
-    expect(reader.get_by_text("Anne Bergum", exact=True)).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Se etter på nytt").click()
-    expect(page.get_by_text("Rettelsen er lagret.")).to_be_visible()
-    expect(page.get_by_text("Opplysninger rettet")).to_have_count(1)
-
-
 def test_a_request_without_an_outcome_yet_is_answered_with_nothing(world: World, browse: Browse) -> None:
     answer = browse(world.handler).request.get("/del/foresporsel/portal:on-its-way")
     assert answer.status == 204
@@ -197,7 +133,7 @@ def test_the_portal_shows_the_same_after_a_rebuild(stack: Stack, world: World, b
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"listing", "waiting"}
     file = tmp_path / "connection.json"
     world.connection.model_copy(update={"companies_file": None}).save(file)
-    assert as_json(claimbus("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
+    assert as_json(claimbus_as_a_user("rebuild", "portal", "--json", connection_file=file))["claims"] >= 1
     assert in_portal_database(world, rows_of(world, claim)) == rows
     assert in_portal_database(world, rows_of(world, NOWHERE)).keys() == {"waiting"}
     page.goto(f"/saker/{claim}")

@@ -248,7 +248,7 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
         follower.was_read = follower.reachable = True
         files, tables = MediaStore.at((folder / "media").as_uri()), MediaTables(engine)
         uploads = Uploads(tables, files, ["test"], UploadSettings())
-        sender = RequestSender(Publisher(service), store, live, follower)
+        sender = RequestSender(Publisher(service), store, live, follower, web.outcome_wait_s)
         portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
         async def company_of(token_sha256: str) -> str | None:

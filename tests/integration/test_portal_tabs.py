@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from tests.builders.events import created
 from tests.builders.requests import FJORD, NORDLYS
 from tests.integration.conftest import Databases, engine_of
 from tests.integration.portal_site import INSURER_S, PARTNER_S, Site, site_on
+from tests.locks import networks_stay
 
 TABS = 20
 LIST = "/saker"
@@ -109,13 +111,14 @@ async def served(databases: Databases, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
+async def browser(run_folder: Path) -> AsyncIterator[Browser]:
     chromium = await asyncio.to_thread(find)
-    async with async_playwright() as playwright:
-        args = ["--no-sandbox"] if os.getuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=chromium, args=args)
-        yield browser
-        await browser.close()
+    args = ["--no-sandbox"] if os.getuid() == 0 else []
+    with networks_stay(run_folder):
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=chromium, args=args)
+            yield browser
+            await browser.close()
 
 
 @pytest.fixture

@@ -347,7 +347,11 @@ class _up:  # noqa: N801 - reads as the command does
 
     def __enter__(self) -> tuple[subprocess.Popen[str], Path]:
         self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: self._file.exists() or self._process.poll() is not None, what="`claimbus up` to be ready")
+        wait_until(
+            lambda: self._file.exists() or self._process.poll() is not None,
+            what="`claimbus up` to be ready",
+            timeout_s=300,
+        )
         assert self._process.poll() is None, self._process.communicate()[1]
         return self._process, self._file
 

@@ -2,11 +2,11 @@
 
 import re
 
-from tests.world import as_json, claimbus
+from tests.world import as_json, claimbus_as_a_user
 
 
 def test_every_step_of_the_demo_is_as_expected_and_told_to_people_and_to_a_program() -> None:
-    done = claimbus("demo", "--json")
+    done = claimbus_as_a_user("demo", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     steps = as_json(done)
     assert len(steps) >= 20

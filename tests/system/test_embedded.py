@@ -22,7 +22,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
 
-PASSWORDS = {"operator": "of the operator", "stranger": "of a stranger"}
+ODD = """it's "odd", a]b\\ @/ø"""
+PASSWORDS = {"operator": "of the operator", "stranger": "of a stranger", "odd": ODD}
 LONG_AGO_MS = 1_000_000_000_000
 
 SUPERVISOR = """
@@ -197,16 +198,10 @@ async def test_a_database_is_for_its_owner_alone(postgres: EmbeddedPostgres) -> 
         await asyncpg.connect(postgres.url("claims", "claims", "of reporting"))
 
 
-async def test_a_password_may_have_any_characters(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
-    odd = """it's "odd", a]b\\ @/ø"""
-    postgres.create_database("odd", owner="odd", password=odd)
-    await (await asyncpg.connect(postgres.url("odd", "odd", odd))).close()
-    kafka = EmbeddedKafka(tmp_path / "kafka", users={"operator": odd})
-    try:
-        kafka.start()
-        assert AdminClient(client(kafka, "operator", odd)).list_topics(timeout=30).brokers
-    finally:
-        kafka.stop()
+async def test_a_password_may_have_any_characters(kafka: EmbeddedKafka, postgres: EmbeddedPostgres) -> None:
+    postgres.create_database("odd", owner="odd", password=ODD)
+    await (await asyncpg.connect(postgres.url("odd", "odd", ODD))).close()
+    assert AdminClient(client(kafka, "odd")).list_topics(timeout=30).brokers
 
 
 def test_a_folder_holds_all_that_its_server_stores(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_a_claim_number_is_unique_for_the_insurer_across_partitions(
     with nobody_writes(world.connection, "claims", "claim_numbers") as waiting:
         world.insurer.send(conversions)
         # Each instance has one transaction at a time: both have found the number free, and are about to take it.
-        wait_until(lambda: waiting() == 2, what="both instances to write the number")
+        wait_until(lambda: len(waiting()) == 2, what="both instances to write the number")
     outcomes = world.insurer.ask(*conversions)  # sent again: the first outcome of each
     assert sum(outcome.accepted for outcome in outcomes) == 1
     assert {outcome.body.get("code") for outcome in outcomes} == {None, "claim_number_taken"}

@@ -10,7 +10,7 @@ import pytest
 
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
 from operations.stack import Instance, NotUp, Stack
-from tests.world import claimbus, wait_until
+from tests.world import claimbus_as_a_user, wait_until
 
 EVERY_S = 0.05
 
@@ -175,7 +175,7 @@ def test_up_ends_at_once_and_says_why_when_a_service_dies(folder: Path, tmp_path
 
 def test_a_data_folder_that_cannot_be_one_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = claimbus("up", f"--data={tmp_path / 'file' / 'data'}", f"--connection-file={tmp_path / 'up.json'}")
+    done = claimbus_as_a_user("up", f"--data={tmp_path / 'file' / 'data'}", f"--connection-file={tmp_path / 'up.json'}")
     assert done.returncode == 1
     assert done.stderr.strip().endswith(f"{tmp_path / 'file' / 'data'}: Not a directory")
 

@@ -48,7 +48,7 @@ def application(folder: Path, *, directory_was_read: bool = True, **settings: ob
     follower.was_read = directory_was_read
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["test"], UploadSettings())
-    sender = RequestSender(Publisher(service), store, live, follower)
+    sender = RequestSender(Publisher(service), store, live, follower, web.outcome_wait_s)
     portal = Portal(web, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
     return httpx2.ASGITransport(web_app(portal, routes(portal)))
 
