@@ -14,10 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 import holidays
+from holidays.registry import EntityLoader
 
 from shared.contract.fields import LocalizedText
 
 PUBLIC = "public"
+
+_COUNTRIES = frozenset(EntityLoader.get_country_codes())
+"""Those of `list_supported_countries`, which imports each for its subdivisions: 8 MiB."""
 
 _ALL_OF_IT = None
 _USUAL: Mapping[str, Mapping[str, frozenset[tuple[int, int]] | None]] = MappingProxyType(
@@ -82,7 +86,7 @@ def unknown_region(region: Region) -> tuple[str, str] | None:
     if calendar is None:
         return "country", f"the public holidays of {region.country} are not known"
     if region.subdivision is not None and _calendar(region.country, region.subdivision) is None:
-        choices = ", ".join(holidays.list_supported_countries()[region.country])
+        choices = ", ".join(calendar.subdivisions)
         return "subdivision", f"is not one of {region.country}'s" + (f": {choices}" if choices else "")
     unknown = (region.categories or frozenset()) - set(known_categories(region.country))
     if unknown:
@@ -93,7 +97,7 @@ def unknown_region(region: Region) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=1024)
 def _calendar(country: str, subdivision: str | None = None) -> holidays.HolidayBase | None:
-    if country not in holidays.list_supported_countries():
+    if country not in _COUNTRIES:
         return None
     try:
         return holidays.country_holidays(country, subdiv=subdivision)
