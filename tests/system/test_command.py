@@ -334,7 +334,7 @@ def test_all_services_together_stay_under_their_memory(stack: Stack, connection:
     for instance in stack.instances:
         status = Path(f"/proc/{instance.pid}/status").read_text()
         resident_kib += int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
-    assert resident_kib < 700 * 1024
+    assert resident_kib < 650 * 1024
 
 
 class _up:  # noqa: N801 - reads as the command does
