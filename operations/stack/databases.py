@@ -25,11 +25,12 @@ def all_are_new_enough(databases: Mapping[str, str]) -> bool:
 
 async def _is_new_enough(service: str, url: str) -> bool:
     needed: str = import_module(f"{REGISTRY[service].package}.migrations").VERSION
-    connection = await asyncpg.connect(url, timeout=_TIMEOUT_S)
     try:
-        version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError:
+        connection = await asyncpg.connect(url, timeout=_TIMEOUT_S)
+        try:
+            version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError):  # it has no tables; or whoever migrates it finds out what is wrong
         return False
-    finally:
-        await connection.close()
     return version is not None and version >= needed
