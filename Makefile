@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random order of the tests: `default` draws another one, which is printed.
 SEED ?= 20261127
 
-.PHONY: install demo check test lint browser format lock assets screenshots
+.PHONY: install demo check test faults lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,10 @@ lint: install
 check: export PYTHONDONTWRITEBYTECODE :=
 check: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED) tests/unit tests/memory
+
+# Random clients and random faults for so many MINUTES, by SEED.
+faults: install
+	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1)
 
 # Each page's picture, in docs/screenshots.
 screenshots: browser
