@@ -35,10 +35,13 @@ class Asked:
 
 
 class Client:
-    """One company."""
+    """One company. A patient one waits for what the brokers have for certain, and would miss what got lost for good."""
 
-    def __init__(self, company: Company, requests: Iterator[NewRequest], client: dict[str, Any]) -> None:
+    def __init__(
+        self, company: Company, requests: Iterator[NewRequest], client: dict[str, Any], *, is_patient: bool
+    ) -> None:
         self.id = company.id
+        self.is_patient = is_patient
         self.asked: dict[str, Asked] = {}
         self.events: defaultdict[str, list[int]] = defaultdict(list)
         """The versions of each claim, in the order in which each came first."""
@@ -54,7 +57,8 @@ class Client:
             request = next(self._requests)
             self._send(self.asked.setdefault(request.id, Asked(request)))
         for asked in self.unanswered():
-            if time.monotonic() - asked.sent_at > _AGAIN_AFTER_S:
+            waits = asked.acknowledged and self.is_patient
+            if not waits and time.monotonic() - asked.sent_at > _AGAIN_AFTER_S:
                 self._send(asked)
 
     def read(self) -> None:

@@ -96,13 +96,12 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
 def _clients(stack: Stack, worlds: Sequence[World], seed: int) -> Iterator[Client]:
     for number, world in enumerate(worlds):
         chance, run = random.Random(f"{seed}/{number}"), f"seed{seed}:{number}"
-        connection = stack.connection
-        partner = Client(
-            world.partner, partners_requests(world, chance, f"{run}:p"), connection.client(world.partner_id)
-        )
+        client, is_patient = stack.connection.client, number == 0
+        requests = partners_requests(world, chance, f"{run}:p")
+        partner = Client(world.partner, requests, client(world.partner_id), is_patient=is_patient)
         yield partner
         requests = insurers_requests(world, partner, chance, f"{run}:i")
-        yield Client(world.insurer, requests, connection.client(world.insurer_id))
+        yield Client(world.insurer, requests, client(world.insurer_id), is_patient=is_patient)
 
 
 def _torment(clients: Sequence[Client], faulty: "_Faulty", found: Found, seconds: float) -> None:
@@ -145,6 +144,9 @@ def _broken(client: Client) -> Iterator[str]:
     for asked in client.asked.values():
         if len(asked.outcomes) != 1:
             yield f"{client.id} has {len(asked.outcomes)} different outcomes: {asked}"
+        created = asked.request.name == "create-temporary-claim" and any(o.accepted for o in asked.outcomes)
+        if created and asked.outcomes[0].body["claim_id"] not in client.events:
+            yield f"{client.id} was never told of the claim of {asked}"
     for claim, versions in client.events.items():
         if versions != list(range(versions[0], versions[0] + len(versions))):
             yield f"{client.id} met claim {claim}'s events in the order {versions}"
