@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random order of the tests: `default` draws another one, which is printed.
 SEED ?= 20261127
 
-.PHONY: install demo check test lint browser format lock assets screenshots
+.PHONY: install demo check test lint browser format lock assets screenshots benchmark
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,12 @@ screenshots: browser
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
 	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED)
+
+# How fast it is, beside its peers; benchmarks/README.md says what, and how long each takes. Some of it:
+# make benchmark ONLY=storm,latency CLAIMS=20000 ROUNDS=3
+benchmark: install
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

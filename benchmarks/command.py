@@ -1,0 +1,120 @@
+"""`make benchmark`: measure, print tables, write JSON, and make the section of docs/performance.md."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from confluent_kafka import KafkaException
+from rich.table import Table
+
+from benchmarks.client import LoadFailed
+from benchmarks.contestants import NotDone
+from benchmarks.figures import Row
+from benchmarks.lag import NotCaughtUp
+from benchmarks.measures.storm import measure_storm
+from benchmarks.options import Options
+from benchmarks.peers.registry import FLOOR, PEERS
+from benchmarks.results import FOLDER, ResultsFile
+from benchmarks.tables import TextTable, figures_table, processes_table
+from operations.apply import NotApplied
+from operations.bus import NoAnswer
+from operations.embedded import NotStarted
+from operations.options import err, fail, out, sentence_of
+from operations.provisioning import NotProvisioned
+from operations.stack import NotUp
+from operations.up import Stopped, until_stopped
+
+_FAULTS = (NotDone, NotCaughtUp, LoadFailed, NotUp, NotStarted, NotProvisioned, NotApplied, NoAnswer, KafkaException)
+
+
+_WIDTH = 130
+
+
+class Measure(StrEnum):
+    """What can be measured."""
+
+    STORM = "storm"
+
+
+_MEASURES: dict[Measure, Callable[[Options], Iterator[Row]]] = {
+    Measure.STORM: measure_storm,
+}
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def benchmark(
+    only: Annotated[str, typer.Option(help=f"Measures, with commas between: {', '.join(Measure)}.")] = "",
+    peers: Annotated[str, typer.Option(help=f"Peers, with commas between, or `none`: {', '.join(PEERS)}.")] = "",
+    claims: Annotated[int, typer.Option(min=20, help="How many claims a storm has.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 3,
+) -> None:
+    """Measure how fast Claimbus is, beside its peers, on a Kafka and a PostgreSQL that it starts and stops."""
+    measures = [Measure(name) for name in _chosen(only, list(Measure), "--only")]
+    options = Options(
+        claims=claims, rounds=rounds, peers=_chosen(peers, list(PEERS), "--peers") if peers != "none" else [FLOOR]
+    )
+    found = ResultsFile.of_this_machine()
+    file = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
+    failed = []
+    try:
+        with until_stopped():
+            for measure in measures:
+                began = time.monotonic()
+                rows: list[Row] = []
+                try:
+                    rows.extend(_MEASURES[measure](options))
+                except _FAULTS as error:
+                    failed.append(measure)
+                    err.print(*f"{measure}: {sentence_of(error)}".splitlines(), sep="\n", style="red")
+                    continue
+                found.add(rows, rounds)
+                found.write(file)
+                _print(found, measure)
+                err.print(f"{measure} took {(time.monotonic() - began) / 60:.1f} minutes")
+    except Stopped:
+        fail("stopped before the end")
+    if found.measures:
+        err.print(f"written: {file}")
+    if failed:
+        fail(f"not measured: {', '.join(failed)}")
+
+
+def _print(found: ResultsFile, measure: Measure) -> None:
+    tables = [
+        figures_table(found.results, measure, f"{measure}: median (lowest–highest)"),
+        processes_table(found.results, measure, f"{measure}: CPU ms per claim, by process"),
+        processes_table(found.results, measure, f"{measure}: memory afterwards, MiB", memory=True),
+    ]
+    for table in tables:
+        if table is not None:
+            print_table(table)
+
+
+def print_table(table: TextTable) -> None:
+    """Print a table for a person."""
+    shown = Table(title=table.title, title_justify="left")
+    for number, column in enumerate(table.columns):
+        shown.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*row)
+    if not out.is_terminal:
+        out.width = _WIDTH
+    out.print(shown)
+
+
+def _chosen(wish: str, known: list[str], option: str) -> list[str]:
+    """What a list with commas names, by default all. Raises BadParameter."""
+    names = [name.strip() for name in wish.split(",") if name.strip()] or [str(name) for name in known]
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(known)}", param_hint=option)
+    return names
+
+
+def main() -> None:
+    """Run it."""
+    app()
