@@ -93,8 +93,8 @@ class Look:
     itself: int
 
     def since(self, earlier: "Look") -> Usage:
-        """What was used since an earlier look at the same processes."""
-        cpu_s = {name: (ticks - earlier.cpu[name]) / _TICKS_PER_S for name, ticks in self.cpu.items()}
+        """What was used since an earlier look; a process that was not looked at then is taken for a new one."""
+        cpu_s = {name: (ticks - earlier.cpu.get(name, 0)) / _TICKS_PER_S for name, ticks in self.cpu.items()}
         ours = sum(cpu_s.values()) + (self.itself - earlier.itself) / _TICKS_PER_S
         return Usage(self.at - earlier.at, cpu_s, (self.busy - earlier.busy) / _TICKS_PER_S - ours)
 

@@ -12,13 +12,20 @@ from rich.table import Table
 
 from benchmarks.client import LoadFailed
 from benchmarks.contestants import NotDone
-from benchmarks.figures import Row
+from benchmarks.figures import Results, Row
 from benchmarks.lag import NotCaughtUp
+from benchmarks.measures.catch_up import measure_catch_up
+from benchmarks.measures.companies import measure_companies
+from benchmarks.measures.latency import measure_latency
+from benchmarks.measures.scale_out import measure_scale_out
+from benchmarks.measures.settings import measure_settings
+from benchmarks.measures.start import measure_start
+from benchmarks.measures.stored import measure_stored
 from benchmarks.measures.storm import measure_storm
 from benchmarks.options import Options
 from benchmarks.peers.registry import FLOOR, PEERS
 from benchmarks.results import FOLDER, ResultsFile
-from benchmarks.tables import TextTable, figures_table, processes_table
+from benchmarks.tables import BY_PROCESS, TextTable, figures_table, processes_table
 from operations.apply import NotApplied
 from operations.bus import NoAnswer
 from operations.embedded import NotStarted
@@ -31,16 +38,32 @@ _FAULTS = (NotDone, NotCaughtUp, LoadFailed, NotUp, NotStarted, NotProvisioned, 
 
 
 _WIDTH = 130
+_STORED = "0,1000000,5000000"
+_COMPANIES = "3,300,3000"
 
 
 class Measure(StrEnum):
     """What can be measured."""
 
     STORM = "storm"
+    LATENCY = "latency"
+    START = "start"
+    COMPANIES = "companies"
+    SETTINGS = "settings"
+    STORED = "stored"
+    CATCH_UP = "catch-up"
+    SCALE_OUT = "scale-out"
 
 
 _MEASURES: dict[Measure, Callable[[Options], Iterator[Row]]] = {
     Measure.STORM: measure_storm,
+    Measure.LATENCY: measure_latency,
+    Measure.START: measure_start,
+    Measure.COMPANIES: measure_companies,
+    Measure.SETTINGS: measure_settings,
+    Measure.STORED: measure_stored,
+    Measure.CATCH_UP: measure_catch_up,
+    Measure.SCALE_OUT: measure_scale_out,
 }
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -52,11 +75,21 @@ def benchmark(
     peers: Annotated[str, typer.Option(help=f"Peers, with commas between, or `none`: {', '.join(PEERS)}.")] = "",
     claims: Annotated[int, typer.Option(min=20, help="How many claims a storm has.")] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 3,
+    stored: Annotated[str, typer.Option(help="Before which a storm comes: numbers of stored claims.")] = _STORED,
+    companies: Annotated[str, typer.Option(help="Numbers of companies, with commas between.")] = _COMPANIES,
+    settings: Annotated[int, typer.Option(min=20, help="How large a large directory is.")] = 10_000,
+    away: Annotated[float, typer.Option(min=1, help="Seconds that a service is away.")] = 60,
 ) -> None:
     """Measure how fast Claimbus is, beside its peers, on a Kafka and a PostgreSQL that it starts and stops."""
     measures = [Measure(name) for name in _chosen(only, list(Measure), "--only")]
     options = Options(
-        claims=claims, rounds=rounds, peers=_chosen(peers, list(PEERS), "--peers") if peers != "none" else [FLOOR]
+        claims=claims,
+        rounds=rounds,
+        peers=[FLOOR] if peers == "none" else _chosen(peers, list(PEERS), "--peers"),
+        stored=_numbers(stored, "--stored"),
+        companies=sorted(_numbers(companies, "--companies")),
+        settings=settings,
+        away_s=away,
     )
     found = ResultsFile.of_this_machine()
     file = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
@@ -74,7 +107,8 @@ def benchmark(
                     continue
                 found.add(rows, rounds)
                 found.write(file)
-                _print(found, measure)
+                for name in dict.fromkeys(row.measure for row in rows):
+                    _print(found.results, name)
                 err.print(f"{measure} took {(time.monotonic() - began) / 60:.1f} minutes")
     except Stopped:
         fail("stopped before the end")
@@ -84,13 +118,10 @@ def benchmark(
         fail(f"not measured: {', '.join(failed)}")
 
 
-def _print(found: ResultsFile, measure: Measure) -> None:
-    tables = [
-        figures_table(found.results, measure, f"{measure}: median (lowest–highest)"),
-        processes_table(found.results, measure, f"{measure}: CPU ms per claim, by process"),
-        processes_table(found.results, measure, f"{measure}: memory afterwards, MiB", memory=True),
-    ]
-    for table in tables:
+def _print(results: Results, measure: str) -> None:
+    print_table(figures_table(results, measure, f"{measure}: median (lowest–highest)"))
+    for what, title in BY_PROCESS.items():
+        table = processes_table(results, measure, what, f"{measure}: {title}")
         if table is not None:
             print_table(table)
 
@@ -113,6 +144,14 @@ def _chosen(wish: str, known: list[str], option: str) -> list[str]:
     if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(known)}", param_hint=option)
     return names
+
+
+def _numbers(wish: str, option: str) -> list[int]:
+    """Numbers with commas between. Raises BadParameter."""
+    try:
+        return [int(number) for number in wish.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{wish!r} is not numbers with commas between", param_hint=option) from None
 
 
 def main() -> None:

@@ -74,10 +74,21 @@ class Claimbus:
 
     at_most: int | None = None
 
-    def __init__(self, stack: Stack, name: str, services: Collection[str] = tuple(REGISTRY)) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        name: str,
+        services: Collection[str] = tuple(REGISTRY),
+        *,
+        instances: int = 1,
+        database: str | None = None,
+    ) -> None:
+        """`instances` are of each service; `database` is where claims are recorded, if not where the stack has them."""
         self.name = name
         self._stack = stack
         self._services = services
+        self._instances = instances
+        self._database = database or stack.connection.database("claims")
 
     @property
     def groups(self) -> Groups:
@@ -91,9 +102,18 @@ class Claimbus:
 
     def start(self) -> None:
         """Start the services, and wait until they have read what others have left."""
-        for instance in self._stack.instances:
-            if instance.service in self._services and instance.pid is None:
-                instance.start()
+        if self._stack.connection.databases["claims"] != self._database:
+            self._stack.connection.databases["claims"] = self._database
+            for instance in self._stack.of("claims"):
+                self._stack.remove(instance)
+        for service in self._services:
+            for instance in self._stack.of(service)[self._instances :]:
+                self._stack.remove(instance)
+            for instance in self._stack.of(service):
+                if instance.pid is None:
+                    instance.start()
+            while len(self._stack.of(service)) < self._instances:
+                self._stack.add(service)
         self._stack.wait_until_ready()
         Lag(self._stack.connection, self.groups).wait_until_none(_CATCH_UP_S)
 
@@ -115,7 +135,7 @@ class Claimbus:
 
     def stored(self) -> Mapping[str, int]:
         """The record of claims."""
-        return asyncio.run(_counts(self._stack.connection.database("claims")))
+        return asyncio.run(_counts(self._database))
 
 
 class Peer:
@@ -144,7 +164,7 @@ class Peer:
         self._place = Place(f"{self.name}-{next(_TURNS)}", PARTNER, INSURER)
         password = self._stack.passwords["claims"]
         self._stack.postgres.create_database(self._database, owner=self._database, password=password)
-        asyncio.run(_empty_tables(self._url()))
+        asyncio.run(empty_tables(self._url()))
         admin = AdminClient(self._stack.connection.client())
         wanted = [NewTopic(name, t.partitions, 1, config=t.config()) for name, t in self._place.topics.items()]
         for made in admin.create_topics(wanted).values():
@@ -241,7 +261,7 @@ def _assigned(admin: AdminClient, groups: list[str]) -> int:
     return sum(len(member.assignment.topic_partitions) for group in descriptions for member in group.members)
 
 
-async def _empty_tables(url: str) -> None:
+async def empty_tables(url: str) -> None:
     """Make the tables of the record of claims, without a row."""
     engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
     await migrate(engine, "services.claims")

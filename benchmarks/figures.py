@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
+
+ByProcess = Literal["cpu_ms", "share_of_a_core", "memory_mib"]
 
 
 class Row(BaseModel):
@@ -15,7 +17,9 @@ class Row(BaseModel):
     figures: dict[str, float] = {}
     """By name, which ends with the unit: `caught_up_s`, `p99_ms`."""
     cpu_ms: dict[str, float] = {}
-    """CPU milliseconds for each claim, by process; of `idle`, the share of a core in percent."""
+    """CPU milliseconds for each claim, by process."""
+    share_of_a_core: dict[str, float] = {}
+    """CPU in percent of one core, by process, where there are no claims."""
     memory_mib: dict[str, float] = {}
     """Resident memory at the end, by process."""
     other_cores: float = 0.0
@@ -77,8 +81,8 @@ class Results:
         found = self.figures(measure, case).get(figure)
         return None if found is None else found.median
 
-    def by_process(self, measure: str, case: str, *, memory: bool = False) -> dict[str, float]:
-        """The medians of the CPU, or of the memory, by process."""
-        rounds = [row.memory_mib if memory else row.cpu_ms for row in self.of(measure, case)]
+    def by_process(self, measure: str, case: str, what: ByProcess) -> dict[str, float]:
+        """The medians of what is kept by process."""
+        rounds: list[dict[str, float]] = [getattr(row, what) for row in self.of(measure, case)]
         names = dict.fromkeys(name for each in rounds for name in each)
         return {name: median(each[name] for each in rounds if name in each) for name in names}

@@ -10,3 +10,9 @@ class Options:
     claims: int
     rounds: int
     peers: list[str]
+    stored: list[int]
+    """So many claims are stored before a storm, one after the other."""
+    companies: list[int]
+    """So many are registered, ascending."""
+    settings: int
+    away_s: float

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
-from benchmarks.figures import Results, Spread
+from benchmarks.figures import ByProcess, Results, Spread
 
 _TITLES = {
     "claims": "claims",
+    "ready_s": "ready, s",
+    "cpu_s": "CPU, s",
+    "percent_of_a_core": "CPU, % of one core",
+    "away_s": "away, s",
+    "left": "messages left then",
     "seconds": "to the last outcome, s",
     "caught_up_s": "all caught up, s",
     "claims_per_s": "claims/s",
@@ -21,6 +26,12 @@ _TITLES = {
 _OF_A_LOAD = ("seconds", "caught_up_s", "claims_per_s", "cpu_ms", "p50_ms", "p95_ms", "p99_ms", "other_cores")
 """Of what a load gives, that which is shown; a rate has no use for how long it took."""
 _NOT_AT_A_RATE = ("seconds", "caught_up_s", "claims_per_s")
+
+BY_PROCESS: dict[ByProcess, str] = {
+    "cpu_ms": "CPU ms per claim, by process",
+    "share_of_a_core": "CPU by process, % of one core",
+    "memory_mib": "memory afterwards, MiB",
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +71,9 @@ def figures_table(results: Results, measure: str, title: str) -> TextTable:
     return TextTable(title, ["", *(_TITLES.get(name, name.replace("_", " ")) for name in names)], rows)
 
 
-def processes_table(results: Results, measure: str, title: str, *, memory: bool = False) -> TextTable | None:
+def processes_table(results: Results, measure: str, what: ByProcess, title: str) -> TextTable | None:
     """The medians by process, a column for each case; None where there is none."""
-    by_case = {case: results.by_process(measure, case, memory=memory) for case in results.cases(measure)}
+    by_case = {case: results.by_process(measure, case, what) for case in results.cases(measure)}
     names = dict.fromkeys(name for processes in by_case.values() for name in processes)
     if not names:
         return None

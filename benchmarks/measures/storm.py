@@ -1,6 +1,6 @@
 """storm: as many claims as fast as the brokers take them, with each contestant in turn, several rounds of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.contestants import Contestant, all_contestants, stop_services
 from benchmarks.figures import Row
@@ -21,7 +21,7 @@ def measure_storm(options: Options) -> Iterator[Row]:
         yield from storm(stack, all_contestants(stack, options.peers), options.claims, options.rounds)
 
 
-def storm(stack: Stack, contestants: list[Contestant], claims: int, rounds: int) -> Iterator[Row]:
+def storm(stack: Stack, contestants: Sequence[Contestant], claims: int, rounds: int) -> Iterator[Row]:
     """A B C, A B C, …: whatever the machine does meanwhile meets all of them."""
     stop_services(stack)
     for number in range(1, rounds + 1):
