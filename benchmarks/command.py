@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
 from rich.table import Table
 
+from benchmarks import document
 from benchmarks.client import LoadFailed
 from benchmarks.contestants import NotDone
 from benchmarks.figures import Results, Row
 from benchmarks.lag import NotCaughtUp
 from benchmarks.measures.catch_up import measure_catch_up
 from benchmarks.measures.companies import measure_companies
+from benchmarks.measures.documents import measure_list, measure_report
 from benchmarks.measures.latency import measure_latency
 from benchmarks.measures.scale_out import measure_scale_out
 from benchmarks.measures.settings import measure_settings
@@ -24,8 +27,8 @@ from benchmarks.measures.stored import measure_stored
 from benchmarks.measures.storm import measure_storm
 from benchmarks.options import Options
 from benchmarks.peers.registry import FLOOR, PEERS
-from benchmarks.results import FOLDER, ResultsFile
-from benchmarks.tables import BY_PROCESS, TextTable, figures_table, processes_table
+from benchmarks.results import FOLDER, PUBLISHED, ResultsFile, read_published
+from benchmarks.tables import BY_PROCESS, TextTable, figures_table, goals_table, processes_table
 from operations.apply import NotApplied
 from operations.bus import NoAnswer
 from operations.embedded import NotStarted
@@ -53,6 +56,8 @@ class Measure(StrEnum):
     STORED = "stored"
     CATCH_UP = "catch-up"
     SCALE_OUT = "scale-out"
+    LIST = "list"
+    REPORT = "report"
 
 
 _MEASURES: dict[Measure, Callable[[Options], Iterator[Row]]] = {
@@ -64,6 +69,8 @@ _MEASURES: dict[Measure, Callable[[Options], Iterator[Row]]] = {
     Measure.STORED: measure_stored,
     Measure.CATCH_UP: measure_catch_up,
     Measure.SCALE_OUT: measure_scale_out,
+    Measure.LIST: measure_list,
+    Measure.REPORT: measure_report,
 }
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -78,6 +85,7 @@ def benchmark(
     stored: Annotated[str, typer.Option(help="Before which a storm comes: numbers of stored claims.")] = _STORED,
     companies: Annotated[str, typer.Option(help="Numbers of companies, with commas between.")] = _COMPANIES,
     settings: Annotated[int, typer.Option(min=20, help="How large a large directory is.")] = 10_000,
+    publish: Annotated[bool, typer.Option("--publish", help="Put it into docs/performance.md.")] = False,
     away: Annotated[float, typer.Option(min=1, help="Seconds that a service is away.")] = 60,
 ) -> None:
     """Measure how fast Claimbus is, beside its peers, on a Kafka and a PostgreSQL that it starts and stops."""
@@ -93,29 +101,40 @@ def benchmark(
     )
     found = ResultsFile.of_this_machine()
     file = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    failed = []
     try:
         with until_stopped():
-            for measure in measures:
-                began = time.monotonic()
-                rows: list[Row] = []
-                try:
-                    rows.extend(_MEASURES[measure](options))
-                except _FAULTS as error:
-                    failed.append(measure)
-                    err.print(*f"{measure}: {sentence_of(error)}".splitlines(), sep="\n", style="red")
-                    continue
-                found.add(rows, rounds)
-                found.write(file)
-                for name in dict.fromkeys(row.measure for row in rows):
-                    _print(found.results, name)
-                err.print(f"{measure} took {(time.monotonic() - began) / 60:.1f} minutes")
+            failed = [measure for measure in measures if not _measured(measure, options, found, file)]
     except Stopped:
         fail("stopped before the end")
+    print_table(goals_table(found.results))
     if found.measures:
         err.print(f"written: {file}")
+    if publish:
+        published = read_published()
+        published.measures |= found.measures
+        published.write(PUBLISHED)
+        document.write(published)
     if failed:
         fail(f"not measured: {', '.join(failed)}")
+
+
+def _measured(measure: Measure, options: Options, found: ResultsFile, file: Path) -> bool:
+    """Take a measure and print it; return whether it came to its end. What was taken before a fault is kept."""
+    began = time.monotonic()
+    rows: list[Row] = []
+    fault: Exception | None = None
+    try:
+        rows.extend(_MEASURES[measure](options))
+    except _FAULTS as error:
+        fault = error
+    found.add(rows, options.rounds)
+    found.write(file)
+    for name in dict.fromkeys(row.measure for row in rows):
+        _print(found.results, name)
+    err.print(f"{measure} took {(time.monotonic() - began) / 60:.1f} minutes")
+    if fault is not None:
+        err.print(*f"{measure}: {sentence_of(fault)}".splitlines(), sep="\n", style="red")
+    return fault is None
 
 
 def _print(results: Results, measure: str) -> None:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from benchmarks.client import Load
 from benchmarks.installation import INSURER, OFFICE, PARTNER
 from benchmarks.lag import Groups, Lag
+from benchmarks.names import ALL_SEVEN, ROAD
 from benchmarks.peers.registry import PEERS, Missing
 from benchmarks.peers.sample import TABLES, take
 from benchmarks.peers.stages import Place, Stage
@@ -33,9 +34,6 @@ _START_S = 120.0
 _STOP_S = 20.0
 _LOOK_EVERY_S = 0.1
 _TURNS = count(1)
-
-
-ROAD, ALL_SEVEN = "outcome road alone", "all seven services"
 
 
 class NotDone(Exception):

@@ -27,10 +27,10 @@ def run_load(
         }
         began, first = time.monotonic(), look(processes)
         outcome = sender.run()
+        if not outcome.is_complete:
+            raise NotDone(f"{contestant.name} has not done the job: {outcome.model_dump_json()}")
         caught_up = lag.wait_until_none(_CATCH_UP_S)
         usage, memory = look(processes).since(first), memory_mib(processes)
-    if not outcome.is_complete:
-        raise NotDone(f"{contestant.name} has not done the job: {outcome.model_dump_json()}")
     stored = {table: rows - before[table] for table, rows in contestant.stored().items()}
     if short := [table for table, rows in stored.items() if rows < claims]:
         raise NotDone(f"{contestant.name} has not stored {claims} rows in {', '.join(short)}: {stored}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from benchmarks.figures import ByProcess, Results, Spread
+from benchmarks.goals import GOALS
 
 _TITLES = {
     "claims": "claims",
@@ -57,6 +58,16 @@ def median_and_spread(value: Spread | None) -> str:
         return ""
     middle, lowest, highest = (number(part) for part in value)
     return middle if lowest == highest else f"{middle} ({lowest}–{highest})"
+
+
+def goals_table(results: Results) -> TextTable:
+    """Each goal with what was measured, and whether that meets it."""
+    rows = []
+    for goal in GOALS:
+        value, verdict = goal.measured(results), goal.verdict(results)
+        bound = f"{'≥' if goal.at_least else '≤'} {number(goal.bound)} {goal.unit}".strip()
+        rows.append([goal.what, bound, "" if value is None else f"{number(value)} {goal.unit}".strip(), verdict])
+    return TextTable("goals", ["", "goal", "measured", ""], rows)
 
 
 def figures_table(results: Results, measure: str, title: str) -> TextTable:

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.accounting import look
 from benchmarks.client import client
-from benchmarks.contestants import ALL_SEVEN, Claimbus, NotDone
+from benchmarks.contestants import Claimbus, NotDone
 from benchmarks.figures import Row
 from benchmarks.installation import installation
 from benchmarks.lag import Lag
+from benchmarks.names import ALL_SEVEN
 from benchmarks.options import Options
 from operations.options import err
 from operations.stack import Stack

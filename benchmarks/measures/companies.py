@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.accounting import look, memory_mib
-from benchmarks.contestants import ALL_SEVEN, Claimbus
+from benchmarks.contestants import Claimbus
 from benchmarks.figures import Row
 from benchmarks.installation import INSURER, installation
 from benchmarks.measures.latency import claims_at
+from benchmarks.names import ALL_SEVEN
 from benchmarks.options import Options
 from benchmarks.run import run_load
 from operations.directory_file import CompanyEntry, DirectoryFile, OfficeEntry, PermissionEntry

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from benchmarks.contestants import ALL_SEVEN, Claimbus
+from benchmarks.contestants import Claimbus
 from benchmarks.figures import Row, percentile
 from benchmarks.installation import installation
+from benchmarks.names import ALL_SEVEN
 from benchmarks.options import Options
 from benchmarks.run import run_load
 from operations.options import err

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from benchmarks.contestants import OUTCOME_ROAD, ROAD, Claimbus, stop_services
+from benchmarks.contestants import OUTCOME_ROAD, Claimbus, stop_services
 from benchmarks.figures import Row
 from benchmarks.installation import installation
 from benchmarks.measures.companies import partners
 from benchmarks.measures.latency import claims_at
+from benchmarks.names import ROAD
 from benchmarks.options import Options
 from benchmarks.run import run_load
 from operations.options import err

@@ -10,6 +10,7 @@ from benchmarks.run import run_load
 from operations.options import err
 from operations.stack import Stack
 
+MEASURE = "storm"
 _WARM_UP = 4
 """A quarter of the claims comes before the clock starts: in a service that runs, compilers and caches are warm."""
 _MOST_TO_WARM_UP = 5_000
@@ -31,6 +32,6 @@ def storm(stack: Stack, contestants: Sequence[Contestant], claims: int, rounds: 
             try:
                 contestant.start()
                 run_load(stack, contestant, "", "", claims=max(1, min(wanted // _WARM_UP, _MOST_TO_WARM_UP)))
-                yield run_load(stack, contestant, "storm", contestant.name, claims=wanted)
+                yield run_load(stack, contestant, MEASURE, contestant.name, claims=wanted)
             finally:
                 contestant.stop()
