@@ -149,9 +149,9 @@ class _Client:
         self._late_s = 0.0
 
     def run(self) -> Outcome:
-        """Send all, and read until all is answered or nothing has come for a minute."""
+        """Send all, and read until all is answered, or nothing has come for a minute after that."""
         load, tally = self._load, self._tally
-        began = last_news = time.monotonic()
+        began = time.monotonic()
         sent = 0
         while sent < load.claims:
             due = load.claims if load.rate is None else int((time.monotonic() - began) * load.rate) + 1
@@ -162,6 +162,7 @@ class _Client:
                 self._produce(key, value, headers)
             sent = upto
             self._read(0 if load.rate is None else _TICK_S)
+        last_news = time.monotonic()
         while not tally.is_complete(load.claims) and time.monotonic() - last_news < _QUIET_S:
             if self._read(_TICK_S):
                 last_news = time.monotonic()

@@ -110,8 +110,7 @@ def benchmark(
     if found.measures:
         err.print(f"written: {file}")
     if publish:
-        published = read_published()
-        published.measures |= found.measures
+        published = found.model_copy(update={"measures": read_published().measures | found.measures})
         published.write(PUBLISHED)
         document.write(published)
     if failed:
