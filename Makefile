@@ -45,8 +45,8 @@ test: lint browser
 # PUBLISH=1 puts what was measured into docs/performance.md.
 benchmark: install
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS)) \
-		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STORED),--stored $(STORED)) \
-		$(if $(COMPANIES),--companies $(COMPANIES)) $(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) \
+		$(if $(STORED),--stored $(STORED)) $(if $(COMPANIES),--companies $(COMPANIES)) $(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

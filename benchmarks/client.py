@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from pydantic import BaseModel
 
 from benchmarks.figures import percentile
@@ -95,7 +103,10 @@ class _Tally:
     def note_appended(self, error: Any, message: Message) -> None:
         if error is not None:
             raise KafkaException(error)
-        self.appended[message.key() or b""] = message.timestamp()[1]
+        kind, at = message.timestamp()
+        if kind != TIMESTAMP_LOG_APPEND_TIME:
+            raise LoadFailed(f"{message.topic()} does not keep append times")
+        self.appended[message.key() or b""] = at
 
     def take(self, message: Message) -> None:
         headers = {name: bytes(value or b"") for name, value in cast("Headers", message.headers() or [])}

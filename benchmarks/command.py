@@ -82,6 +82,7 @@ def benchmark(
     peers: Annotated[str, typer.Option(help=f"Peers, with commas between, or `none`: {', '.join(PEERS)}.")] = "",
     claims: Annotated[int, typer.Option(min=20, help="How many claims a storm has.")] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 3,
+    warm_up: Annotated[int, typer.Option(min=0, help="At most so many claims come before each storm.")] = 5_000,
     stored: Annotated[str, typer.Option(help="Before which a storm comes: numbers of stored claims.")] = _STORED,
     companies: Annotated[str, typer.Option(help="Numbers of companies, with commas between.")] = _COMPANIES,
     settings: Annotated[int, typer.Option(min=20, help="How large a large directory is.")] = 10_000,
@@ -93,6 +94,7 @@ def benchmark(
     options = Options(
         claims=claims,
         rounds=rounds,
+        warm_up=warm_up,
         peers=[FLOOR] if peers == "none" else _chosen(peers, list(PEERS), "--peers"),
         stored=_numbers(stored, "--stored"),
         companies=sorted(_numbers(companies, "--companies")),

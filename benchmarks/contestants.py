@@ -66,6 +66,10 @@ class Contestant(Protocol):
     def stored(self) -> Mapping[str, int]:
         """How many rows there are, by table."""
 
+    @property
+    def of_insurer(self) -> str:
+        """The topic with the insurer's copies."""
+
 
 class Claimbus:
     """Some or all of the services of a stack."""
@@ -135,6 +139,11 @@ class Claimbus:
         """The record of claims."""
         return asyncio.run(_counts(self._database))
 
+    @property
+    def of_insurer(self) -> str:
+        """As the contract has it."""
+        return EVENTS.of(INSURER)
+
 
 class Peer:
     """Three processes of somebody else, on topics and in a database of their own that are new at each start."""
@@ -202,6 +211,11 @@ class Peer:
     def stored(self) -> Mapping[str, int]:
         """Its own tables."""
         return asyncio.run(_counts(self._url()))
+
+    @property
+    def of_insurer(self) -> str:
+        """A topic of its own."""
+        return self._place.of_insurer
 
     def _url(self) -> str:
         return self._stack.postgres.url(self._database, self._database, self._stack.passwords["claims"])

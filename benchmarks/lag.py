@@ -32,6 +32,10 @@ class Lag:
             for topic in {topic for topics in groups.values() for topic in topics}
         }
 
+    def appended(self) -> int:
+        """How many messages have ever been appended to what the groups read."""
+        return sum(self._ends().values())
+
     def now(self) -> int:
         """How many messages are not finished."""
         return self._unfinished(self._ends())

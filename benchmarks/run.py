@@ -16,7 +16,8 @@ def run_load(
     stack: Stack, contestant: Contestant, measure: str, case: str, *, claims: int, rate: float | None = None
 ) -> Row:
     """Make a load, wait until all have caught up, and account for it. Raises NotDone where a claim is missing."""
-    before = contestant.stored()
+    told = Lag(stack.connection, {"": [contestant.of_insurer]})
+    before, told_before = contestant.stored(), told.appended()
     lag = Lag(stack.connection, contestant.groups)
     with client(contestant.load(claims, rate)) as sender:
         processes = {
@@ -34,6 +35,8 @@ def run_load(
     stored = {table: rows - before[table] for table, rows in contestant.stored().items()}
     if short := [table for table, rows in stored.items() if rows < claims]:
         raise NotDone(f"{contestant.name} has not stored {claims} rows in {', '.join(short)}: {stored}")
+    if (copies := told.appended() - told_before) < claims:
+        raise NotDone(f"{contestant.name} has told the insurer of {copies} claims, and not of {claims}")
     figures = {
         "claims": claims,
         "seconds": outcome.seconds,

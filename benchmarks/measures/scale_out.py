@@ -19,5 +19,5 @@ def measure_scale_out(options: Options) -> Iterator[Row]:
             Claimbus(stack, f"{count} of each" if count > 1 else "one of each", OUTCOME_ROAD, instances=count)
             for count in _INSTANCES
         ]
-        for row in storm(stack, contestants, options.claims, options.rounds):
+        for row in storm(stack, contestants, options):
             yield row.model_copy(update={"measure": MEASURE})

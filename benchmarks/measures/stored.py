@@ -55,7 +55,7 @@ def measure_stored(options: Options) -> Iterator[Row]:
             url = stack.postgres.url(name, name, stack.passwords["claims"])
             asyncio.run(fill(url, sample, claims))
             contestants.append(Claimbus(stack, case_of(claims), OUTCOME_ROAD, database=url))
-        for row in storm(stack, contestants, options.claims, options.rounds):
+        for row in storm(stack, contestants, options):
             yield row.model_copy(update={"measure": MEASURE})
 
 

@@ -11,27 +11,27 @@ from operations.options import err
 from operations.stack import Stack
 
 MEASURE = "storm"
-_WARM_UP = 4
-"""A quarter of the claims comes before the clock starts: in a service that runs, compilers and caches are warm."""
-_MOST_TO_WARM_UP = 5_000
 
 
 def measure_storm(options: Options) -> Iterator[Row]:
     """The outcome road alone, all services, and the peers."""
     with installation() as stack:
-        yield from storm(stack, all_contestants(stack, options.peers), options.claims, options.rounds)
+        yield from storm(stack, all_contestants(stack, options.peers), options)
 
 
-def storm(stack: Stack, contestants: Sequence[Contestant], claims: int, rounds: int) -> Iterator[Row]:
-    """A B C, A B C, …: whatever the machine does meanwhile meets all of them."""
+def storm(stack: Stack, contestants: Sequence[Contestant], options: Options) -> Iterator[Row]:
+    """A B C, A B C, …: whatever the machine does meanwhile meets all of them.
+
+    Before the clock starts there are a few claims: in a service that runs, compilers and caches are warm.
+    """
     stop_services(stack)
-    for number in range(1, rounds + 1):
+    for number in range(1, options.rounds + 1):
         for contestant in contestants:
-            wanted = min(claims, contestant.at_most or claims)
-            err.print(f"storm, round {number} of {rounds}: {contestant.name}, {wanted:,} claims")
+            wanted = min(options.claims, contestant.at_most or options.claims)
+            err.print(f"storm, round {number} of {options.rounds}: {contestant.name}, {wanted:,} claims")
             try:
                 contestant.start()
-                run_load(stack, contestant, "", "", claims=max(1, min(wanted // _WARM_UP, _MOST_TO_WARM_UP)))
+                run_load(stack, contestant, "", "", claims=max(1, min(options.warm_up, wanted // 4)))
                 yield run_load(stack, contestant, MEASURE, contestant.name, claims=wanted)
             finally:
                 contestant.stop()

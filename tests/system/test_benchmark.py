@@ -7,6 +7,7 @@ import pytest
 from benchmarks.contestants import Contestant, all_contestants
 from benchmarks.measures.storm import storm
 from benchmarks.names import ROAD
+from benchmarks.options import Options
 from benchmarks.peers.registry import FLOOR
 from operations.demo.command import DIRECTORY
 from operations.directory_file import read_directory_file
@@ -27,7 +28,7 @@ def contestants(stack: Stack) -> Iterator[list[Contestant]]:
 def test_the_floor_and_the_outcome_road_answer_and_store_every_claim(
     stack: Stack, contestants: list[Contestant]
 ) -> None:
-    rows = list(storm(stack, contestants, 50, 1))
+    rows = list(storm(stack, contestants, Options(claims=50, rounds=1)))
     assert [row.case for row in rows] == [FLOOR, ROAD]
     for row in rows:
         assert row.figures["claims"] == 50
