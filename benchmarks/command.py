@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks import document
 from benchmarks.client import LoadFailed
 from benchmarks.contestants import NotDone
 from benchmarks.figures import Results, Row
+from benchmarks.goals import Verdict
 from benchmarks.lag import NotCaughtUp
 from benchmarks.measures.catch_up import measure_catch_up
 from benchmarks.measures.companies import measure_companies
@@ -108,7 +110,8 @@ def benchmark(
             failed = [measure for measure in measures if not _measured(measure, options, found, file)]
     except Stopped:
         fail("stopped before the end")
-    print_table(goals_table(found.results))
+    goals = goals_table(found.results)
+    print_table(replace(goals, rows=[row for row in goals.rows if row[-1] != Verdict.NOT_MEASURED]))
     if found.measures:
         err.print(f"written: {file}")
     if publish:

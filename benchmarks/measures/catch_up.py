@@ -37,7 +37,8 @@ def _away(stack: Stack, services: Claimbus, service: str, away_s: float) -> Row:
     lag = Lag(stack.connection, {service: services.groups[service]})
     claims = round(_RATE * away_s)
     servers = {"kafka": [stack.kafka.pid], "postgres": [stack.postgres.pid]}
-    with client(services.load(claims, _RATE)) as sender, ThreadPoolExecutor(1) as executor:
+    # Where this is stopped, the client ends first: what waits for it in the thread then ends too.
+    with ThreadPoolExecutor(1) as executor, client(services.load(claims, _RATE)) as sender:
         instance.stop()
         sending = executor.submit(sender.run)
         time.sleep(away_s)
