@@ -28,8 +28,8 @@ from benchmarks.measures.start import measure_start
 from benchmarks.measures.stored import measure_stored
 from benchmarks.measures.storm import measure_storm
 from benchmarks.options import Options
-from benchmarks.peers.registry import FLOOR, PEERS
-from benchmarks.results import FOLDER, PUBLISHED, ResultsFile, read_published
+from benchmarks.peers.registry import PEERS
+from benchmarks.results import FOLDER, ResultsFile
 from benchmarks.tables import BY_PROCESS, TextTable, figures_table, goals_table, processes_table
 from operations.apply import NotApplied
 from operations.bus import NoAnswer
@@ -40,8 +40,6 @@ from operations.stack import NotUp
 from operations.up import Stopped, until_stopped
 
 _FAULTS = (NotDone, NotCaughtUp, LoadFailed, NotUp, NotStarted, NotProvisioned, NotApplied, NoAnswer, KafkaException)
-
-
 _WIDTH = 130
 _STORED = "0,1000000,5000000"
 _COMPANIES = "3,300,3000"
@@ -81,15 +79,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def benchmark(
     only: Annotated[str, typer.Option(help=f"Measures, with commas between: {', '.join(Measure)}.")] = "",
-    peers: Annotated[str, typer.Option(help=f"Peers, with commas between, or `none`: {', '.join(PEERS)}.")] = "",
+    peers: Annotated[str, typer.Option(help=f"Peers, with commas between: {', '.join(PEERS)}.")] = "",
     claims: Annotated[int, typer.Option(min=20, help="How many claims a storm has.")] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 3,
     warm_up: Annotated[int, typer.Option(min=0, help="At most so many claims come before each storm.")] = 5_000,
-    stored: Annotated[str, typer.Option(help="Before which a storm comes: numbers of stored claims.")] = _STORED,
+    stored: Annotated[str, typer.Option(help="Numbers of stored claims, with commas between.")] = _STORED,
     companies: Annotated[str, typer.Option(help="Numbers of companies, with commas between.")] = _COMPANIES,
     settings: Annotated[int, typer.Option(min=20, help="How large a large directory is.")] = 10_000,
-    publish: Annotated[bool, typer.Option("--publish", help="Put it into docs/performance.md.")] = False,
     away: Annotated[float, typer.Option(min=1, help="Seconds that a service is away.")] = 60,
+    publish: Annotated[bool, typer.Option("--publish", help="Put it into docs/performance.md.")] = False,
 ) -> None:
     """Measure how fast Claimbus is, beside its peers, on a Kafka and a PostgreSQL that it starts and stops."""
     measures = [Measure(name) for name in _chosen(only, list(Measure), "--only")]
@@ -97,7 +95,7 @@ def benchmark(
         claims=claims,
         rounds=rounds,
         warm_up=warm_up,
-        peers=[FLOOR] if peers == "none" else _chosen(peers, list(PEERS), "--peers"),
+        peers=_chosen(peers, list(PEERS), "--peers"),
         stored=_numbers(stored, "--stored"),
         companies=sorted(_numbers(companies, "--companies")),
         settings=settings,
@@ -115,9 +113,7 @@ def benchmark(
     if found.measures:
         err.print(f"written: {file}")
     if publish:
-        published = found.model_copy(update={"measures": read_published().measures | found.measures})
-        published.write(PUBLISHED)
-        document.write(published)
+        document.publish(found)
     if failed:
         fail(f"not measured: {', '.join(failed)}")
 
@@ -131,7 +127,7 @@ def _measured(measure: Measure, options: Options, found: ResultsFile, file: Path
         rows.extend(_MEASURES[measure](options))
     except _FAULTS as error:
         fault = error
-    found.add(rows, options.rounds)
+    found.add(rows, options.rounds, complete=fault is None)
     found.write(file)
     for name in dict.fromkeys(row.measure for row in rows):
         _print(found.results, name)

@@ -1,16 +1,17 @@
 """The section of docs/performance.md with what is published, and its plot.
 
-    python -m benchmarks.document
+    python -m benchmarks.document [FILE …]
 
-writes it again from benchmarks/results/published.json.
+writes it again, with what these results have in the place of what was published of the same measures.
 """
 
+import sys
 from pathlib import Path
 
 from benchmarks.bars import bars
 from benchmarks.figures import Results
 from benchmarks.measures import companies, storm
-from benchmarks.results import ResultsFile, read_published
+from benchmarks.results import PUBLISHED, ResultsFile, read_results
 from benchmarks.tables import BY_PROCESS, TextTable, figures_table, goals_table, processes_table
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -48,7 +49,13 @@ def section(published: ResultsFile) -> str:
         *_markdown(goals_table(published.results)),
     ]
     for measure, taken in published.measures.items():
-        lines += ["", f"### {_TITLES.get(measure, measure)}", "", f"{taken.on}, {taken.rounds} rounds.", ""]
+        lines += [
+            "",
+            f"### {_TITLES.get(measure, measure)}",
+            "",
+            f"{taken.on}, {taken.rounds} round{'s' * (taken.rounds > 1)}.",
+            "",
+        ]
         if measure == storm.MEASURE:
             lines += [f"![CPU per claim by process]({PLOT.relative_to(DOCUMENT.parent)})", ""]
         lines += _markdown(figures_table(published.results, measure, ""))
@@ -78,8 +85,12 @@ def replaced(text: str, section: str) -> str:
     return before + section + after
 
 
-def write(published: ResultsFile) -> None:
-    """Write section and plot."""
+def publish(*found: ResultsFile) -> None:
+    """Publish what was measured, the last of each measure: results, section and plot."""
+    published = read_results()
+    for each in found:
+        published = each.published_over(published)
+    published.write(PUBLISHED)
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(), section(published)))
     drawn = plot(published.results)
     if drawn is not None:
@@ -93,4 +104,4 @@ def _markdown(table: TextTable) -> list[str]:
 
 
 if __name__ == "__main__":
-    write(read_published())
+    publish(*(read_results(Path(file)) for file in sys.argv[1:]))

@@ -18,6 +18,8 @@ class MeasureTaken(BaseModel):
 
     on: date
     rounds: int
+    complete: bool
+    """Whether it came to its end; what did not is not published."""
     rows: list[Row]
 
 
@@ -39,13 +41,17 @@ class ResultsFile(BaseModel):
         """All rows."""
         return Results(row for taken in self.measures.values() for row in taken.rows)
 
-    def add(self, rows: list[Row], rounds: int) -> None:
+    def add(self, rows: list[Row], rounds: int, *, complete: bool = True) -> None:
         """Put in what was measured today; it replaces what was there of these measures."""
+        today = datetime.now(UTC).date()
         for name in dict.fromkeys(row.measure for row in rows):
-            taken = MeasureTaken(
-                on=datetime.now(UTC).date(), rounds=rounds, rows=[r for r in rows if r.measure == name]
-            )
-            self.measures[name] = taken
+            of_it = [row for row in rows if row.measure == name]
+            self.measures[name] = MeasureTaken(on=today, rounds=rounds, complete=complete, rows=of_it)
+
+    def published_over(self, earlier: "ResultsFile") -> "ResultsFile":
+        """What is published when this was measured; measures that were not taken now stay as they were."""
+        taken = {name: measure for name, measure in self.measures.items() if measure.complete}
+        return self.model_copy(update={"measures": earlier.measures | taken})
 
     def write(self, file: Path) -> None:
         """Write it."""
@@ -53,6 +59,6 @@ class ResultsFile(BaseModel):
         file.write_text(self.model_dump_json(indent=1) + "\n")
 
 
-def read_published() -> ResultsFile:
-    """What the documentation shows."""
-    return ResultsFile.model_validate_json(PUBLISHED.read_text())
+def read_results(file: Path = PUBLISHED) -> ResultsFile:
+    """Read what was measured, by default what the documentation shows."""
+    return ResultsFile.model_validate_json(file.read_text())

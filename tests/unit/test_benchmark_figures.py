@@ -8,7 +8,7 @@ from benchmarks.document import DOCUMENT, replaced, section
 from benchmarks.figures import Results, Row, Spread, percentile, spread
 from benchmarks.goals import GOALS, Goal, Verdict
 from benchmarks.names import ROAD
-from benchmarks.results import read_published
+from benchmarks.results import ResultsFile, read_results
 from benchmarks.tables import figures_table, median_and_spread, processes_table
 
 _ALL_DONE = {"claims": 50, "accepted": 50, "created": 50, "refused": 0, "repeated": 3, "contradicted": 0}
@@ -107,7 +107,20 @@ def test_a_load_is_complete_when_every_claim_was_accepted_once_and_has_come(miss
 
 def test_the_documentation_shows_what_is_published() -> None:
     text = DOCUMENT.read_text()
-    assert replaced(text, section(read_published())) == text
+    assert replaced(text, section(read_results())) == text
+
+
+def test_what_came_to_its_end_is_published_and_all_else_stays_as_it_was() -> None:
+    earlier, now = ResultsFile(cores=8, memory_gib=64), ResultsFile(cores=2, memory_gib=24)
+    earlier.add([Row(measure="start", case="warm"), Row(measure="storm", case="floor")], rounds=3)
+    now.add([Row(measure="storm", case=ROAD)], rounds=2)
+    now.add([Row(measure="start", case="cold")], rounds=2, complete=False)
+    published = now.published_over(earlier)
+    assert published.cores == 2
+    assert {name: (taken.rows[0].case, taken.rounds) for name, taken in published.measures.items()} == {
+        "start": ("warm", 3),
+        "storm": (ROAD, 2),
+    }
 
 
 def test_a_plot_says_what_its_bars_are_whatever_they_are_called() -> None:
