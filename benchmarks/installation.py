@@ -2,13 +2,14 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from operations.demo.command import DIRECTORY
-from operations.directory_file import DirectoryFile, read_directory_file
+from operations.directory_file import read_directory_file
+from operations.embedded import ChildProcess, EmbeddedKafka
 from operations.options import err
-from operations.stack import Stack, running
+from operations.stack import Stack
 from operations.up import apply_supervised
 
 PARTNER, OFFICE, INSURER = "vest-skadeservice", "vest-bergen", "fjord-forsikring"
@@ -23,10 +24,21 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+class RoomyKafka(EmbeddedKafka):
+    """A Kafka for thousands of topics: with half a gigabyte, which is for trying, it has no time but for collecting."""
+
+    def _java(self, class_path: list[Path], *arguments: str, cwd: Path, lock: int) -> ChildProcess:
+        return super()._java(class_path, "-Xmx2g", *arguments, cwd=cwd, lock=lock)
+
+
 @contextlib.contextmanager
-def installation(instances: Mapping[str, int] | None = None, more: DirectoryFile | None = None) -> Iterator[Stack]:
-    """Run one, with `more` companies than those of the demo; whatever happens, nothing of it is left behind."""
-    with folder() as place, running(place, instances, report=err.print) as stack:
-        wanted = read_directory_file(DIRECTORY)
-        apply_supervised(stack, DirectoryFile(companies=[*wanted.companies, *(more.companies if more else ())]))
-        yield stack
+def installation(kafka: type[EmbeddedKafka] = EmbeddedKafka) -> Iterator[Stack]:
+    """Run one; whatever happens, nothing of it is left behind."""
+    with folder() as place:
+        stack = Stack(place, report=err.print, kafka=kafka)
+        try:
+            stack.start()
+            apply_supervised(stack, read_directory_file(DIRECTORY))
+            yield stack
+        finally:
+            stack.stop()

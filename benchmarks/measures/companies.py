@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from benchmarks.accounting import look, memory_mib
 from benchmarks.contestants import Claimbus
 from benchmarks.figures import Row
-from benchmarks.installation import INSURER, installation
+from benchmarks.installation import INSURER, RoomyKafka, installation
 from benchmarks.measures.latency import claims_at
 from benchmarks.names import ALL_SEVEN
 from benchmarks.options import Options
@@ -28,7 +28,7 @@ _SETTLE_S = 10.0
 
 def measure_companies(options: Options) -> Iterator[Row]:
     """The idle CPU of everything, and the latency of one partner, with ever more companies."""
-    with installation() as stack:
+    with installation(RoomyKafka) as stack:
         services = Claimbus(stack, ALL_SEVEN)
         services.start()
         run_load(stack, services, "", "", claims=max(20, options.claims // 10))
