@@ -109,7 +109,8 @@ def benchmark(
     except Stopped:
         fail("stopped before the end")
     goals = goals_table(found.results)
-    print_table(replace(goals, rows=[row for row in goals.rows if row[-1] != Verdict.NOT_MEASURED]))
+    if of_these := [row for row in goals.rows if row[-1] != Verdict.NOT_MEASURED]:
+        print_table(replace(goals, rows=of_these))
     if found.measures:
         err.print(f"written: {file}")
     if publish:

@@ -35,7 +35,7 @@ _TITLES = {
 _INTRODUCTION = """\
 Measured by [`make benchmark`](../benchmarks/README.md) on {cores} cores and {memory} GiB, with everything on them:
 Kafka, PostgreSQL, the services or the peer, and the client. Medians; in brackets the lowest and the highest of the
-rounds, each of which takes all cases by turns. CPU is the kernel's count. *Other work* is what the machine did for
+rounds, which take the cases by turns. CPU is the kernel's count. *Other work* is what the machine did for
 others meanwhile, which spoils seconds."""
 
 
