@@ -33,13 +33,25 @@ from benchmarks.results import FOLDER, ResultsFile
 from benchmarks.tables import BY_PROCESS, TextTable, figures_table, goals_table, processes_table
 from operations.apply import NotApplied
 from operations.bus import NoAnswer
+from operations.connection import Unreachable
 from operations.embedded import NotStarted
 from operations.options import err, fail, out, sentence_of
 from operations.provisioning import NotProvisioned
 from operations.stack import NotUp
 from operations.up import Stopped, until_stopped
 
-_FAULTS = (NotDone, NotCaughtUp, LoadFailed, NotUp, NotStarted, NotProvisioned, NotApplied, NoAnswer, KafkaException)
+_FAULTS = (
+    NotDone,
+    NotCaughtUp,
+    LoadFailed,
+    NotUp,
+    NotStarted,
+    NotProvisioned,
+    NotApplied,
+    NoAnswer,
+    Unreachable,
+    KafkaException,
+)
 _WIDTH = 130
 _STORED = "0,1000000,5000000"
 _COMPANIES = "3,300,3000"

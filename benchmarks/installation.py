@@ -2,18 +2,30 @@
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+
+from operations.apply import apply_directory
+from operations.bus import NoAnswer
+from operations.connection import Unreachable
 from operations.demo.command import DIRECTORY
-from operations.directory_file import read_directory_file
+from operations.directory_file import DirectoryFile, read_directory_file
 from operations.embedded import ChildProcess, EmbeddedKafka
 from operations.options import err
+from operations.provisioning import BrokersLate
 from operations.stack import Stack
-from operations.up import apply_supervised
+from operations.up import Supervising
 
 PARTNER, OFFICE, INSURER = "vest-skadeservice", "vest-bergen", "fjord-forsikring"
 """The demo's office that may always create."""
+
+
+_TRIES = 5
+_AGAIN_S = 5.0
+_QUIET_S = 300.0
 
 
 @contextlib.contextmanager
@@ -31,6 +43,24 @@ class RoomyKafka(EmbeddedKafka):
         return super()._java(class_path, "-Xmx2g", *arguments, cwd=cwd, lock=lock)
 
 
+class _Bounded(Supervising):
+    """Looks after the services, and gives up when no outcome has come for five minutes."""
+
+    def late(self, what: str, quiet_s: float) -> None:
+        if quiet_s > _QUIET_S:
+            raise NoAnswer(f"nothing has come for {quiet_s:.0f} s of {what}")
+
+
+def apply(stack: Stack, wanted: DirectoryFile) -> None:
+    """Make a directory true, with some patience for brokers that are late. Raises what `apply_directory` raises."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(Unreachable, BrokersLate, KafkaException):
+            apply_directory(stack.connection, wanted, None, onlooker=_Bounded(stack))
+            return
+        time.sleep(_AGAIN_S)
+    apply_directory(stack.connection, wanted, None, onlooker=_Bounded(stack))
+
+
 @contextlib.contextmanager
 def installation(kafka: type[EmbeddedKafka] = EmbeddedKafka) -> Iterator[Stack]:
     """Run one; whatever happens, nothing of it is left behind."""
@@ -38,7 +68,7 @@ def installation(kafka: type[EmbeddedKafka] = EmbeddedKafka) -> Iterator[Stack]:
         stack = Stack(place, report=err.print, kafka=kafka)
         try:
             stack.start()
-            apply_supervised(stack, read_directory_file(DIRECTORY))
+            apply(stack, read_directory_file(DIRECTORY))
             yield stack
         finally:
             stack.stop()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from benchmarks.accounting import look, memory_mib
 from benchmarks.contestants import Claimbus
 from benchmarks.figures import Row
-from benchmarks.installation import INSURER, RoomyKafka, installation
+from benchmarks.installation import INSURER, RoomyKafka, apply, installation
 from benchmarks.measures.latency import claims_at
 from benchmarks.names import ALL_SEVEN
 from benchmarks.options import Options
@@ -14,7 +14,6 @@ from benchmarks.run import run_load
 from operations.directory_file import CompanyEntry, DirectoryFile, OfficeEntry, PermissionEntry
 from operations.options import err
 from operations.stack import Stack
-from operations.up import apply_supervised
 from shared.contract.fields import CompanyKind, CreationPermission
 
 IDLE, LATENCY = "idle", "companies"
@@ -35,7 +34,7 @@ def measure_companies(options: Options) -> Iterator[Row]:
         for companies in options.companies:
             err.print(f"companies: {companies:,}")
             case = case_of(companies)
-            apply_supervised(stack, partners(companies - _OF_THE_DEMO))
+            apply(stack, partners(companies - _OF_THE_DEMO))
             services.start()
             time.sleep(_SETTLE_S)
             for _ in range(options.rounds):

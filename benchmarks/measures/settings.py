@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 from benchmarks.contestants import OUTCOME_ROAD, Claimbus, stop_services
 from benchmarks.figures import Row
-from benchmarks.installation import installation
+from benchmarks.installation import apply, installation
 from benchmarks.measures.companies import partners
 from benchmarks.measures.latency import claims_at
 from benchmarks.names import ROAD
 from benchmarks.options import Options
 from benchmarks.run import run_load
 from operations.options import err
-from operations.up import apply_supervised
 
 MEASURE = "settings"
 _COMPANIES = 20
@@ -28,7 +27,7 @@ def measure_settings(options: Options) -> Iterator[Row]:
         run_load(stack, services, "", "", claims=max(20, options.claims // 10))
         for settings in (0, options.settings):
             if settings:
-                apply_supervised(stack, partners(_COMPANIES, settings // _COMPANIES))
+                apply(stack, partners(_COMPANIES, settings // _COMPANIES))
             for number in range(1, options.rounds + 1):
                 err.print(f"settings, round {number} of {options.rounds}: {settings:,}")
                 yield run_load(stack, services, MEASURE, f"storm, {_named(settings)}", claims=options.claims)

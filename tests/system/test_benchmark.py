@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.contestants import Contestant, all_contestants
+from benchmarks.installation import apply
 from benchmarks.measures.storm import storm
 from benchmarks.names import ROAD
 from benchmarks.options import Options
@@ -12,13 +13,12 @@ from benchmarks.peers.registry import FLOOR
 from operations.demo.command import DIRECTORY
 from operations.directory_file import read_directory_file
 from operations.stack import Stack
-from operations.up import apply_supervised
 
 
 @pytest.fixture
 def contestants(stack: Stack) -> Iterator[list[Contestant]]:
     stack.wait_until_ready()
-    apply_supervised(stack, read_directory_file(DIRECTORY))
+    apply(stack, read_directory_file(DIRECTORY))
     yield [each for each in all_contestants(stack, [FLOOR]) if each.name in (FLOOR, ROAD)]
     for instance in stack.instances:
         if instance.pid is None:
