@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random order of the tests: `default` draws another one, which is printed.
 SEED ?= 20261127
 
-.PHONY: install demo check test lint browser format lock assets screenshots benchmark
+.PHONY: install demo check test lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -43,10 +43,12 @@ test: lint browser
 # How fast it is, beside its peers; what each measure is and how long it takes: benchmarks/README.md. Some of it:
 #   make benchmark ONLY=storm,latency CLAIMS=20000 ROUNDS=3
 # PUBLISH=1 puts what was measured into docs/performance.md.
+.PHONY: benchmark
 benchmark: install
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS)) \
 		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) \
-		$(if $(STORED),--stored $(STORED)) $(if $(COMPANIES),--companies $(COMPANIES)) $(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
+		$(if $(STORED),--stored $(STORED)) $(if $(COMPANIES),--companies $(COMPANIES)) \
+		$(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install
