@@ -44,6 +44,16 @@ test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes 
 test: lint browser
 	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED)
 
+# How fast it is, beside its peers; what each measure is and how long it takes: benchmarks/README.md. Some of it:
+#   make benchmark ONLY=storm,latency CLAIMS=20000 ROUNDS=3
+# PUBLISH=1 puts what was measured into docs/performance.md.
+.PHONY: benchmark
+benchmark: install
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) \
+		$(if $(STORED),--stored $(STORED)) $(if $(COMPANIES),--companies $(COMPANIES)) \
+		$(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
+
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install
 	$(BIN)/python -m tests.browser.chromium
