@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,13 @@ from services.permissions.directory_rules import settle
 from shared.audit.directory import check_directory
 from shared.audit.invariants import BIT
 from shared.audit.spool import Spool
-from shared.audit.violations import INVARIANTS, Tally, checks
+from shared.audit.violations import INVARIANTS, MOST_KEPT, Tally, checks
 from shared.contract.topics import ReadModel
 from shared.errors import Misconfigured
 from shared.storage.database import DatabaseAway
+
+_MOST_PRINTED = 20
+"""Of the violations of an invariant."""
 
 
 @dataclass(slots=True)
@@ -51,14 +55,14 @@ class Audit:
 
     def document(self) -> dict[str, Any]:
         """Write it as JSON."""
-        shown = [{"invariant": v.invariant, "about": v.about, "sentence": v.sentence} for v in self.tally.shown]
+        kept = [{"invariant": v.invariant, "about": v.about, "sentence": v.sentence} for v in self.tally.kept]
         return {
             "read": self.read,
             "under_way": self.under_way,
             "only_in_tables": self.only_in_tables,
             "not_checked": self.not_checked,
             "invariants": {name: self.tally.counts[name] for name in INVARIANTS},
-            "violations": shown,
+            "violations": kept,
             "seconds": round(self.seconds, 1),
         }
 
@@ -185,9 +189,11 @@ def print_audit(found: Audit) -> None:
         out.print(f"not checked: {sentence}")
     for invariant, count in sorted(found.tally.counts.items()):
         out.print(f"{invariant}, broken {count} times: {INVARIANTS[invariant]}", style="red")
-        for violation in found.tally.shown:
-            if violation.invariant == invariant:
-                out.print(f"    {violation.about}: {violation.sentence}", markup=False)
+        kept = (violation for violation in found.tally.kept if violation.invariant == invariant)
+        for violation in islice(kept, _MOST_PRINTED):
+            out.print(f"    {violation.about}: {violation.sentence}", markup=False)
+        if count > _MOST_PRINTED:
+            out.print(f"    and {count - _MOST_PRINTED} more; --json has up to {MOST_KEPT}")
     if not found.tally.counts:
         out.print(f"all {len(INVARIANTS)} invariants hold", style="green")
     out.print(f"in {found.seconds:.1f} s")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from confluent_kafka import (
     Consumer,
@@ -293,7 +294,7 @@ class TopicSpooler:
                 "outcomes", company, id, about_directory, *place, requested_at, found, code, decision, passed
             )
         elif record.topic == CLAIM_COMMANDS.name and envelope.type in STEPS_FOR_CLAIMS:
-            step = f"{_uuid_text(body['link_id'])}/{int(body['part'])}/{STEPS_FOR_CLAIMS[envelope.type].NAME}"
+            step = f"{UUID(body['link_id'])}/{int(body['part'])}/{STEPS_FOR_CLAIMS[envelope.type].NAME}"
             self._spool.add("commands", REMEMBERED_UNDER, step, *place, record.timestamp, True, b"", "", "", passed)
         elif record.topic == CLAIM_COMMANDS.name:
             if envelope.type != CheckedRequest.type():
@@ -303,7 +304,7 @@ class TopicSpooler:
         elif record.topic == LINK_REQUESTS.name:
             if envelope.type != LinkRequested.type():
                 raise Undecodable(f"{envelope.type} is no part of a link")
-            link, part = _uuid_text(body["link_id"]), int(body["part"])
+            link, part = str(UUID(body["link_id"])), int(body["part"])
             self._spool.add("link_requests", link, part, *place, record.timestamp, passed)
         elif record.topic == DEAD_LETTERS.name and envelope.type == DeadLetter.type():
             self._spool.add("letters", body["service"], body["source_topic"], body["partition"], body["offset"])
@@ -367,11 +368,7 @@ def _is(topic: Topic, name: str) -> bool:
 
 
 def _uuid(text: str) -> bytes:
-    return bytes.fromhex(text.replace("-", ""))
-
-
-def _uuid_text(text: str) -> str:
-    return str(text).lower()
+    return UUID(text).bytes
 
 
 def _moment(ms: int) -> datetime:

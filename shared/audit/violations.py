@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from shared.audit.spool import Spool
 
-MOST_SHOWN = 20
-"""So many violations of each invariant are kept to be shown; the others are counted."""
+MOST_KEPT = 1000
+"""So many violations of each invariant are kept; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ def checks() -> dict[str, Callable[[Spool], Iterator[Violation]]]:
 class Tally:
     """Violations: the first ones of each invariant, and how many there are."""
 
-    shown: list[Violation] = field(default_factory=list)
+    kept: list[Violation] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, violations: Iterable[Violation]) -> None:
         """Count violations."""
         for violation in violations:
             self.counts[violation.invariant] += 1
-            if self.counts[violation.invariant] <= MOST_SHOWN:
-                self.shown.append(violation)
+            if self.counts[violation.invariant] <= MOST_KEPT:
+                self.kept.append(violation)
