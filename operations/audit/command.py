@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from confluent_kafka import KafkaException
 from rich.progress import Progress
 
+from operations.audit.media import check_media
 from operations.audit.tables import (
     reading,
     rows_of,
@@ -23,7 +24,7 @@ from operations.audit.tables import (
 )
 from operations.audit.topics import reach_of, read_directory, requests_of, spool_directory, spool_topics
 from operations.connection import Connection, Unreachable, load_connection
-from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.options import AsJson, ConnectionFile, fail, out, print_json, sentence_of
 from operations.progress import progress_bar
 from services.claims.tables import claim_numbers, claims, requests
 from services.permissions.directory_rules import settle
@@ -34,6 +35,7 @@ from shared.audit.violations import INVARIANTS, MOST_KEPT, Tally, checks
 from shared.contract.topics import ReadModel
 from shared.errors import Misconfigured
 from shared.storage.database import DatabaseAway
+from shared.storage.media_store import StoreAway
 
 _MOST_PRINTED = 20
 """Of the violations of an invariant."""
@@ -67,18 +69,25 @@ class Audit:
         }
 
 
-def audit(connection_file: ConnectionFile = None, as_json: AsJson = False) -> None:
+Media = Annotated[
+    bool, typer.Option("--media", help="Also read every file of a report from the store, and compare its SHA-256.")
+]
+
+
+def audit(connection_file: ConnectionFile = None, as_json: AsJson = False, media: Media = False) -> None:
     """Check that what is on the topics and in the tables agrees, beside what runs. Status 1 if anything is wrong."""
     try:
-        found = run_audit(load_connection(connection_file))
+        found = run_audit(load_connection(connection_file), media=media)
     except Unreachable as error:
         fail(error)
     except KafkaException as error:
         fail(f"the bus cannot be reached: {error.args[0].str()}")
     except Misconfigured as error:
         fail(error)
+    except StoreAway as error:
+        fail(f"the store of media does not answer: {error}")
     except (DatabaseAway, OSError, TimeoutError) as error:
-        fail(f"a database does not answer: {error}")
+        fail(f"a database does not answer: {sentence_of(error)}")
     if as_json:
         print_json(found.document())
     else:
@@ -87,7 +96,7 @@ def audit(connection_file: ConnectionFile = None, as_json: AsJson = False) -> No
         raise typer.Exit(1)
 
 
-def run_audit(connection: Connection) -> Audit:
+def run_audit(connection: Connection, *, media: bool = False) -> Audit:
     """Read everything and hold it against each other. Raises Unreachable, KafkaException, DatabaseAway, OSError."""
     began = time.monotonic()
     found = Audit()
@@ -108,6 +117,11 @@ def run_audit(connection: Connection) -> Audit:
                 progress.advance(checking)
             _count(spool, found)
             found.read["directory"] = len(entries)
+            if media:
+                files = progress.add_task("files", total=spool.counts["media"])
+                asyncio.run(check_media(connection, spool, found.tally, lambda n: progress.advance(files, n)))
+            else:
+                found.not_checked.append("the bytes of files: --media reads them all")
         finally:
             spool.close()
     found.seconds = time.monotonic() - began

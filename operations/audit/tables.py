@@ -18,12 +18,21 @@ from services.delivery.rules import addressed
 from services.portal import tables as portal
 from services.reporting import tables as reporting
 from services.suggestions import store as suggestions
-from shared.audit.histories import RecordedClaim, RecordedEvent, check_history, link_event, number_of
+from shared.audit.histories import (
+    RecordedClaim,
+    RecordedEvent,
+    check_history,
+    link_event,
+    media_of,
+    number_of,
+    reports_of,
+)
 from shared.audit.spool import Spool, digest
 from shared.audit.violations import Tally
 from shared.contract.envelope import Undecodable, sealed
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.topics import CLAIM_EVENTS, ReadModel
+from shared.media.keys import stored
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
@@ -111,6 +120,9 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
         history=history,
     )
     tally.add(check_history(claim, apply))
+    kept = claim.claim
+    if kept is not None and kept.link is not None and kept.link.linked_at is not None and not kept.link.being_undone:
+        spool.add("linked_claims", id.bytes, str(kept.link.link_id), kept.link.parts)
     for recorded in history:
         at = 0
         try:
@@ -125,6 +137,14 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
             link = link_event(event)
             if link is not None:
                 spool.add("link_events", *link, id.bytes, recorded.version, at)
+            for report, files, of_link in reports_of(event):
+                if of_link is None:
+                    spool.add("reports", id.bytes, report.bytes, files)
+                else:
+                    spool.add("imported_reports", of_link, report.bytes, files)
+            for media, of_link in media_of(event):
+                key = stored(media.stored_as)
+                spool.add("media", id.bytes, recorded.version, of_link, key, media.size, media.sha256)
         row_of_event = id.bytes, recorded.version, recorded.company, recorded.request_id, at
         spool.add("recorded_events", *row_of_event, digest(recorded.type, recorded.body))
         for receiver, copy in _copies(id, recorded):

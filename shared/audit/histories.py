@@ -1,10 +1,11 @@
 """What a claim's history must be like by itself: versions, what they make of the claim, and ids. No I/O."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from shared.audit.spool import digest
 from shared.audit.violations import Violation, named
 from shared.contract import ids
 from shared.contract.events import (
@@ -18,6 +19,7 @@ from shared.contract.events import (
     ContentWithdrawn,
     LinkFailed,
     LinkStarted,
+    ReportedMedia,
     TaskAssigned,
     TaskReported,
     TemporaryClaimCreated,
@@ -137,6 +139,31 @@ _LINK_KINDS: dict[type[ClaimEvent], str] = {
     ContentWithdrawn: "withdrawn",
     ClaimUnlinked: "unlinked",
 }
+
+
+def reports_of(event: ClaimEvent) -> Iterator[tuple[UUID, bytes, str | None]]:
+    """Yield each report that an event tells of, what stands for its files, and the link that imported it.
+
+    Of an imported one it is the report that it is a copy of; files that were lost on the way count, since it says so.
+    """
+    if isinstance(event, TaskReported):
+        yield event.report.report_id, _files(event.report.media), None
+    elif isinstance(event, ContentImported):
+        for report in (report for task in event.tasks for report in task.reports):
+            yield report.source_report_id, _files([*report.media, *report.lost_media]), str(event.link_id)
+
+
+def media_of(event: ClaimEvent) -> Iterator[tuple[ReportedMedia, str | None]]:
+    """Yield each file that an event says is in the store, and the link that copied it."""
+    if isinstance(event, TaskReported):
+        yield from ((media, None) for media in event.report.media)
+    elif isinstance(event, ContentImported):
+        reports = (report for task in event.tasks for report in task.reports)
+        yield from ((media, str(event.link_id)) for report in reports for media in report.media)
+
+
+def _files(media: Iterable[ReportedMedia]) -> bytes:
+    return digest("", " ".join(sorted(each.sha256 for each in media)).encode())
 
 
 def link_event(event: ClaimEvent) -> tuple[str, str, int] | None:

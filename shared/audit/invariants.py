@@ -380,6 +380,36 @@ def links_whole(spool: Spool) -> Found:
         yield link, f"{claim_of(claim)} is no longer linked, and the target has not given its content up"
 
 
+@invariant(
+    "reports-conserved", "What was reported on a linked claim is on the claim that it was linked to, with its files."
+)
+def reports_conserved(spool: Spool) -> Found:
+    """Of links whose parts have all been taken in; late reports are parts of their own."""
+    for claim, link, report, is_imported in _rows(
+        spool,
+        """select l.claim, l.link, r.report, i.report is not null from linked_claims l
+        join reports r on r.claim = l.claim
+        left join imported_reports i on i.link = l.link and i.report = r.report
+        where r.files is not i.files and l.parts <= (select count(distinct t.link_part) from link_events t
+            where t.link = l.link and t.kind = 'imported')""",
+    ):
+        problem = "has other files there" if is_imported else "is not there"
+        yield link, f"report {UUID(bytes=report)} of {claim_of(claim)} {problem}"
+    for step, link_part in _rows(
+        spool,
+        """select c.link, c.link_part from (select distinct substr(id, 1, 36) as link,
+            cast(substr(id, 38, instr(substr(id, 38), '/') - 1) as integer) as link_part
+            from commands where step and passed & :claims and id like '%/import-content') c
+        where not exists (select 1 from link_events t where t.link = c.link and
+            ((t.kind = 'imported' and t.link_part = c.link_part) or t.kind = 'withdrawn'))
+        and not exists (select 1 from recorded_requests r
+            where r.company = :steps and r.id = c.link || '/' || c.link_part || '/give-up-import')
+        and exists (select 1 from link_events t where t.link = c.link and t.kind = 'linked')""",
+        steps=REMEMBERED_UNDER,
+    ):
+        yield step, f"claims passed the import of part {link_part} over"
+
+
 @invariant("read-models-agree", "The portal, suggestions and reporting have each claim at the record's version.")
 def read_models_agree(spool: Spool) -> Found:
     """Not behind what a reader has passed on claim-events, or what that no longer keeps; and never ahead."""

@@ -35,6 +35,10 @@ _TABLES = {
     "numbers": "insurer, key, claim, number",
     "recorded_numbers": "insurer, key, claim",
     "link_events": "link, kind, link_part, claim, version, at",
+    "linked_claims": "claim, link, parts",
+    "reports": "claim, report, files",
+    "imported_reports": "link, report, files",
+    "media": "claim, version, link, key, size, sha256",
     "read_models": "reader, claim, version",
     # From when on what each topic has is whole, in milliseconds since 1970.
     "kept": "topic, since",
@@ -55,6 +59,8 @@ _INDICES = {
     "numbers": ["insurer, key"],
     "recorded_numbers": ["insurer, key"],
     "link_events": ["link, kind"],
+    "reports": ["claim"],
+    "imported_reports": ["link, report"],
     "read_models": ["claim, reader"],
 }
 

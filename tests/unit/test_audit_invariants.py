@@ -92,6 +92,9 @@ def spool() -> Spool:
     spool = history.spool
     for kind, claim, version in (("started", SOURCE, 2), ("imported", TARGET, 2), ("linked", SOURCE, 3)):
         spool.add("link_events", LINK, kind, 1, claim, version, AT + 50)
+    spool.add("linked_claims", SOURCE, LINK, 1)
+    spool.add("reports", SOURCE, UUID(int=3).bytes, b"files")
+    spool.add("imported_reports", LINK, UUID(int=3).bytes, b"files")
     for number, claim in (("midlertidig 1", SOURCE), ("sk-1", TARGET)):
         spool.add("numbers", FJORD, number, claim, number.upper())
         spool.add("recorded_numbers", FJORD, number, claim)
@@ -160,6 +163,9 @@ BREAKS = [
     ("links-whole", "delete from link_events where kind = 'linked'"),
     ("links-whole", "update link_events set kind = 'failed' where kind = 'started'"),
     ("links-whole", "update link_events set kind = 'unlinked' where kind = 'started'"),
+    ("reports-conserved", "delete from imported_reports"),
+    ("reports-conserved", "update imported_reports set files = x'00'"),
+    ("reports-conserved", "update link_events set link_part = 2 where kind = 'imported'"),
     # 8
     ("read-models-agree", "update read_models set version = 2 where version = 3 and reader = 'portal'"),
     ("read-models-agree", "delete from read_models where version = 3 and reader = 'reporting'"),
