@@ -56,6 +56,7 @@ from shared.contract.topics import (
     company_of_requests,
 )
 from shared.domain.directory import Directory
+from shared.messaging.record import Record
 
 Partition = tuple[str, int]
 
@@ -229,7 +230,6 @@ class TopicSpooler:
         self._spool = spool
         self._reach = reach
         self._directory = directory
-        self.read: defaultdict[str, int] = defaultdict(int)
 
     def take(self, message: Message) -> None:
         """Lay down a message."""
@@ -239,7 +239,11 @@ class TopicSpooler:
             topic, part, off = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             passed = self._reach.passed(topic, part, off)
             self._spool.add("unreadable", topic, part, off, "a header's name is not UTF-8", passed)
-            return
+        else:
+            self.take_record(record)
+
+    def take_record(self, record: Record) -> None:
+        """Lay down a message that could be read."""
         self._reach.first_times.setdefault((record.topic, record.partition), record.timestamp)
         passed = self._reach.passed(record.topic, record.partition, record.offset)
         try:
@@ -253,7 +257,7 @@ class TopicSpooler:
             reason = str(error) if isinstance(error, Undecodable) else type(error).__name__
             self._spool.add("unreadable", record.topic, record.partition, record.offset, reason, passed)
 
-    def _request(self, record: ReadRecord, passed: int) -> None:
+    def _request(self, record: Record, passed: int) -> None:
         received = ReceivedRequest(
             company=company_of_requests(record.topic),
             at=_moment(record.timestamp),
@@ -277,7 +281,7 @@ class TopicSpooler:
             passed,
         )
 
-    def _internal(self, record: ReadRecord, envelope: Envelope, passed: int) -> None:
+    def _internal(self, record: Record, envelope: Envelope, passed: int) -> None:
         place = record.partition, record.offset
         if record.topic == CLAIM_EVENTS.name:
             claim, _, version = envelope.id.rpartition("/")
@@ -309,7 +313,7 @@ class TopicSpooler:
         elif record.topic == DEAD_LETTERS.name and envelope.type == DeadLetter.type():
             self._spool.add("letters", body["service"], body["source_topic"], body["partition"], body["offset"])
 
-    def _received(self, record: ReadRecord, envelope: Envelope) -> None:
+    def _received(self, record: Record, envelope: Envelope) -> None:
         receiver = record.topic.removeprefix(EVENTS.prefix)
         place = record.partition, record.offset
         found = digest(envelope.type, envelope.body)
