@@ -235,7 +235,7 @@ class TopicSpooler:
         """Lay down a message."""
         try:
             record = ReadRecord.of(message)
-        except UnicodeDecodeError:
+        except (SystemError, UnicodeDecodeError):  # confluent-kafka's way to say it
             topic, part, off = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             passed = self._reach.passed(topic, part, off)
             self._spool.add("unreadable", topic, part, off, "a header's name is not UTF-8", passed)

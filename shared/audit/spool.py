@@ -48,7 +48,7 @@ _INDICES = {
     "commands": ["company, id, requested_at"],
     "directory_entries": ["company, id"],
     "directory_requests": ["company, id, at"],
-    "outcomes": ["company, id, directory"],
+    "outcomes": ["company, id, directory, digest"],
     "outcome_copies": ["company, id, directory"],
     "events": ["claim, version"],
     "copies": ["claim, version, receiver", "receiver, claim, version"],
