@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from aiokafka.errors import KafkaError
 
@@ -51,7 +52,7 @@ def build(bus: Bus = KAFKA) -> Service:
     calls = api(uploads, tables, files, lambda token: company_of(follower, token), settings.address)
     portal = Portal(settings, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
-    sweeper = Sweeper(tables, files, uploading, store)
+    sweeper = Sweeper(tables, files, uploading, store, timedelta(hours=settings.session_hours))
 
     needed = NeededVersion(engine, NAME, VERSION)
     service.notes.append(needed.notes)

@@ -10,12 +10,15 @@ from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import Select, and_, delete, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
+from services.portal.live import ENDED_SESSIONS
 from services.portal.tables import (
     claims,
+    ended_sessions,
     history,
     kept_forms,
     kept_outcomes,
@@ -185,6 +188,17 @@ class Store:
         """Forget the forms that were kept before a moment; return how many."""
         async with self.transaction() as connection:
             return (await connection.execute(delete(kept_forms).where(kept_forms.c.kept_at < before))).rowcount
+
+    async def end_session(self, id: str) -> None:
+        """End a session at every instance: each is notified."""
+        async with self.transaction() as connection:
+            await connection.execute(upsert(ended_sessions).values(id=id).on_conflict_do_nothing())
+            await connection.execute(select(func.pg_notify(ENDED_SESSIONS, id)))
+
+    async def forget_sessions(self, before: datetime) -> int:
+        """Forget the sessions that were ended before a moment; return how many."""
+        async with self.transaction() as connection:
+            return (await connection.execute(delete(ended_sessions).where(ended_sessions.c.ended_at < before))).rowcount
 
     async def shows(self, claim_id: UUID, request_id: str) -> bool:
         """Whether what a request did to a claim is in the read model."""

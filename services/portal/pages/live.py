@@ -68,7 +68,7 @@ async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator
     yield "retry: 2000\n\n"
     since = _number(visit, "since")
     with live.watch(viewer.company.id, since and since / 1000) as watch:
-        while not live.closing and viewer_of(visit.request, portal.directory) is not None:
+        while not live.closing and viewer_of(visit.request, portal.directory, live.ended_sessions) is not None:
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
                 yield "data: creation\n\n"
