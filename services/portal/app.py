@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from services.portal.api import api
 from services.portal.directory_follower import DirectoryFollower
+from services.portal.guessable import refuse_what_can_be_guessed
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, save_media
 from services.portal.migrations import VERSION
@@ -40,6 +41,7 @@ def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-events`, `request-outcomes` and `directory` ─▶ pages ─▶ `requests.<company>`."""
     service = Service(NAME, ServiceSettings(), bus)
     database, settings, media, uploading = DatabaseSettings(), WebSettings(), MediaSettings(), UploadSettings()
+    refuse_what_can_be_guessed(settings, service.settings, database, media)
     engine = engine_for(database, connections=_CONNECTIONS)
     store = Store(engine)
     live = Live(database)

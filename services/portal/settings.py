@@ -44,9 +44,14 @@ class WebSettings(BaseSettings):
         """Whether people come over TLS."""
         return urlsplit(self.address).scheme == "https"
 
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only people on this machine come."""
+        return _is_loopback(urlsplit(self.address).hostname or "")
+
     @model_validator(mode="after")
     def _is_secure_outside_loopback(self) -> "WebSettings":
-        if not self.secure and not _is_loopback(urlsplit(self.address).hostname or ""):
+        if not self.secure and not self.is_on_loopback:
             raise ValueError(
                 f"people would reach the portal at {self.address}, where others can read what they send: "
                 "CLAIMBUS_PORTAL_URL must begin with https://, or be at 127.0.0.1 or localhost"
