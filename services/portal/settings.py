@@ -31,8 +31,9 @@ class WebSettings(BaseSettings):
     """The OpenID Connect provider, which has /.well-known/openid-configuration below it."""
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
-    oidc_user_claim: str = "preferred_username"
-    """Which claim of the ID token is the user's id in the directory."""
+    oidc_user_claim: str = "sub"
+    """Which claim of the ID token is the user's id in the directory: the subject, which alone is one person's for ever,
+    or one that the provider's own administrators fill in."""
 
     @property
     def address(self) -> str:

@@ -42,7 +42,7 @@ def check(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
 
 
 def test_what_compose_has_for_trying_is_refused_before_anybody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="does not start at https://portal.example.org") as refused:
+    with pytest.raises(ValueError, match=r"does not start at https://portal\.example\.org") as refused:
         start(monkeypatch, ONLINE | OF_COMPOSE)
     assert all(name in str(refused.value) for name in OF_COMPOSE)
     assert "dev" not in str(refused.value)
