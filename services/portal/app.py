@@ -52,7 +52,8 @@ def build(bus: Bus = KAFKA) -> Service:
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
     calls = api(uploads, tables, files, lambda token: company_of(follower, token), settings.address)
-    portal = Portal(settings, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
+    thumbnails = Thumbnails(files)
+    portal = Portal(settings, store, live, follower, sender, uploads, tables, files, thumbnails)
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
     sweeper = Sweeper(tables, files, uploading, store, timedelta(hours=settings.session_hours))
 
@@ -60,7 +61,7 @@ def build(bus: Bus = KAFKA) -> Service:
     service.notes.append(needed.notes)
     service.on_start += [server.start, follower.start, needed.check, live.start]
     service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start]
-    service.on_stop += [live.stop, server.stop, sweeper.stop, follower.stop, engine.dispose]
+    service.on_stop += [live.stop, server.stop, sweeper.stop, thumbnails.stop, follower.stop, engine.dispose]
     service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)

@@ -25,7 +25,7 @@ _NOT_TAKEN = (
 _CHOSEN_BY_PEOPLE = frozenset(
     {"preferred_username", "email", "name", "nickname", "given_name", "family_name", "phone_number", "upn"}
 )
-"""Claims that may change and need not be one person's (OpenID Connect Core 5.7): whoever takes another's is the other."""
+"""Claims that may change and need not be one person's (OpenID Connect Core 5.7): who takes another's is the other."""
 
 
 class Provider:
