@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +59,8 @@ class Live:
         self._lately: deque[tuple[float, str, str | None]] = deque(maxlen=_REMEMBERED)
         self._listening: asyncio.Task[None] | None = None
         self.closing = False
+        self.streams: Counter[str] = Counter()
+        """How many pages' streams each user has open here."""
         self.ended_sessions: set[str] = set()
         """The ids of the sessions that somebody has logged out of, here or at another instance."""
 

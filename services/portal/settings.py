@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,6 +19,8 @@ class WebSettings(BaseSettings):
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
+    most_connections: int = Field(default=4000, ge=1)
+    """So many connections an instance has at a time, fewer where the process may not have as many files open."""
     outcome_wait_s: float = 4.0
     """So long a form that was sent waits for its outcome, in seconds, before the page says that it is on its way."""
     media_origin: str = ""
