@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
 from services.portal.live import ENDED_SESSIONS
+from services.portal.seen import as_told
 from services.portal.tables import (
     claims,
     ended_sessions,
@@ -100,11 +101,15 @@ class Store:
             return await lists.page(connection, company, chosen, zone, after)
 
     async def claim(self, company: str, id: UUID) -> ClaimView | None:
-        """Find a claim that the company may see (domain rule 10)."""
+        """Find a claim that the company may see, with what it was told of it (domain rule 10)."""
         query = select(claims.c.view).join(listing, and_(listing.c.claim_id == claims.c.id))
         async with self.transaction() as connection:
-            view = await connection.scalar(query.where(claims.c.id == id, listing.c.company == company))
-        return ClaimView.model_validate_json(view) if view is not None else None
+            found = await connection.scalar(query.where(claims.c.id == id, listing.c.company == company))
+            sees_all = found is None or await sees_all_of(connection, id, company)
+        if found is None:
+            return None
+        view = ClaimView.model_validate_json(found)
+        return view if sees_all else as_told(view, await self.history(company, id))
 
     async def short(self, company: str, *ids: UUID) -> dict[UUID, ShortClaim]:
         """Find the texts of links to claims, for those that the company may see."""
@@ -209,6 +214,13 @@ class Store:
 
 def _short() -> Select[Any]:
     return select(listing.c.claim_id, listing.c.claim_number, listing.c.policyholder, listing.c.place)
+
+
+async def sees_all_of(connection: AsyncConnection, claim_id: UUID, company: str) -> bool:
+    """Whether the claim's first event was the company's too, or is older than what is known."""
+    query = select(history.c.event).where(history.c.claim_id == claim_id).order_by(history.c.version).limit(1)
+    first = await connection.scalar(query)
+    return first is None or company in json.loads(first)["audience"]
 
 
 async def forget_claims(database_url: str) -> None:
