@@ -99,7 +99,7 @@ def test_a_report_s_files_are_fetched_by_those_who_may_see_the_claim_and_by_nobo
         assert Caller(world.connection, world.other_id).fetch(id).status_code == 404
 
 
-@pytest.mark.promise("What is stored on this machine, its owner alone can read.", about="links")
+@pytest.mark.promise("What is stored on a machine, its owner alone can read.", about="running")
 def test_no_other_user_of_the_machine_can_read_what_is_stored(
     world: World, partner: Caller, claim: Delivered, connection: Connection
 ) -> None:

@@ -13,6 +13,8 @@ from operations.embedded import ChildProcess, Waiting
 from operations.stack.kept import KeptFolder
 from shared.storage.media_store import MediaStore
 
+pytestmark = pytest.mark.promise("What is stored on a machine, its owner alone can read.", about="running")
+
 WRITES = "import pathlib, sys; f = pathlib.Path(sys.argv[1]); f.mkdir(); (f / 'photo').touch()"
 UMASK_OF_A_SERVICE = """
 import os
