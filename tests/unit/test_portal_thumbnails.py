@@ -84,6 +84,18 @@ async def test_a_picture_of_very_many_scans_is_given_up_and_the_next_is_made(alb
     assert await album.shows(jpeg())
 
 
+async def test_a_picture_that_takes_too_much_memory_is_given_up_and_the_next_is_made(album: Album) -> None:
+    picture = io.BytesIO()
+    Image.new("RGBA", (7071, 7071)).save(picture, "PNG", compress_level=1)
+    thumbnails = Thumbnails(album.files)
+    try:
+        with pytest.raises(Unreadable):
+            await thumbnails.of(await album.add(picture.getvalue()), "vest")
+        assert await thumbnails.of(await album.add(jpeg()), "vest")
+    finally:
+        await thumbnails.stop()
+
+
 async def test_what_cannot_be_made_small_is_not_tried_again(album: Album) -> None:
     file = await album.add(b"no picture")
     for _ in range(2):
