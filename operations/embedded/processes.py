@@ -17,6 +17,8 @@ _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 64 * 1024
 _LOOK_EVERY_S = 0.02
 _REPORT_EVERY_S = 10.0
+_OWNERS_ALONE = 0o077
+"""What is stored here has people's names, addresses and photos: files 0600, folders 0700."""
 _WELL = "ended with status 0"
 _PORTS = range(20_000, 32_768)
 """Below those that Linux and macOS give to outgoing connections: none of these takes a port before its server does."""
@@ -59,6 +61,8 @@ class ChildProcess:
     On Linux the kernel kills it (SIGKILL) when the supervisor is gone, however that went. "Gone" means the *thread*
     that called `start`: call it from one that lives as long as the child should, such as the main thread. Elsewhere
     a child is stopped by `stop` alone.
+
+    What it writes, its user alone can read.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class ChildProcess:
                 pass_fds=self._inherits,
                 # The kernel forgets the death signal when the user changes; Popen runs preexec_fn after that.
                 preexec_fn=_prepare(os.getpid(), self._niceness),  # noqa: PLW1509
+                umask=_OWNERS_ALONE,
                 user=self._user,
                 group=self._user,
                 extra_groups=None if self._user is None else [],

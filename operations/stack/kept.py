@@ -24,23 +24,29 @@ class NotUp(Exception):
 
 
 class KeptFolder:
-    """The folder. What is not in it yet is made up and written; whatever reads it raises NotUp if a file is broken."""
+    """The folder. What is not in it yet is made up and written; whatever reads it raises NotUp if a file is broken.
+
+    What is in it, its owner alone can read, and what is the database's, its user.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.logs = path / "logs"
+        self.media = path / "media"
         self.companies_file = path / "companies.json"
         self._lock: int | None = None
 
     def open(self) -> None:
         """Make the folder and lock it. Raises NotUp if another stack is using it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NotUp(f"another `claimbus up` is using {self.path}") from None
-        self.logs.mkdir(exist_ok=True)
+        for folder in (self.logs, self.media):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)  # one of an earlier version could be read by all users of the machine
 
     def close(self) -> None:
         """Let another stack use it. Again does nothing."""

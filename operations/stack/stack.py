@@ -84,7 +84,7 @@ class Stack:
             bootstrap_servers=self.kafka.bootstrap_servers,
             companies=companies,
             portal=f"http://127.0.0.1:{self._portal_port or ports['portal']}",
-            media=(self.folder / "media").absolute().as_uri(),
+            media=self._kept.media.absolute().as_uri(),
             companies_file=self._kept.companies_file,
         )
         self.kafka.launch()

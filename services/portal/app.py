@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from aiokafka.errors import KafkaError
 
 from services.portal.api import api
 from services.portal.directory_follower import DirectoryFollower
+from services.portal.guessable import refuse_what_can_be_guessed
 from services.portal.live import Live
 from services.portal.media_store import MediaTables, save_media
 from services.portal.migrations import VERSION
@@ -39,6 +41,7 @@ def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-events`, `request-outcomes` and `directory` ─▶ pages ─▶ `requests.<company>`."""
     service = Service(NAME, ServiceSettings(), bus)
     database, settings, media, uploading = DatabaseSettings(), WebSettings(), MediaSettings(), UploadSettings()
+    refuse_what_can_be_guessed(settings, service.settings, database, media)
     engine = engine_for(database, connections=_CONNECTIONS)
     store = Store(engine)
     live = Live(database)
@@ -49,15 +52,16 @@ def build(bus: Bus = KAFKA) -> Service:
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
     calls = api(uploads, tables, files, lambda token: company_of(follower, token), settings.address)
-    portal = Portal(settings, store, live, follower, sender, uploads, tables, files, Thumbnails(files))
+    thumbnails = Thumbnails(files)
+    portal = Portal(settings, store, live, follower, sender, uploads, tables, files, thumbnails)
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
-    sweeper = Sweeper(tables, files, uploading, store)
+    sweeper = Sweeper(tables, files, uploading, store, timedelta(hours=settings.session_hours))
 
     needed = NeededVersion(engine, NAME, VERSION)
     service.notes.append(needed.notes)
     service.on_start += [server.start, follower.start, needed.check, live.start]
     service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start]
-    service.on_stop += [live.stop, server.stop, sweeper.stop, follower.stop, engine.dispose]
+    service.on_stop += [live.stop, server.stop, sweeper.stop, thumbnails.stop, follower.stop, engine.dispose]
     service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)

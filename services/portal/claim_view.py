@@ -110,6 +110,12 @@ class ClaimView(Message):
         """Whether a link is under way."""
         return self.state is State.TEMPORARY and self.link is not None and self.link.failed is None
 
+    @property
+    def were_there_first(self) -> set[str]:
+        """The companies to which the claim's first event went (domain rule 10)."""
+        first = {task.company for task in self.tasks if task.assigned_at == self.registered_at}
+        return first | {company for company in (self.insurer, self.company, self.assigned_company) if company}
+
     def office_of(self, company: str) -> str | None:
         """Which office a company's list shows: its own on the claim, and for the insurer the creating one."""
         return next((office for owner, office in self._offices() if owner == company), self.office)

@@ -34,7 +34,9 @@ def for_viewers(portal: Portal, page: Page) -> Handler:
         request.state.began = time.time()
         if request.method == "HEAD":  # what is asked for with GET, without its content: a form is shown, never sent
             request = Request({**request.scope, "method": "GET"}, request.receive)
-        viewer = viewer_of(request, portal.directory) if portal.follower.was_read else None
+        viewer = None
+        if portal.follower.was_read:
+            viewer = viewer_of(request, portal.directory, portal.live.ended_sessions)
         if viewer is None and portal.follower.was_read:
             return await _to_log_in(Visit(request, portal))
         if request.method == "POST":

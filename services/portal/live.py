@@ -1,10 +1,10 @@
-"""PostgreSQL's notifications to every instance: which claims have changed and which requests have outcomes."""
+"""PostgreSQL's notifications to every instance: changed claims, requests with outcomes, and sessions that ended."""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +15,11 @@ from services.portal.read_model import CHANNEL
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings
 
+ENDED_SESSIONS = "claimbus_ended_sessions"
+"""The channel on which the id of a session is sent that somebody has ended."""
 _AGAIN_S = 1.0
-
+_READ_AGAIN_S = 10.0
+"""How often the ended sessions are read again: a connection that has been cut tells of nothing, nor of that."""
 
 _REMEMBERED = 500
 _CLOCKS_DIFFER_S = 1.0
@@ -56,6 +59,10 @@ class Live:
         self._lately: deque[tuple[float, str, str | None]] = deque(maxlen=_REMEMBERED)
         self._listening: asyncio.Task[None] | None = None
         self.closing = False
+        self.streams: Counter[str] = Counter()
+        """How many pages' streams each user has open here."""
+        self.ended_sessions: set[str] = set()
+        """The ids of the sessions that somebody has logged out of, here or at another instance."""
 
     @contextlib.contextmanager
     def watch(self, company: str, since: float | None = None) -> Iterator[Watch]:
@@ -96,7 +103,7 @@ class Live:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("not listening to the database", reason=type(error).__name__, wait_s=_AGAIN_S)
             await asyncio.sleep(_AGAIN_S)
 
@@ -106,11 +113,25 @@ class Live:
         connection.add_termination_listener(lambda _: closed.set())
         try:
             await connection.add_listener(CHANNEL, self._notified)
+            await connection.add_listener(ENDED_SESSIONS, self._session_ended)
             self._notify_all()  # something may have happened while nobody listened
-            await closed.wait()
+            while not closed.is_set():
+                await self._read_ended_sessions(connection)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_READ_AGAIN_S):
+                        await closed.wait()
         finally:
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
+
+    async def _read_ended_sessions(self, connection: Any) -> None:
+        """Read them all: those that were notified of meanwhile stay, and those that are forgotten there go."""
+        before = set(self.ended_sessions)
+        rows = await connection.fetch("select id from ended_sessions", timeout=_READ_AGAIN_S)
+        self.ended_sessions = {row["id"] for row in rows} | (self.ended_sessions - before)
+
+    def _session_ended(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        self.ended_sessions.add(payload)
 
     def _notified(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         notification = json.loads(payload)

@@ -1,5 +1,6 @@
 """What the portal's database knows of files: uploads, the media of claims, and who may see each claim's."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.portal.store import sees_all_of
+from services.portal.tables import history
 from shared.contract.events import (
     ClaimEvent,
     ClaimUnlinked,
@@ -162,17 +165,23 @@ class MediaTables:
             await connection.execute(delete(uploads).where(uploads.c.id == id))
 
     async def file(self, id: UUID, company: str) -> File | None:
-        """Find a file of a claim that a company may see (domain rule 10)."""
+        """Find a file of a claim that a company may see, and was told of (domain rule 10)."""
+        query = select(media.c.claim_id, media.c.stored_as, media.c.name, media.c.content_type)
+        query = query.join(media_claims, media_claims.c.claim_id == media.c.claim_id)
         async with transaction(self._engine) as connection:
-            row = (
-                await connection.execute(
-                    select(media.c.stored_as, media.c.name, media.c.content_type)
-                    .join(media_claims, media_claims.c.claim_id == media.c.claim_id)
-                    .where(media.c.id == id, media_claims.c.audience.any_() == company)
-                    .limit(1)
-                )
-            ).one_or_none()
-        return None if row is None else File(**row._mapping)
+            rows = await connection.execute(query.where(media.c.id == id, media_claims.c.audience.any_() == company))
+            for row in rows.all():
+                if await _was_told_of(connection, row.claim_id, id, company):
+                    return File(row.stored_as, row.name, row.content_type)
+        return None
+
+
+async def _was_told_of(connection: AsyncConnection, claim_id: UUID, id: UUID, company: str) -> bool:
+    """Whether the company was there from the claim's first event on, or received one that names the file."""
+    if await sees_all_of(connection, claim_id, company):
+        return True
+    naming = select(history.c.event).where(history.c.claim_id == claim_id, history.c.event.contains(str(id)))
+    return any(company in json.loads(event)["audience"] for event in await connection.scalars(naming))
 
 
 async def save_media(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> None:

@@ -307,10 +307,11 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
         address.street,
         address.postal_code,
         address.city,
-        view.policy_number or "",
-        view.partner_reference or "",
     )
+    not_told_later = words(view.policy_number or "", view.partner_reference or "")
+    first = view.were_there_first
     for company in sorted(view.audience):
+        found = searchable | not_told_later if company in first else searchable
         yield {
             "company": company,
             "claim_id": view.id,
@@ -324,9 +325,7 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
             "policyholder": view.policyholder.name,
             "place": f"{address.street}, {address.postal_code} {address.city}",
             "handler": view.handler,
-            "lexemes": lexemes(
-                company, {*searchable, *facets(view.state, view.incident.cause, *view.offices_for(company))}
-            ),
+            "lexemes": lexemes(company, {*found, *facets(view.state, view.incident.cause, *view.offices_for(company))}),
         }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.portal.connections import Connections
 from services.portal.settings import WebSettings
 from shared.errors import kind_and_place
 from shared.messaging.service import QuietServer
@@ -45,6 +46,7 @@ class WebServer:
                 app,
                 host=settings.host,
                 port=settings.port,
+                http=Connections(settings.most_connections).protocol(),
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -19,8 +19,18 @@ def log_in(visit: Visit, user: User) -> None:
     language = visit.request.session.get("language")
     visit.request.session.clear()
     visit.request.session["user"] = user.id
+    visit.request.session["id"] = secrets.token_urlsafe(18)
     if language:
         visit.request.session["language"] = language
+
+
+async def end_session(visit: Visit) -> None:
+    """End the session here and at every other instance, whoever has a copy of its cookie. Raises DatabaseAway."""
+    id = visit.request.session.get("id")
+    if id is not None:
+        await visit.portal.store.end_session(id)
+        visit.portal.live.ended_sessions.add(id)
+    visit.request.session.clear()
 
 
 def csrf_token(visit: Visit) -> str:

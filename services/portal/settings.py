@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,6 +19,8 @@ class WebSettings(BaseSettings):
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
+    most_connections: int = Field(default=4000, ge=1)
+    """So many connections an instance has at a time, fewer where the process may not have as many files open."""
     outcome_wait_s: float = 4.0
     """So long a form that was sent waits for its outcome, in seconds, before the page says that it is on its way."""
     media_origin: str = ""
@@ -31,8 +33,9 @@ class WebSettings(BaseSettings):
     """The OpenID Connect provider, which has /.well-known/openid-configuration below it."""
     oidc_client_id: str = ""
     oidc_client_secret: SecretStr = SecretStr("")
-    oidc_user_claim: str = "preferred_username"
-    """Which claim of the ID token is the user's id in the directory."""
+    oidc_user_claim: str = "sub"
+    """Which claim of the ID token is the user's id in the directory: the subject, which alone is one person's for ever,
+    or one that the provider's own administrators fill in."""
 
     @property
     def address(self) -> str:
@@ -44,9 +47,14 @@ class WebSettings(BaseSettings):
         """Whether people come over TLS."""
         return urlsplit(self.address).scheme == "https"
 
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only people on this machine come."""
+        return _is_loopback(urlsplit(self.address).hostname or "")
+
     @model_validator(mode="after")
     def _is_secure_outside_loopback(self) -> "WebSettings":
-        if not self.secure and not _is_loopback(urlsplit(self.address).hostname or ""):
+        if not self.secure and not self.is_on_loopback:
             raise ValueError(
                 f"people would reach the portal at {self.address}, where others can read what they send: "
                 "CLAIMBUS_PORTAL_URL must begin with https://, or be at 127.0.0.1 or localhost"

@@ -10,12 +10,16 @@ from uuid import UUID
 
 from pydantic import SecretStr
 from sqlalchemy import Select, and_, delete, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal import listing as lists
 from services.portal.claim_view import ClaimView
+from services.portal.live import ENDED_SESSIONS
+from services.portal.seen import as_told
 from services.portal.tables import (
     claims,
+    ended_sessions,
     history,
     kept_forms,
     kept_outcomes,
@@ -97,11 +101,15 @@ class Store:
             return await lists.page(connection, company, chosen, zone, after)
 
     async def claim(self, company: str, id: UUID) -> ClaimView | None:
-        """Find a claim that the company may see (domain rule 10)."""
+        """Find a claim that the company may see, with what it was told of it (domain rule 10)."""
         query = select(claims.c.view).join(listing, and_(listing.c.claim_id == claims.c.id))
         async with self.transaction() as connection:
-            view = await connection.scalar(query.where(claims.c.id == id, listing.c.company == company))
-        return ClaimView.model_validate_json(view) if view is not None else None
+            found = await connection.scalar(query.where(claims.c.id == id, listing.c.company == company))
+            sees_all = found is None or await sees_all_of(connection, id, company)
+        if found is None:
+            return None
+        view = ClaimView.model_validate_json(found)
+        return view if sees_all else as_told(view, await self.history(company, id))
 
     async def short(self, company: str, *ids: UUID) -> dict[UUID, ShortClaim]:
         """Find the texts of links to claims, for those that the company may see."""
@@ -186,6 +194,17 @@ class Store:
         async with self.transaction() as connection:
             return (await connection.execute(delete(kept_forms).where(kept_forms.c.kept_at < before))).rowcount
 
+    async def end_session(self, id: str) -> None:
+        """End a session at every instance: each is notified."""
+        async with self.transaction() as connection:
+            await connection.execute(upsert(ended_sessions).values(id=id).on_conflict_do_nothing())
+            await connection.execute(select(func.pg_notify(ENDED_SESSIONS, id)))
+
+    async def forget_sessions(self, before: datetime) -> int:
+        """Forget the sessions that were ended before a moment; return how many."""
+        async with self.transaction() as connection:
+            return (await connection.execute(delete(ended_sessions).where(ended_sessions.c.ended_at < before))).rowcount
+
     async def shows(self, claim_id: UUID, request_id: str) -> bool:
         """Whether what a request did to a claim is in the read model."""
         query = select(history.c.version).where(history.c.claim_id == claim_id, history.c.request_id == request_id)
@@ -195,6 +214,13 @@ class Store:
 
 def _short() -> Select[Any]:
     return select(listing.c.claim_id, listing.c.claim_number, listing.c.policyholder, listing.c.place)
+
+
+async def sees_all_of(connection: AsyncConnection, claim_id: UUID, company: str) -> bool:
+    """Whether the claim's first event was the company's too, or is older than what is known."""
+    query = select(history.c.event).where(history.c.claim_id == claim_id).order_by(history.c.version).limit(1)
+    first = await connection.scalar(query)
+    return first is None or company in json.loads(first)["audience"]
 
 
 async def forget_claims(database_url: str) -> None:

@@ -1,4 +1,5 @@
-"""Removing uploads that were never completed, or that no report named, and forms that nobody came back for.
+"""Removing uploads that were never completed, or that no report named, and what was kept of sessions for a while:
+forms that nobody came back for, and the ids of those that ended.
 
 Copies that a link made are linking's.
 """
@@ -19,6 +20,8 @@ from shared.storage.media_store import MediaGone, MediaStore, StoreAway
 
 _INCOMING_KEPT = timedelta(days=1)
 _FORMS_KEPT = timedelta(days=1)
+_COOKIE_IN_FLIGHT = timedelta(hours=1)
+"""A response that was under way when its session ended can have signed the cookie once more."""
 _ON_ITS_WAY = timedelta(days=REQUESTS.kept_ms / DAY_MS)
 """How long a report that names an upload in time may wait on its topic; until then the bytes have to stay."""
 
@@ -26,11 +29,15 @@ _ON_ITS_WAY = timedelta(days=REQUESTS.kept_ms / DAY_MS)
 class Sweeper:
     """Sweeps now and then for as long as the service runs; several at once do no harm."""
 
-    def __init__(self, tables: MediaTables, files: MediaStore, settings: UploadSettings, store: Store) -> None:
+    def __init__(
+        self, tables: MediaTables, files: MediaStore, settings: UploadSettings, store: Store, session: timedelta
+    ) -> None:
+        """`session` is how long the cookie of a session counts."""
         self._tables = tables
         self._files = files
         self._settings = settings
         self._store = store
+        self._session = session
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,6 +59,7 @@ class Sweeper:
         Raises DatabaseAway or StoreAway; the next time does the rest.
         """
         await self._store.forget_forms(now - _FORMS_KEPT)
+        await self._store.forget_sessions(now - self._session - _COOKIE_IN_FLIGHT)
         removed = await self._files.remove_unfinished(INCOMING, now - _INCOMING_KEPT)
         kept = SENT_WITHIN + timedelta(days=self._settings.upload_days) + _ON_ITS_WAY
         for id in await self._tables.unnamed_since_before(now - kept):

@@ -115,6 +115,14 @@ kept_forms = Table(
 )
 """What users had typed when their session had ended, until they have logged in again."""
 
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ended_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""The sessions that somebody has logged out of, for as long as their cookies could still be shown."""
+
 reports = Table(
     "reports",
     metadata,

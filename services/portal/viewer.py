@@ -1,6 +1,6 @@
 """Who looks at a page: the user of the session, as the directory has it at this moment."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,9 +45,12 @@ class Viewer:
         return self.is_insurer and may_see_reports(self.user, self.company.id)
 
 
-def viewer_of(request: Request, directory: Directory) -> Viewer | None:
-    """The viewer; None if nobody is logged in, or the user is no longer in the directory."""
+def viewer_of(request: Request, directory: Directory, ended_sessions: Container[str]) -> Viewer | None:
+    """The viewer; None if nobody is logged in, has logged out since, or the user is no longer in the directory."""
     at = datetime.now(UTC)
+    session = request.session.get("id")
+    if session is None or session in ended_sessions:
+        return None
     user = directory.user(request.session.get("user", ""), at)
     company = None if user is None else directory.company(user.company, at)
     if user is None or company is None:

@@ -76,7 +76,7 @@ class _Failures:
         """Something that is not there, or may not be done."""
         status = error.status_code if isinstance(error, HTTPException) else 500
         if getattr(request.state, "viewer", None) is None:
-            request.state.viewer = viewer_of(request, self._portal.directory)
+            request.state.viewer = viewer_of(request, self._portal.directory, self._portal.live.ended_sessions)
         return render(self._visit(request), "error.html", status, status=status)
 
     async def not_understood(self, request: Request, error: Exception) -> Response:

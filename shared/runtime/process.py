@@ -25,6 +25,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+_OWNERS_ALONE = 0o077
+"""Files 0600, folders 0700: media are photos of people's homes."""
 _NOT_INSTALLED = "rich"
 _EMPTY = (
     "holidays.countries",
@@ -80,7 +82,8 @@ def import_leanly() -> None:
 
 
 def run(service: str) -> None:
-    """Run a service; the process ends with it."""
+    """Run a service; the process ends with it. What it writes, its user alone can read."""
+    os.umask(_OWNERS_ALONE)
     import_leanly()
     with importing():
         build = import_module(f"services.{service}.app").build

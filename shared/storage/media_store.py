@@ -80,13 +80,15 @@ class MediaStore:
         S3 is reached as the ordinary variables say: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
         AWS_SECRET_ACCESS_KEY, or what the machine itself provides.
         A folder that is new or empty is marked as the store: where the mark is missing later, it is not mounted.
+        A new one only its owner can go into; the modes of what is put into it are the process's (umask).
         Raises ValueError for another address, and StoreAway if the folder cannot be made.
         """
         parts = urlsplit(address)
         if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
             folder = Path(unquote(parts.path))
             with _away_if_it_fails():
-                store = LocalStore(folder, mkdir=True)
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                store = LocalStore(folder)
                 if not any(folder.iterdir()):
                     (folder / _MARK).touch()
                 return cls(store, folder)

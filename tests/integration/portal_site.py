@@ -263,7 +263,10 @@ async def site_on(database_url: str, folder: Path, *, live_for_all: bool = False
         site = Site(side_by_side({"/api/": calls}, web_app(portal, pages)), portal, all_routes, known)
         for user in USERS:
             await site.log_in(user)
-        yield site
+        try:
+            yield site
+        finally:
+            await portal.thumbnails.stop()
 
 
 def _directory() -> Any:

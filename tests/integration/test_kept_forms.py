@@ -35,7 +35,7 @@ async def test_a_form_is_kept_as_it_was_typed_and_for_its_user_alone(store: Stor
 async def test_a_form_that_nobody_came_back_for_is_forgotten_after_a_day(store: Store, tmp_path: Path) -> None:
     await store.keep_form(FORM)
     files = MediaStore.at(tmp_path.as_uri())
-    sweeper = Sweeper(MediaTables(store._engine), files, UploadSettings(), store)
+    sweeper = Sweeper(MediaTables(store._engine), files, UploadSettings(), store, timedelta(hours=12))
     await sweeper.sweep(datetime.now(UTC) + timedelta(hours=23))
     assert await store.kept_form("1", "kari") == FORM
     await sweeper.sweep(datetime.now(UTC) + timedelta(hours=25))

@@ -589,7 +589,7 @@ async def test_an_upload_that_no_report_named_is_removed_and_a_named_one_stays(p
     assert unnamed is not None
     _, event = reported(portal, portal.keys.sign(named))
     await save_events(portal, event)
-    sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine))
+    sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine), timedelta(hours=12))
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=37)) == 0
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(days=38)) == 1
     assert await stores(portal, stored(named.upload_id))
@@ -601,7 +601,7 @@ async def test_what_was_sent_and_never_completed_is_removed_after_a_day(portal: 
     content = photo()
     upload = await portal.start(content)
     await portal.send(upload, content)
-    sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine))
+    sweeper = Sweeper(MediaTables(portal.engine), portal.files, SETTINGS, Store(portal.engine), timedelta(hours=12))
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(hours=23)) == 0
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(hours=25)) == 1
     refused(await portal.complete(upload), 422, UploadCode.UPLOAD_MISSING)
@@ -613,7 +613,9 @@ async def test_what_a_killed_process_left_of_a_transfer_is_removed(on_folder: Po
     path.parent.mkdir(exist_ok=True)
     remains = path.with_name(f"{path.name}#1")
     remains.write_bytes(b"half")
-    sweeper = Sweeper(MediaTables(on_folder.engine), on_folder.files, SETTINGS, Store(on_folder.engine))
+    sweeper = Sweeper(
+        MediaTables(on_folder.engine), on_folder.files, SETTINGS, Store(on_folder.engine), timedelta(hours=12)
+    )
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(hours=23)) == 0
     assert await sweeper.sweep(datetime.now(UTC) + timedelta(hours=25)) == 1
     assert not remains.exists()

@@ -1,5 +1,6 @@
 """Photos, videos and documents on the whole system: uploaded, named in a report, fetched by who may see the claim."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -7,6 +8,7 @@ import re
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pillow_heif
@@ -95,6 +97,23 @@ def test_a_report_s_files_are_fetched_by_those_who_may_see_the_claim_and_by_nobo
             assert answer.content == content
             assert answer.headers["content-type"] == reported["content_type"]
         assert Caller(world.connection, world.other_id).fetch(id).status_code == 404
+
+
+@pytest.mark.promise("What is stored on a machine, its owner alone can read.", about="running")
+def test_no_other_user_of_the_machine_can_read_what_is_stored(
+    world: World, partner: Caller, claim: Delivered, connection: Connection
+) -> None:
+    (outcome,) = world.partner.ask(report(claim, media=[partner.upload(picture())]))
+    assert outcome.accepted, outcome.body
+    stored = Path(urlsplit(connection.media or "").path)
+    folders = [stored, *(stored.with_name(name) for name in ("kafka", "logs", "postgres"))]
+    files = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    assert any(path.is_file() and path.is_relative_to(stored) for path in files)
+    modes = {}
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # other tests go on meanwhile
+            modes[path] = path.lstat().st_mode & 0o777
+    assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
 
 
 def test_a_file_that_was_not_uploaded_by_the_company_as_it_says_is_refused_with_its_code(

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from services.portal.forms import WrongForm, read
+from services.portal.picture_maker import Unreadable
 from services.portal.pictures import small
-from services.portal.thumbnails import Unreadable
 from shared.contract.requests import ApproveBudget, CreateTemporaryClaim
 
 FORM = {

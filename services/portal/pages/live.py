@@ -1,10 +1,13 @@
 """What pages are told while they are open: that a claim or list has changed, and that one may create, or no longer."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.portal.live import Live
 from services.portal.rendering import render
@@ -16,6 +19,8 @@ from shared.contract.outcomes import RequestRefused
 _LOOK_EVERY_S = 1.0
 _COMMENT_EVERY_S = 15.0
 _AT_MOST_EVERY_S = 0.5
+_MOST_OF_A_USER = 20
+_LONGEST_S = 3600.0
 _LONGEST_NUMBER = 15
 
 
@@ -24,13 +29,32 @@ async def stream(visit: Visit) -> Response:
 
     `claim-<id>` is about a claim, `changed` about anything of the company, `directory` about the directory, `creation`
     about whether the viewer may create. They are the data of events without a name: a tab does not know what the others
-    listen to.
+    listen to. A user's browsers have one each; it ends after a while, and they ask for it again.
     """
-    return StreamingResponse(
-        _events(visit, visit.portal, visit.viewer),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-    )
+    streams, user = visit.portal.live.streams, visit.viewer.user.id
+    if streams[user] >= _MOST_OF_A_USER:
+        return Response(status_code=429, headers={"retry-after": "60"})
+    streams[user] += 1
+    return _Stream(visit, streams)
+
+
+class _Stream(StreamingResponse):
+    """A stream that is counted for as long as it is open."""
+
+    def __init__(self, visit: Visit, streams: Counter[str]) -> None:
+        super().__init__(
+            _events(visit, visit.portal, visit.viewer),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+        self._user, self._streams = visit.viewer.user.id, streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it until it ends."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.subtract([self._user])
 
 
 async def creation_link(visit: Visit) -> Response:
@@ -67,8 +91,11 @@ async def _events(visit: Visit, portal: Portal, viewer: Viewer) -> AsyncIterator
     live: Live = portal.live
     yield "retry: 2000\n\n"
     since = _number(visit, "since")
+    ends = time.monotonic() + _LONGEST_S
     with live.watch(viewer.company.id, since and since / 1000) as watch:
-        while not live.closing and viewer_of(visit.request, portal.directory) is not None:
+        while not live.closing and time.monotonic() < ends:
+            if viewer_of(visit.request, portal.directory, live.ended_sessions) is None:
+                return
             now = bool(insurers_open_to(viewer, portal.directory, datetime.now(UTC)))
             if may_create is not None and now is not may_create:
                 yield "data: creation\n\n"

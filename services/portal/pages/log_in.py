@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.directory_follower import DirectoryNotRead
 from services.portal.guards import Address, check_form, for_anybody, may_log_in
 from services.portal.rendering import render
-from services.portal.session import log_in
+from services.portal.session import end_session, log_in
 from services.portal.settings import WebSettings
 from services.portal.visit import Visit
 from services.portal.words import LANGUAGES
@@ -61,7 +61,7 @@ async def log_out(visit: Visit) -> Response:
     """End the session; it may have ended already."""
     if "user" in visit.request.session:
         await check_form(visit)
-    visit.request.session.clear()
+    await end_session(visit)
     return RedirectResponse("/logg-inn", 303)
 
 

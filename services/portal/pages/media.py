@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 
 from services.portal.api import FETCHED_WITHIN, FILE_HEADERS
 from services.portal.media_store import File
-from services.portal.thumbnails import Unreadable
+from services.portal.picture_maker import Unreadable
 from services.portal.uploads import RefusedUpload
 from services.portal.visit import Visit
 from shared.contract.fields import Message
@@ -44,7 +44,7 @@ async def thumbnail(visit: Visit) -> Response:
     """Give a small picture of a picture."""
     found = await _file(visit)
     try:
-        jpeg = await visit.portal.thumbnails.of(found)
+        jpeg = await visit.portal.thumbnails.of(found, visit.viewer.company.id)
     except (MediaGone, Unreadable):
         raise HTTPException(404) from None
     except StoreAway:

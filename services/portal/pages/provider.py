@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from authlib.integrations.base_client.errors import OAuthError
+from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from httpx2 import HTTPError
+from joserfc.errors import JoseError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -15,6 +16,16 @@ from services.portal.session import log_in
 from services.portal.settings import WebSettings
 from services.portal.visit import Visit
 from shared.runtime.logs import log
+
+_NOT_TAKEN = (
+    *(HTTPError, AuthlibBaseError, JoseError),
+    # An ID token, a key or an answer of another shape than it should have: what Authlib meets when it reads it.
+    *(ValueError, TypeError, LookupError, AttributeError, RuntimeError),
+)
+_CHOSEN_BY_PEOPLE = frozenset(
+    {"preferred_username", "email", "name", "nickname", "given_name", "family_name", "phone_number", "upn"}
+)
+"""Claims that may change and need not be one person's (OpenID Connect Core 5.7): who takes another's is the other."""
 
 
 class Provider:
@@ -30,6 +41,8 @@ class Provider:
             client_secret=settings.oidc_client_secret.get_secret_value(),
             client_kwargs={"scope": "openid profile", "code_challenge_method": "S256"},
         )
+        if settings.oidc_user_claim in _CHOSEN_BY_PEOPLE:
+            log.warning("people can choose who they are at many log-in providers", claim=settings.oidc_user_claim)
         self._client: Any = oauth.create_client("provider")  # type: ignore[no-untyped-call]
 
     async def leave(self, visit: Visit) -> Response:
@@ -40,7 +53,7 @@ class Provider:
         try:
             back_to = f"{self._settings.address}/oidc/tilbake"
             response: Response = await self._client.authorize_redirect(visit.request, back_to)
-        except (HTTPError, OAuthError) as error:
+        except _NOT_TAKEN as error:
             log.warning("the log-in provider does not answer", reason=type(error).__name__)
             raise HTTPException(503) from error
         return response
@@ -50,11 +63,11 @@ class Provider:
         back = str(visit.request.session.get("back", "/"))
         try:
             token = await self._client.authorize_access_token(visit.request)
-        except (HTTPError, OAuthError) as error:
+        except _NOT_TAKEN as error:
             log.warning("somebody was not logged in", reason=type(error).__name__)
             return show(visit, 403)
-        id = str((token.get("userinfo") or {}).get(self._settings.oidc_user_claim, ""))
-        user = visit.portal.directory.user(id, datetime.now(UTC))
+        id = (token.get("userinfo") or {}).get(self._settings.oidc_user_claim)
+        user = visit.portal.directory.user(id, datetime.now(UTC)) if isinstance(id, str) else None
         if user is None:
             return show(visit, 403)
         log_in(visit, user)
