@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random order of the tests: `default` draws another one, which is printed.
 SEED ?= 20261127
 
-.PHONY: install demo check test lint browser format lock assets screenshots
+.PHONY: install demo check test faults lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ check: export PYTHONDONTWRITEBYTECODE :=
 check: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED) tests/unit tests/memory
 
+# Random clients and random faults for so many MINUTES, by SEED.
+faults: install
+	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1)
+
 # Each page's picture, in docs/screenshots.
 screenshots: browser
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
@@ -39,6 +43,16 @@ screenshots: browser
 test: export PYTHONDONTWRITEBYTECODE :=  # or each of the hundreds of processes compiles what it imports
 test: lint browser
 	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED)
+
+# How fast it is, beside its peers; what each measure is and how long it takes: benchmarks/README.md. Some of it:
+#   make benchmark ONLY=storm,latency CLAIMS=20000 ROUNDS=3
+# PUBLISH=1 puts what was measured into docs/performance.md.
+.PHONY: benchmark
+benchmark: install
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WARM_UP),--warm-up $(WARM_UP)) \
+		$(if $(STORED),--stored $(STORED)) $(if $(COMPANIES),--companies $(COMPANIES)) \
+		$(if $(AWAY),--away $(AWAY)) $(if $(PUBLISH),--publish)
 
 # A Chromium for the tests of the portal, if there is none yet.
 browser: install

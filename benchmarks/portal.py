@@ -246,7 +246,7 @@ def _portal(engine: AsyncEngine, database: DatabaseSettings, folder: Path) -> Po
     store, live = Store(engine), Live(database)
     files, tables = MediaStore.at(folder.as_uri()), MediaTables(engine)
     uploads = Uploads(tables, files, ["benchmark"], UploadSettings())
-    sender = RequestSender(Publisher(settings), store, live, follower)
+    sender = RequestSender(Publisher(settings), store, live, follower, _settings().outcome_wait_s)
     return Portal(_settings(), store, live, follower, sender, uploads, tables, files, Thumbnails(files))
 
 

@@ -18,6 +18,7 @@ import resource
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -192,9 +193,9 @@ class record:  # noqa: N801 - a record as Kafka hands it out
     topic, partition, offset, timestamp, timestamp_type = CLAIM_EVENTS.name, 0, 0, 0, 1
 
     def __init__(self, event: ClaimEvent) -> None:
-        self.key = str(event.claim_id).encode()
-        self.value = event.json_bytes()
-        self.headers = [
+        self.key: bytes | None = str(event.claim_id).encode()
+        self.value: bytes | None = event.json_bytes()
+        self.headers: Sequence[tuple[str, bytes]] = [
             ("ce_id", f"{event.claim_id}/{event.version}".encode()),
             ("ce_type", event.type().encode()),
             ("ce_source", b"/claimbus/claims"),

@@ -177,7 +177,8 @@ class Country:
             self._add_normal(chance.choice(self._households), day, self._any_cause())
 
     def _any_cause(self) -> Cause:
-        return self._chance.choice([Cause.WATER, Cause.WATER, Cause.WATER, *Cause])
+        cause: Cause = self._chance.choice([Cause.WATER, Cause.WATER, Cause.WATER, *Cause])
+        return cause
 
     def _add_normal(self, household: Household, day: date, cause: Cause) -> UUID:
         id = UUID(int=self._chance.getrandbits(128), version=4)
@@ -532,8 +533,9 @@ def searched_by_number(country: Country) -> dict[UUID, list[UUID]]:
     """For comparison, what a search finds: the same phone or policy number, at most 14 days apart, nearest first."""
     numbers: dict[str, list[UUID]] = defaultdict(list)
     for id, report in country.normals.items():
-        for number in {report.phone, report.policy_number} - {None}:
-            numbers[number].append(id)
+        for number in {report.phone, report.policy_number}:
+            if number is not None:
+                numbers[number].append(id)
     found = {}
     for case in country.cases:
         ids = {id for number in (case.report.phone, case.report.policy_number) for id in numbers.get(number or "", ())}

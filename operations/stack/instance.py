@@ -51,13 +51,13 @@ class Backoff:
 class Instance:
     """One process of one service, started again with backoff when it dies."""
 
-    def __init__(self, service: str, number: int, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, service: str, number: int, environment: Mapping[str, str], log: Path, module: str) -> None:
         self.service = service
         self.name = f"{service}-{number}"
         self.health = f"http://127.0.0.1:{environment['CLAIMBUS_HEALTH_PORT']}"
         self.wanted = True
         self.log = log
-        self._command = [sys.executable, "-m", f"services.{service}"]
+        self._command = [sys.executable, "-m", module]
         self._environment = dict(environment)
         self._backoff = Backoff()
         self._process: ChildProcess | None = None

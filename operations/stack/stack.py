@@ -38,14 +38,17 @@ class Stack:
         report: Callable[[str], None] | None = None,
         kafka: Callable[..., KafkaServer] = EmbeddedKafka,
         postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
+        module_of: Callable[[str], str] = "services.{}".format,
     ) -> None:
-        """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on.
+        """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on,
+        and `module_of` gives the module that is run as a service.
 
         The first process of the portal listens on `portal_port`, or without one on a free port, as the others do.
         `report` gets a sentence from time to time about what a start waits for.
         """
         self.folder = folder
         self._servers = kafka, postgres
+        self._module_of = module_of
         self._waiting = Waiting(report)
         self.instances: list[Instance] = []
         self._wanted = dict.fromkeys(REGISTRY, 1) | dict(instances or {})
@@ -222,7 +225,8 @@ class Stack:
             environment["CLAIMBUS_MEDIA"] = self.connection.media or ""
         if REGISTRY[service].has_media_secret:
             environment["CLAIMBUS_MEDIA_SECRET"] = self._media_secret
-        instance = Instance(service, number, environment, self._kept.logs / f"{service}-{number}.log")
+        log = self._kept.logs / f"{service}-{number}.log"
+        instance = Instance(service, number, environment, log, self._module_of(service))
         self.instances.append(instance)
         return instance
 

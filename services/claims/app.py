@@ -17,7 +17,7 @@ from shared.contract.topics import CLAIM_COMMANDS
 from shared.media.keys import MediaKeys
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime import metrics
-from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
+from shared.runtime.settings import DatabaseSettings, MediaSettings, RoadSettings
 from shared.storage.database import NeededVersion, engine_for, ping
 
 NAME = "claims"
@@ -25,7 +25,7 @@ NAME = "claims"
 
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-commands` ─▶ `claim-events`, `request-outcomes` and the steps of links."""
-    service = Service(NAME, ServiceSettings(), bus)
+    service = Service(NAME, RoadSettings(), bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())

@@ -9,14 +9,14 @@ from shared.contract.topics import CLAIM_EVENTS, EVENTS, LINK_SUGGESTIONS, REPOR
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import RoadSettings
 
 NAME = "delivery"
 
 
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: events, outcomes, suggestions and reports ─▶ `events.<company>`."""
-    service = Service(NAME, ServiceSettings(), bus)
+    service = Service(NAME, RoadSettings(), bus)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read_letter)
     async def handle(letters: Sequence[Addressed]) -> Iterable[Outgoing]:

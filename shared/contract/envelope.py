@@ -280,9 +280,13 @@ def _structured(value: bytes, problems: list[Detail]) -> tuple[dict[str, str], b
 
 
 def _attributes_of_broken(event: str) -> dict[str, str]:
-    """Find the texts at the top of an event that is no JSON: what is wrong in its data is no reason to lose its id."""
+    """Find the texts at the top of an event that is no JSON: what is wrong in its data is no reason to lose its id.
+
+    Data that has lost its bracket looks like attributes: those that stand before it are the event's.
+    """
     names = {f'"{name}"': name for name in _ATTRIBUTES}
     attributes: dict[str, str] = {}
+    before_data: frozenset[str] = frozenset()
     depth = 0
     last = last_but_one = ""
     for token in _TOKEN.finditer(event):
@@ -293,9 +297,12 @@ def _attributes_of_broken(event: str) -> dict[str, str]:
             depth -= len(text)
             if depth < 1:
                 break  # the event has ended, and what follows is none of it
+        elif depth == 1 and text == ":" and last == '"data"':
+            before_data = frozenset(attributes)
         elif depth == 1 and last == ":" and last_but_one in names and text[0] == '"':
-            with suppress(ValueError):  # an escape that means nothing, or a text that is not ended
-                attributes[names[last_but_one]] = json.loads(text)
+            if names[last_but_one] not in before_data:
+                with suppress(ValueError):  # an escape that means nothing, or a text that is not ended
+                    attributes[names[last_but_one]] = json.loads(text)
         last_but_one, last = last, text
     return attributes
 

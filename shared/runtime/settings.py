@@ -36,7 +36,7 @@ class KafkaSettings(BaseSettings):
 class ServiceSettings(KafkaSettings):
     """Every service's settings; times are in the unit of the name."""
 
-    batch_max_records: int = Field(default=300, ge=1)
+    batch_max_records: int = Field(default=150, ge=1)
     """At most so many messages are decided in one transaction."""
     session_timeout_ms: int = Field(default=6_000, ge=1_000)
     """How long until a killed instance's partitions go to another one; brokers set bounds to it, by default 6 s."""
@@ -64,6 +64,12 @@ class ServiceSettings(KafkaSettings):
     """Where /health/live, /health/ready and /metrics are; 0 takes a free port and logs it."""
     stop_timeout_s: float = Field(default=15.0, gt=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class RoadSettings(ServiceSettings):
+    """The settings of a service that a partner's outcome passes through: larger batches, for some more memory."""
+
+    batch_max_records: int = Field(default=300, ge=1)
 
 
 class DatabaseSettings(BaseSettings):

@@ -22,7 +22,7 @@ from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUESTS
 from tests.world import World, metric, wait_until
 
 pytestmark = pytest.mark.promise(
-    "A service whose rights are taken away, or whose broker hangs or restarts five times, says that it is not "
+    "A service whose rights are taken away, or whose broker hangs or restarts ten times, says that it is not "
     "ready and reads again by itself.",
     about="running",
 )
@@ -104,10 +104,10 @@ def test_a_service_whose_right_is_taken_away_for_a_while_is_not_ready_and_reads_
     is_as_before(stack, world)
 
 
-def test_a_broker_that_is_restarted_five_times_in_a_row_stops_no_reader(
+def test_a_broker_that_is_restarted_ten_times_in_a_row_stops_no_reader(
     stack: Stack, world: World, processes: list[int]
 ) -> None:
-    for end in (stack.kafka.kill, *(stack.kafka.stop,) * 4):  # one that was killed takes longest to be back
+    for end in (stack.kafka.kill, *(stack.kafka.stop,) * 9):  # one that was killed takes longest to be back
         end()
         stack.kafka.start()
     is_as_before(stack, world)

@@ -46,7 +46,7 @@ def alone(folder: Path, listener: Listener, **wrong: str) -> Stack:
     }
     stack = Stack(folder)
     stack._waiting = Waiting(listener, EVERY_S)
-    stack.instances.append(Instance("delivery", 1, environment, folder / "delivery-1.log"))
+    stack.instances.append(Instance("delivery", 1, environment, folder / "delivery-1.log", "services.delivery"))
     stack.instances[0].start()
     return stack
 

@@ -22,6 +22,7 @@ WITH_CONNECTION = {
     "suggest": ["suggest", "1"],
     "submit": ["submit", "REQUESTS", "--as=operator"],
     "status": ["status"],
+    "audit": ["audit"],
     "report": ["report", "--insurer=a"],
     "rebuild": ["rebuild", "portal"],
     "migrate": ["migrate", "portal"],

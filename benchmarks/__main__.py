@@ -1,0 +1,5 @@
+"""Run as `python -m benchmarks`."""
+
+from benchmarks.command import main
+
+main()

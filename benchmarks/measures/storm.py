@@ -1,0 +1,37 @@
+"""storm: as many claims as fast as the brokers take them, with each contestant in turn, several rounds of it."""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.contestants import Contestant, all_contestants, stop_services
+from benchmarks.figures import Row
+from benchmarks.installation import installation
+from benchmarks.options import Options
+from benchmarks.run import run_load
+from operations.options import err
+from operations.stack import Stack
+
+MEASURE = "storm"
+
+
+def measure_storm(options: Options) -> Iterator[Row]:
+    """The outcome road alone, all services, and the peers."""
+    with installation() as stack:
+        yield from storm(stack, all_contestants(stack, options.peers), options)
+
+
+def storm(stack: Stack, contestants: Sequence[Contestant], options: Options) -> Iterator[Row]:
+    """A B C, A B C, …: whatever the machine does meanwhile meets all of them.
+
+    Before the clock starts there are a few claims: in a service that runs, compilers and caches are warm.
+    """
+    stop_services(stack)
+    for number in range(1, options.rounds + 1):
+        for contestant in contestants:
+            wanted = min(options.claims, contestant.at_most or options.claims)
+            err.print(f"storm, round {number} of {options.rounds}: {contestant.name}, {wanted:,} claims")
+            try:
+                contestant.start()
+                run_load(stack, contestant, "", "", claims=max(1, min(options.warm_up, wanted // 4)))
+                yield run_load(stack, contestant, MEASURE, contestant.name, claims=wanted)
+            finally:
+                contestant.stop()
