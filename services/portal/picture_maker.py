@@ -11,7 +11,7 @@ LENGTH_BYTES = 4
 """Before each picture that goes in or comes out stands how long it is; one of no bytes could not be made."""
 _ENDS_AFTER_S = 60.0
 """It takes some 50 MB, which many portals rarely need."""
-_LONGEST_S = 60.0
+_LONGEST_S = 300.0
 """For what does not even use a processor; a machine that has other things to do is given time."""
 _KEPT_OF_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG")
 
@@ -44,7 +44,7 @@ class PictureMaker:
         except asyncio.CancelledError:
             await self.stop()  # what it is at would be the answer to the next
             raise
-        self._end = asyncio.get_running_loop().call_later(_ENDS_AFTER_S, _kill, process)
+        self._end = asyncio.get_running_loop().call_later(_ENDS_AFTER_S, self._end_idle)
         if not made:
             raise Unreadable
         return made
@@ -57,6 +57,11 @@ class PictureMaker:
         if process is not None:
             _kill(process)
             await process.wait()
+
+    def _end_idle(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            _kill(process)
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:

@@ -47,6 +47,7 @@ class WebServer:
                 host=settings.host,
                 port=settings.port,
                 http=Connections(settings.most_connections).protocol(),
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -245,6 +245,15 @@ async def test_who_is_logged_out_already_can_log_out(browser: httpx2.AsyncClient
     assert (await browser.post("/logg-ut", data={"csrf": token[1]})).headers["location"] == "/logg-inn"
 
 
+async def test_who_cannot_be_logged_out_everywhere_is_told_so_and_can_try_again(browser: httpx2.AsyncClient) -> None:
+    await log_in(browser)
+    token = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/finnes-ikke")).text)
+    assert token is not None
+    answer = await browser.post("/logg-ut", data={"csrf": token[1]})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (503, False)
+    assert "Send på nytt" in answer.text
+
+
 async def test_a_script_whose_session_has_ended_is_told_in_its_own_words(browser: httpx2.AsyncClient) -> None:
     answer = await browser.post("/opplasting", content=b"{}", headers={"x-csrf-token": "old"})
     assert answer.status_code == 401
