@@ -1,6 +1,7 @@
 """`claimbus audit`: hold everything on the topics and in the tables against each other, beside what runs."""
 
 import asyncio
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -88,6 +89,8 @@ def audit(connection_file: ConnectionFile = None, as_json: AsJson = False, media
         fail(error)
     except StoreAway as error:
         fail(f"the store of media does not answer: {error}")
+    except sqlite3.Error as error:
+        fail(f"its temporary file cannot be kept under {tempfile.gettempdir()}: {error}")
     except (DatabaseAway, OSError, TimeoutError) as error:
         fail(f"a database does not answer: {sentence_of(error)}")
     if as_json:

@@ -66,6 +66,7 @@ _AT_A_TIME = 2000
 _POLL_S = 0.2
 _QUEUED_KIB = 32 * 1024
 _ON_ITS_WAY_MS = 10 * 60 * 1000
+_BROKEN = (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG)
 _IN_ORDER = (
     (EVENTS,),
     (CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_REQUESTS, DEAD_LETTERS),
@@ -176,15 +177,18 @@ def spool_topics(
 ) -> None:
     """Read every message up to the ends, and lay down what is needed of it. Raises Unreachable or KafkaException."""
     reader = TopicSpooler(spool, reach, directory)
-    for messages in _messages(connection, reach):
+    for messages, broken in _messages(connection, reach):
         for message in messages:
             reader.take(message)
-        advance(len(messages))
+        for place in broken:
+            reader.take_unreadable(*place, "its batch cannot be unpacked")
+        advance(len(messages) + len(broken))
     for topic, since in reach.kept_since():
         spool.add("kept", topic, since)
 
 
-def _messages(connection: Connection, reach: Reach) -> Iterator[list[Message]]:
+def _messages(connection: Connection, reach: Reach) -> Iterator[tuple[list[Message], list[tuple[str, int, int]]]]:
+    """Yield what there is to read, and where something is in a batch that cannot be unpacked, which is passed over."""
     client = connection.client() | {
         "group.id": f"{OPERATOR}.claimbus",
         "enable.auto.commit": False,
@@ -194,6 +198,7 @@ def _messages(connection: Connection, reach: Reach) -> Iterator[list[Message]]:
     }
     consumer = Consumer(client)
     left = {partition: end for partition, (first, end) in reach.ends.items() if end > first}
+    following = {partition: reach.ends[partition][0] for partition in left}
     try:
         consumer.assign([TopicPartition(*partition, reach.ends[partition][0]) for partition in left])
         deadline = time.monotonic() + _STANDSTILL_S
@@ -202,23 +207,31 @@ def _messages(connection: Connection, reach: Reach) -> Iterator[list[Message]]:
                 topics = ", ".join(sorted({topic for topic, _ in left}))
                 raise Unreachable(f"the brokers stopped answering before the end of {topics}")
             found: list[Message] = []
+            broken: dict[Partition, int] = {}
             finished: set[Partition] = set()
             for message in consumer.consume(_AT_A_TIME, _POLL_S):
                 deadline = time.monotonic() + _STANDSTILL_S
                 partition = str(message.topic()), int(message.partition() or 0)
                 error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise Unreachable(f"{partition[0]} cannot be read: {error.str()}")
                 offset = int(message.offset() or 0)
-                if partition in left and error is None and offset < left[partition]:
+                if error is not None and error.code() in _BROKEN and partition in left:
+                    offset = broken[partition] = following[partition]
+                elif error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise Unreachable(f"{partition[0]} cannot be read: {error.str()}")
+                elif partition in left and error is None and offset < left[partition]:
                     found.append(message)
+                    following[partition] = offset + 1
                 if partition in left and offset + 1 >= left[partition]:
                     finished.add(partition)
+            for partition, offset in broken.items():
+                following[partition] = offset + 1
+                if partition not in finished:
+                    consumer.seek(TopicPartition(*partition, offset + 1))
             if finished:
                 left = {partition: end for partition, end in left.items() if partition not in finished}
                 consumer.incremental_unassign([TopicPartition(*partition) for partition in finished])
-            if found:
-                yield found
+            if found or broken:
+                yield found, [(*partition, offset) for partition, offset in broken.items()]
     finally:
         consumer.close()
 
@@ -236,11 +249,14 @@ class TopicSpooler:
         try:
             record = ReadRecord.of(message)
         except (SystemError, UnicodeDecodeError):  # confluent-kafka's way to say it
-            topic, part, off = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-            passed = self._reach.passed(topic, part, off)
-            self._spool.add("unreadable", topic, part, off, "a header's name is not UTF-8", passed)
+            place = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+            self.take_unreadable(*place, "a header's name is not UTF-8")
         else:
             self.take_record(record)
+
+    def take_unreadable(self, topic: str, part: int, off: int, reason: str) -> None:
+        """Lay down where something is that cannot be read."""
+        self._spool.add("unreadable", topic, part, off, reason, self._reach.passed(topic, part, off))
 
     def take_record(self, record: Record) -> None:
         """Lay down a message that could be read."""

@@ -8,18 +8,34 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 
 from services.claims.batch import Decided
 from services.claims.claim import Claim, apply
 from services.permissions.directory_rules import settle
 from services.permissions.received import ReceivedRequest
 from shared.audit.directory import DIRECTORY, Entry, check_directory
-from shared.audit.histories import IDS, REPLAY, VERSIONS, RecordedClaim, RecordedEvent, check_history
+from shared.audit.histories import (
+    IDS,
+    REPLAY,
+    VERSIONS,
+    RecordedClaim,
+    RecordedEvent,
+    check_history,
+    link_event,
+    media_of,
+    reports_of,
+    wrong_ids,
+)
+from shared.contract import ids
 from shared.contract.directory_events import DirectoryEvent, SettingsRequestRefused
+from shared.contract.events import ClaimEvent, ContentImported, LinkStarted, TaskReported
 from shared.domain.directory import Directory
 from tests.builders.commands import INSURER, PLUMBER, Desk
 from tests.builders.content import FIRST_AID
 from tests.builders.directory import REGISTERED, REGISTRATIONS
+from tests.builders.events import about
+from tests.builders.moments import TUESDAY_EVENING
 from tests.builders.requests import FJORD, VEST, asks
 
 pytestmark = pytest.mark.promise(
@@ -98,6 +114,72 @@ def test_ids_that_are_not_computed_are_found(claim: RecordedClaim) -> None:
     other = str(UUID(int=7))
     assert IDS in broken(rewritten(claim, 1, lambda body: body["tasks"][0].update(task_id=other)))
     assert IDS in broken(rewritten(claim, 2, lambda body: body["report"].update(report_id=other)))
+
+
+def test_an_event_that_says_it_is_another_claim_s_is_found(claim: RecordedClaim) -> None:
+    assert broken(rewritten(claim, 3, lambda body: body.update(claim_id=str(UUID(int=7))))) == {REPLAY}
+
+
+PHOTO: dict[str, Any] = {
+    "media_id": str(ids.media_id(PLUMBER, "one", 1)),
+    "name": "a.jpg",
+    "content_type": "image/jpeg",
+    "size": 7,
+}
+REPORT: dict[str, Any] = {"report_id": str(ids.report_id(PLUMBER, "one")), "media": [PHOTO | {"sha256": "ab"}]}
+TASK_ID, LINK_ID = UUID(int=5), ids.link_id(INSURER, "one")
+
+
+def copied(id: str) -> str:
+    return str(ids.copy_id(LINK_ID, UUID(id)))
+
+
+def event_of(kind: type[ClaimEvent], **more: Any) -> ClaimEvent:
+    """An event of a link or a report, read from JSON."""
+    known = about(UUID(int=1), insurer=INSURER, company=PLUMBER)
+    body = TypeAdapter(dict[str, Any]).dump_python(known, mode="json") | more
+    return kind.model_validate_json(json.dumps(body, default=str))
+
+
+def imported(media_id: str) -> ClaimEvent:
+    """The import of the report, whose photo has this id at the target."""
+    photo = PHOTO | {"sha256": "ab", "media_id": media_id, "source_media_id": PHOTO["media_id"]}
+    report = {"at": TUESDAY_EVENING.isoformat(), "actor": {"company": PLUMBER}, "media": [photo]}
+    report |= {"report_id": copied(REPORT["report_id"]), "source_report_id": REPORT["report_id"]}
+    task = {"task_id": copied(str(TASK_ID)), "source_task_id": TASK_ID, "kind": "first_aid", "needs_budget": False}
+    tasks = [task | {"office": "ror-bergen", "company": PLUMBER, "reports": [report]}]
+    return event_of(ContentImported, link_id=LINK_ID, part=2, source_claim_id=UUID(int=2), tasks=tasks)
+
+
+def problems(event: ClaimEvent, company: str, request_id: str) -> list[str]:
+    return list(wrong_ids(event, RecordedEvent(1, company, request_id, event.type(), event.json_bytes())))
+
+
+def test_ids_of_files_and_links_are_those_of_the_contract() -> None:
+    reported = event_of(TaskReported, task_id=TASK_ID, report=REPORT)
+    assert problems(reported, PLUMBER, "one") == []
+    moved = REPORT | {"media": [PHOTO | {"sha256": "ab", "media_id": str(UUID(int=7))}]}
+    assert len(problems(event_of(TaskReported, task_id=TASK_ID, report=moved), PLUMBER, "one")) == 1
+    started = event_of(LinkStarted, link_id=LINK_ID, target_claim_id=UUID(int=2))
+    assert problems(started, INSURER, "one") == []
+    assert len(problems(started, INSURER, "two")) == 1
+    assert problems(imported(copied(PHOTO["media_id"])), "claimbus", "a step") == []
+    assert len(problems(imported(PHOTO["media_id"]), "claimbus", "a step")) == 1
+
+
+def test_a_report_and_its_copy_are_known_for_the_same() -> None:
+    reported = event_of(TaskReported, task_id=TASK_ID, report=REPORT)
+    copy = imported(copied(PHOTO["media_id"]))
+    ((report, files, link),) = reports_of(reported)
+    ((report_copied, files_copied, link_of_copy),) = reports_of(copy)
+    assert (report, files) == (report_copied, files_copied)
+    assert (link, link_of_copy) == (None, str(LINK_ID))
+    assert [(media.sha256, link) for event in (reported, copy) for media, link in media_of(event)] == [
+        ("ab", None),
+        ("ab", str(LINK_ID)),
+    ]
+    assert link_event(copy) == (str(LINK_ID), "imported", 2)
+    assert link_event(reported) is None
 
 
 def directory_history() -> tuple[list[Entry], dict[tuple[str, str], ReceivedRequest]]:

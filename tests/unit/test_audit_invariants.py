@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.audit.invariants import BIT, passed_by
+from shared.audit.invariants import BIT, claim_numbers_unique, passed_by
 from shared.audit.spool import Spool
 from shared.audit.violations import MOST_KEPT, Tally, Violation, checks
 from shared.contract.linking import REMEMBERED_UNDER
@@ -156,7 +156,7 @@ BREAKS = [
     ("outcome-follows-decision", "update outcomes set code = '' where id = 'refused'"),
     ("outcome-follows-decision", "update outcomes set decision = 'never_permitted' where id = 'create'"),
     # 6
-    ("claim-numbers-unique", "update numbers set key = 'sk-1'"),
+    ("claim-numbers-unique", "insert into numbers select insurer, key, zeroblob(16), number from numbers"),
     ("claim-numbers-unique", "delete from recorded_numbers where key = 'sk-1'"),
     # 7
     ("links-whole", "delete from link_events where kind = 'imported'"),
@@ -178,6 +178,14 @@ BREAKS = [
 def test_damage_is_found(spool: Spool, invariant: str, damage: str) -> None:
     list(spool.query(damage))
     assert invariant in broken(spool)
+
+
+def test_a_number_of_two_claims_is_told_with_both(spool: Spool) -> None:
+    list(spool.query("update numbers set key = 'sk-1', number = 'SK-1'"))
+    list(spool.query("insert into recorded_numbers select 'fjord', 'SK-1', claim from numbers"))
+    ((about, sentence),) = claim_numbers_unique(spool)
+    assert about == "fjord/sk-1"
+    assert all(str(UUID(bytes=claim)) in sentence for claim in (SOURCE, TARGET))
 
 
 def test_every_invariant_of_the_spool_is_broken_once() -> None:
