@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from operations.connection import write_privately
 from operations.stack import Stack
 from operations.under_way import wait_until_finished
 from tests.random_faults.clients import Client, insurers_requests, partners_requests
 from tests.random_faults.crashing import CRASHING_WHILE, PLACES
 from tests.random_faults.network import PostgresBehindProxy, Proxy
 from tests.random_faults.schedule import KAFKA, POSTGRES, Fault, Kind, schedule
-from tests.world import World, Worlds
+from tests.world import World, Worlds, claimbus
 
 _TURN_S = 0.1
 _LATE_S = 0.05
@@ -79,6 +80,7 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
             crashing.unlink()
             faulty.end()
             _let_finish(stack, clients, found)
+            found.violations += _audited(stack, folder / "audit.json")
         found.requests = sum(len(client.asked) for client in clients)
         found.violations += [each for client in clients for each in _broken(client)]
         found.provoked += _provoked(folder / "logs") + Counter(faulty.done)
@@ -137,6 +139,13 @@ def _let_finish(stack: Stack, clients: Sequence[Client], found: Found) -> None:
         found.violations.append(f"not well {_RECOVERY_S:g} s after the last fault: {error}")
     for client in clients:
         client.read()
+
+
+def _audited(stack: Stack, connection_file: Path) -> Sequence[str]:
+    """What `claimbus audit` finds broken in topics and tables."""
+    write_privately(connection_file, stack.connection.model_dump_json())
+    done = claimbus("audit", connection_file=connection_file)
+    return [] if done.returncode == 0 else [done.stdout + done.stderr]
 
 
 def _broken(client: Client) -> Iterator[str]:
