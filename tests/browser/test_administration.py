@@ -37,6 +37,7 @@ def test_the_insurer_lets_an_office_create_and_its_user_gets_the_button_at_once(
     expect(partner.get_by_role("link", name=NEW)).to_be_visible()
 
 
+@pytest.mark.usefixtures("stack")  # where nobody else changes the directory meanwhile
 def test_a_change_of_the_directory_is_told_once(world: World, browse: Browse) -> None:
     page = browse(world.handler, "/admin/kontorer")
     page.evaluate("""() => {
