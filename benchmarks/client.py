@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import IO, Any, cast
 
 from confluent_kafka import (
@@ -27,17 +26,15 @@ from confluent_kafka import (
 from pydantic import BaseModel
 
 from benchmarks.figures import percentile
-from operations.bus import NewRequest
+from operations.storm import new_claims
 from shared.contract import ids
 from shared.contract.envelope import Headers
-from shared.contract.fields import Cause
 
 _QUIET_S = 60.0
 _TIMEOUT_S = 30.0
 _CHUNK = 500
 _TICK_S = 0.005
 _READY, _GO = "ready", "go"
-_CITIES = ("Bergen", "Stavanger", "Ålesund", "Kristiansund", "Florø", "Haugesund")
 _ACCEPTED, _REFUSED, _CREATED = (
     f"claimbus.{name}.v1".encode() for name in ("request-accepted", "request-refused", "temporary-claim-created")
 )
@@ -155,7 +152,7 @@ class _Client:
         self._producer.list_topics(load.requests, timeout=_TIMEOUT_S)
         self._messages = [
             (request.key_for(load.partner), request.value(), request.headers(load.partner))
-            for request in requests(self._run, load.office, load.insurer, load.claims)
+            for request in new_claims(self._run, load.office, load.insurer, load.claims)
         ]
         self._late_s = 0.0
 
@@ -213,33 +210,6 @@ class _Client:
             if message.error() is None:
                 self._tally.take(message)
         return bool(messages)
-
-
-def requests(run: str, office: str, insurer: str, claims: int) -> Iterator[NewRequest]:
-    """Make up requests to create a claim, as those of `claimbus storm` are."""
-    causes = list(Cause)
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)  # in no time zone is it in the future
-    for n in range(claims):
-        yield NewRequest(
-            "create-temporary-claim",
-            {
-                "insurer": insurer,
-                "office": office,
-                "incident": {
-                    "date": yesterday.isoformat(),
-                    "cause": causes[n % len(causes)],
-                    "address": {
-                        "street": f"Strandgata {n % 400 + 1}",
-                        "postal_code": f"{5000 + n % 900}",
-                        "city": _CITIES[n % len(_CITIES)],
-                    },
-                    "description": "Vann i kjelleren etter uværet.",
-                },
-                "policyholder": {"name": f"Kunde {n + 1}", "phone": f"+47{40000000 + n}"},
-                "tasks": [{"kind": "first_aid"}],
-            },
-            id=f"{run}{n}",
-        )
 
 
 def _ends(consumer: Consumer, topic: str) -> list[TopicPartition]:

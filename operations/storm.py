@@ -106,7 +106,7 @@ def run_storm(
         tally = _Tally(wanted, {str(ids.claim_id(partner, request)) for request in wanted})
         began = time.monotonic()
         size = _CHUNK if rate is None else max(1, int(rate / 10))
-        for chunk in _chunks(_requests(run, office, insurer, claims), size):
+        for chunk in _chunks(new_claims(f"storm:{run}:", office, insurer, claims), size):
             company.send(chunk)
             account.sent += len(chunk)
             progress.update(sending, completed=account.sent)
@@ -202,7 +202,8 @@ def print_account(account: Account) -> None:
     out.print(f"      latency: {latency} (from append to outcome)")
 
 
-def _requests(run: str, office: str, insurer: str, claims: int) -> Iterator[NewRequest]:
+def new_claims(prefix: str, office: str, insurer: str, claims: int) -> Iterator[NewRequest]:
+    """Make up requests for new claims; their ids are the prefix and a number."""
     causes = list(Cause)
     today = datetime.now(UTC).date() - timedelta(days=1)  # in no time zone is it in the future
     for n in range(claims):
@@ -224,7 +225,7 @@ def _requests(run: str, office: str, insurer: str, claims: int) -> Iterator[NewR
                 "policyholder": {"name": f"Kunde {n + 1}", "phone": f"+47{40000000 + n}"},
                 "tasks": [{"kind": "first_aid"}],
             },
-            id=f"storm:{run}:{n}",
+            id=f"{prefix}{n}",
         )
 
 

@@ -11,9 +11,9 @@ import asyncpg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from pydantic import BaseModel
 
-from benchmarks.client import requests
 from operations.bus import Company
 from operations.connection import Connection
+from operations.storm import new_claims
 from shared.contract import ids
 from shared.contract.envelope import Headers
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, EVENTS, REQUEST_OUTCOMES
@@ -49,7 +49,7 @@ class Sample(BaseModel):
 
 def take(connection: Connection, partner: str, office: str, insurer: str) -> Sample:
     """Create a claim in a running Claimbus, and take what became of it. Raises NoAnswer."""
-    (request,) = requests(f"sample:{uuid.uuid4().hex[:12]}:", office, insurer, 1)
+    (request,) = new_claims(f"sample:{uuid.uuid4().hex[:12]}:", office, insurer, 1)
     with Company(connection, partner) as company:
         company.ask(request)
     found = _messages(connection, request.id, [CLAIM_COMMANDS.name, CLAIM_EVENTS.name, REQUEST_OUTCOMES.name])
