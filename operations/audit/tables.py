@@ -1,6 +1,6 @@
 """What an audit reads of the tables: page by page by key, each in a short transaction that only reads."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -179,12 +179,7 @@ def _read_claim(text: str) -> Claim | None:
 
 async def spool_requests(engine: AsyncEngine, spool: Spool, advance: Advance) -> None:
     """Lay down each request of the record with its outcome, and each step of a link."""
-    key = requests.c.company, requests.c.request_id
-    last = "", ""
-    while True:
-        async with transaction(engine) as read:
-            query = select(requests).where(tuple_(*key) > last).order_by(*key).limit(_ROWS_AT_A_TIME)
-            rows = (await read.execute(query)).all()
+    async for rows in _pages(engine, requests, requests.c.company, requests.c.request_id):
         for row in rows:
             outcome, type, found = None, None, None
             if row.outcome_type is not None:
@@ -194,9 +189,6 @@ async def spool_requests(engine: AsyncEngine, spool: Spool, advance: Advance) ->
             at = round(row.requested_at.timestamp() * 1000)
             spool.add("recorded_requests", row.company, row.request_id, row.claim_id.bytes, at, outcome, type, found)
         advance(len(rows))
-        if not rows:
-            return
-        last = rows[-1].company, rows[-1].request_id
 
 
 def _request_type(outcome: str | None) -> str | None:
@@ -208,15 +200,20 @@ def _request_type(outcome: str | None) -> str | None:
 
 async def spool_numbers(engine: AsyncEngine, spool: Spool, advance: Advance) -> None:
     """Lay down every claim number that is kept from being used again."""
-    key = claim_numbers.c.insurer, claim_numbers.c.claim_number
-    last = "", ""
-    while True:
-        async with transaction(engine) as read:
-            query = select(claim_numbers).where(tuple_(*key) > last).order_by(*key).limit(_ROWS_AT_A_TIME)
-            rows = (await read.execute(query)).all()
+    async for rows in _pages(engine, claim_numbers, claim_numbers.c.insurer, claim_numbers.c.claim_number):
         for row in rows:
             spool.add("recorded_numbers", row.insurer, row.claim_number, row.claim_id.bytes)
         advance(len(rows))
+
+
+async def _pages(engine: AsyncEngine, table: Table, *key: Column[str]) -> AsyncIterator[Sequence[Any]]:
+    """Read a table by its key of texts, each page in a transaction of its own."""
+    last = ("",) * len(key)
+    while True:
+        async with transaction(engine) as read:
+            query = select(table).where(tuple_(*key) > last).order_by(*key).limit(_ROWS_AT_A_TIME)
+            rows = (await read.execute(query)).all()
         if not rows:
             return
-        last = rows[-1].insurer, rows[-1].claim_number
+        yield rows
+        last = tuple(getattr(rows[-1], column.name) for column in key)
