@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
@@ -87,9 +89,16 @@ def provision_services(
 
 
 def provision_companies(
-    connection: Connection, companies: Iterable[str], *, replication: int = 1, late: Late | None = None
+    connection: Connection,
+    companies: Iterable[str],
+    *,
+    replication: int = 1,
+    partitions: Mapping[str, int] = MappingProxyType({}),
+    late: Late | None = None,
 ) -> None:
     """Make each company's user with its rights, its quota and its two topics; safe to repeat. Raises NotProvisioned.
+
+    A company's topics get as many `partitions` as are given for it, or as the contract has.
 
     Passwords are those of the connection, or made up and put there. The topics come last: where they are, all else
     is, and whoever was broken off begins again with the companies that lack one. The brokers take only so much at
@@ -102,7 +111,11 @@ def provision_companies(
     cluster.set_passwords({company: connection.access_for(company).password for company in companies})
     cluster.create_acls([acl for company in companies for acl in acls_of_company(company)])
     cluster.set_quotas(companies)
-    cluster.create_topics([topic for company in companies for topic in _topics_of(company)])
+    cluster.create_topics(
+        (name, replace(topic, partitions=partitions.get(company, topic.partitions)))
+        for company in companies
+        for name, topic in _topics_of(company)
+    )
     cluster.wait_for_topics(companies)
 
 
