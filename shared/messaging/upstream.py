@@ -7,6 +7,7 @@
 | `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
 | `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
+| `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
@@ -21,6 +22,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,6 +55,7 @@ _OLDEST_METADATA_MS = 10_000
 _COMMIT_S = 2.0
 """How long a commit may take before it is asked whether its topics are still there."""
 _PATIENCE_MS = 1000
+_TOPICS_AT_ONCE = 30
 _BUSY_FETCH_MS = 500
 _IDLE_FETCH_MS = 3000
 """How long a broker may wait for something to give; the latter also bounds how late a new topic is seen."""
@@ -64,7 +67,7 @@ _TOUCHED = """
     StickyPartitionAssignor.member_assignment
     consumer._client._metadata_update consumer._client._metadata_max_age_ms consumer._client.cluster
     consumer._coordinator consumer._fetcher
-    reading._fetch_max_wait_ms reading._update_fetch_positions reading._default_reset_strategy
+    reading._records reading._fetch_max_wait_ms reading._update_fetch_positions reading._default_reset_strategy
     consumer._subscription._listener consumer._subscription.subscription
     coordinator._coordination_task coordinator.coordinator_id coordinator.generation
     assignment.tps state.consumed_to state.has_valid_position state.highwater state.timestamp
@@ -277,9 +280,11 @@ class KafkaConsumer(AIOKafkaConsumer):
         if not self.paused():
             self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
         try:
-            fetched: dict[TopicPartition, list[Any]] = await super().getmany(
-                *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
-            )
+            fetched = await self._shared_out(max_records) if max_records and not partitions else {}
+            if not fetched:
+                fetched = await super().getmany(
+                    *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
+                )
         except Exception as error:
             self.error = type(error).__name__
             raise
@@ -288,6 +293,35 @@ class KafkaConsumer(AIOKafkaConsumer):
         self.polled_at = time.monotonic()
         self.error = None
         self.empty_since = None if fetched else self.empty_since or self.polled_at
+        return fetched
+
+    async def _shared_out(self, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Take as much of each topic as of every other that has something, and fill up with what there is more.
+
+        aiokafka goes through its partitions, and takes all that it has fetched of the first before the next: with a
+        topic for each company, what one has sent at once would hold up the others.
+        """
+        topics: dict[str, list[TopicPartition]] = {}
+        for partition in self._fetcher._records:
+            topics.setdefault(partition.topic, []).append(partition)
+        if len(topics) < 2:
+            return {}
+        fetched: dict[TopicPartition, list[Any]] = {}
+        chosen = random.sample(list(topics), min(len(topics), _TOPICS_AT_ONCE, max_records))
+        parts = [(topics[topic], max_records // len(chosen)) for topic in chosen]
+        left = max_records
+        for partitions, share in [*parts, ([], max_records)]:
+            if not left:
+                break
+            try:
+                taken = await super().getmany(*partitions, max_records=min(share, left))
+            except Exception:
+                if not fetched:
+                    raise
+                break  # what was taken would be lost with it; it fails again at the next poll, or is mended by then
+            for partition, records in taken.items():
+                fetched.setdefault(partition, []).extend(records)
+                left -= len(records)
         return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:

@@ -217,6 +217,65 @@ async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leav
                 await reader.getmany(timeout_ms=100)
 
 
+async def test_what_one_topic_has_much_of_does_not_come_before_the_others(connection: Connection) -> None:
+    """If the last line fails, `_shared_out` can go."""
+    topics = [create(connection) for _ in range(5)]
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for topic, messages in zip(topics, (300, 300, 300, 300, 3), strict=True):
+            for n in range(messages):
+                await producer.send(topic, str(n).encode())
+        await producer.flush()
+
+    async def first_batch(consumer: Consumer) -> dict[str, list[int]]:
+        reader = consumer(**client(connection), auto_offset_reset="earliest")
+        await reader.start()
+        reader.assign([TopicPartition(topic, 0) for topic in topics])
+        try:
+            await asyncio.to_thread(wait_until, lambda: len(reader._fetcher._records) == 5, what="all to be fetched")
+            batch = await reader.getmany(timeout_ms=1000, max_records=100)
+            return {at.topic: [int(record.value) for record in records] for at, records in batch.items()}
+        finally:
+            await reader.stop()
+
+    ours = await first_batch(KafkaConsumer)
+    assert {*ours} == {*topics}
+    assert ours[topics[-1]] == [0, 1, 2]
+    assert sum(map(len, ours.values())) == 100
+    assert all(numbers == list(range(len(numbers))) and len(numbers) <= 37 for numbers in ours.values())
+    assert len(await first_batch(AIOKafkaConsumer)) <= 2  # the one with three, and a whole batch of another
+
+
+async def test_nothing_that_was_taken_of_one_topic_is_lost_where_another_fails(connection: Connection) -> None:
+    topics = [create(connection) for _ in range(4)]
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for topic in topics:
+            for n in range(50):
+                await producer.send(topic, str(n).encode())
+        await producer.flush()
+    reader = KafkaConsumer(**client(connection), auto_offset_reset="earliest")
+    await reader.start()
+    partitions = [TopicPartition(topic, 0) for topic in topics]
+    reader.assign(partitions)
+    found: dict[str, list[int]] = {topic: [] for topic in topics}
+    failures = 0
+    try:
+        await asyncio.to_thread(wait_until, lambda: len(reader._fetcher._records) == 4, what="all to be fetched")
+        async with asyncio.timeout(60):
+            while sum(map(len, found.values())) < 200:
+                for partition in partitions:
+                    if failures < 10 and partition.topic == topics[failures % 4]:
+                        reader._fetcher._records.pop(partition, None)
+                        reader._fetcher._set_error(partition, KafkaError())
+                try:
+                    for at, records in (await reader.getmany(timeout_ms=100, max_records=12)).items():
+                        found[at.topic] += [int(record.value) for record in records]
+                except KafkaError:
+                    failures += 1
+    finally:
+        await reader.stop()
+    assert found == {topic: list(range(50)) for topic in topics}
+
+
 async def test_coordination_that_has_ended_is_noticed_and_aiokafka_reads_no_more(
     connection: Connection, topic: str
 ) -> None:
