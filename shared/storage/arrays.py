@@ -24,11 +24,7 @@ def insert_of(table: Table, *, without: Collection[str] = ()) -> Insert:
 
 def replacement_of(table: Table) -> Insert:
     """Make the statement that inserts rows, or replaces those of the same primary key."""
-    return or_replacing(insert_of(table), table)
-
-
-def or_replacing(statement: Insert, table: Table) -> Insert:
-    """Have a statement that inserts rows into a table replace those of the same primary key."""
+    statement = insert_of(table)
     keys = [each.name for each in table.primary_key]
     others = {each.name: statement.excluded[each.name] for each in table.c if each.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
