@@ -117,7 +117,7 @@ def test_what_is_refused_keeps_nothing_else_from_being_done_and_is_named(connect
 
 
 def test_a_command_that_is_killed_in_the_middle_is_finished_by_the_same_command(file: Path, tmp_path: Path) -> None:
-    content = directory(partners=120)
+    content = directory(partners=40)
     ids = [company["id"] for company in content["companies"]]
     wanted = tmp_path / "directory.yaml"
     wanted.write_text(DirectoryFile.model_validate(content).model_dump_json(exclude_none=True))
