@@ -57,8 +57,9 @@ _COMMIT_S = 2.0
 _PATIENCE_MS = 1000
 _TOPICS_AT_ONCE = 30
 _BUSY_FETCH_MS = 500
-_IDLE_FETCH_MS = 3000
-"""How long a broker may wait for something to give; the latter also bounds how late a new topic is seen."""
+_IDLE_FETCH_MS = 1000
+"""How long a broker may wait for something to give."""
+_IDLE_AFTER_S = 10.0
 _CLOSING_S = 2.0
 
 
@@ -274,10 +275,12 @@ class KafkaConsumer(AIOKafkaConsumer):
         would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
 
         A fetch names every partition, which is much work for brokers and for us where there are thousands. So one that
-        begins while there is nothing waits for longer; but not while some partition is left out of it, whose messages
-        would have to wait until it is over.
+        begins when there has been nothing for a while waits for longer; but not while some partition is left out of it,
+        whose messages would have to wait until it is over. So do those that come right after a rebalance: brokers
+        answer a connection's requests in order.
         """
-        if not self.paused():
+        idle_s = 0.0 if self.empty_since is None else time.monotonic() - self.empty_since
+        if idle_s > _IDLE_AFTER_S and not self.paused():
             self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
         try:
             fetched = await self._shared_out(max_records) if max_records and not partitions else {}

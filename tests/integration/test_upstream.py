@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from operations.connection import Connection
 from shared.contract.topics import OPERATOR
 from shared.errors import Misconfigured
+from shared.messaging import upstream
 from shared.messaging.upstream import (
     Fetched,
     KafkaConsumer,
@@ -193,8 +194,9 @@ async def test_where_a_group_has_committed_is_asked_at_once_and_by_aiokafka_of_e
 
 
 async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leaves_a_partition_out(
-    connection: Connection,
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(upstream, "_IDLE_AFTER_S", 0.2)
     topic = create(connection, partitions=2)
     waits_ms: list[int] = []
     async with reading(connection, topic, KafkaConsumer) as reader:
@@ -207,13 +209,13 @@ async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leav
 
         reader._client.send = noted
         async with asyncio.timeout(30):
-            while 3000 not in waits_ms:
+            while 1000 not in waits_ms:
                 await reader.getmany(timeout_ms=100)
             reader.pause(TopicPartition(topic, 0))
             while waits_ms[-1] != 500:
                 await reader.getmany(timeout_ms=100)
             reader.resume(TopicPartition(topic, 0))
-            while waits_ms[-1] != 3000:
+            while waits_ms[-1] != 1000:
                 await reader.getmany(timeout_ms=100)
 
 
