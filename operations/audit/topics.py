@@ -113,6 +113,11 @@ class Reach:
             yield topic, max(cut) if cut else begun - (0 if topic.startswith(REQUESTS.prefix) else _ON_ITS_WAY_MS)
 
 
+def is_read(name: str) -> bool:
+    """Whether an audit reads every message of a topic."""
+    return any(_is(topic, name) for topics in _IN_ORDER for topic in topics)
+
+
 def reach_of(connection: Connection) -> Reach:
     """Ask how far the services have read, and then how far the topics go. Raises Unreachable or KafkaException."""
     problems: list[str] = []

@@ -28,6 +28,7 @@ from shared.contract.events import (
 VERSIONS = named("versions-without-hole", "A claim's versions are 1, 2, 3 … without a hole, up to the claim's own.")
 REPLAY = named("claim-replays", "Replaying a claim's events gives the claim as the record has it.")
 IDS = named("ids-as-computed", "Claims, tasks, reports, files and links have the ids that the contract computes.")
+AUDIENCE = named("audience-as-computed", "An event is for those who may see its claim, before it or after it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,11 @@ def check_history(claim: RecordedClaim, apply: Callable[[Any, ClaimEvent], Any])
             yield from (
                 Violation(IDS, f"{about}/{recorded.version}", problem) for problem in wrong_ids(event, recorded)
             )
+            seen_by: list[str] = [] if replayed is None else replayed.audience
             replayed = apply(replayed, event)
+            audience = sorted({*seen_by, *replayed.audience})
+            if (event.audience, event.audience_after) != (audience, replayed.audience):
+                yield Violation(AUDIENCE, f"{about}/{recorded.version}", f"it should be for {', '.join(audience)}")
     except (TypeError, ValueError) as error:
         yield Violation(REPLAY, about, f"its events cannot be replayed: {type(error).__name__}")
         return
