@@ -164,7 +164,7 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
         [{"id": view.id, "version": view.version, "view": view.json_bytes().decode()} for view in changed],
     )
     await _write(connection, _HISTORY, [_history_row(item) for item in changes.applied])
-    await connection.execute(_LISTED, [row for view in changed for row in _listing_rows(view)])
+    await connection.execute(_LISTED, [row for view in changed for row in listing_rows(view)])
     gone = [
         (view.id, company)
         for view in changed
@@ -176,18 +176,19 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
             delete(listing).where((listing.c.claim_id == claim_id) & (listing.c.company == company))
         )
     await _save_offices(connection, changes)
-    with_tasks = [view for view in changed if view.tasks]
+    had_tasks = {id for id, view in changes.before.items() if view.tasks}
+    with_tasks = [view for view in changed if view.tasks or view.id in had_tasks]
     if with_tasks:
         ids = bindparam("ids", [view.id for view in with_tasks], type_=ARRAY(Uuid))
         await connection.execute(delete(open_tasks).where(open_tasks.c.claim_id == func.any(ids)))
-        await _write(connection, _OPEN_TASKS, [row for view in with_tasks for row in _task_rows(view)])
+        await _write(connection, _OPEN_TASKS, [row for view in with_tasks for row in task_rows(view)])
     await _count(connection, changes.waiting())
 
 
 async def _save_offices(connection: AsyncConnection, changes: Changes) -> None:
     """Keep by which offices claims are found; most events leave that as it is."""
-    found = {view.id: list(_office_rows(view)) for view in changes.changed}
-    before = {id: list(_office_rows(view)) for id, view in changes.before.items()}
+    found = {view.id: list(office_rows(view)) for view in changes.changed}
+    before = {id: list(office_rows(view)) for id, view in changes.before.items()}
     other = {id: rows for id, rows in found.items() if rows != before.get(id, [])}
     if not other:
         return
@@ -298,7 +299,8 @@ def _history_row(item: CausedEvent) -> dict[str, Any]:
     }
 
 
-def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+def listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    """Make the rows of `listing` for a claim; `lexemes` become its words."""
     address = view.incident.address
     searchable = words(
         view.claim_number,
@@ -329,7 +331,8 @@ def _listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
         }
 
 
-def _office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+def office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    """Make the rows of `office_listing` for a claim."""
     for company in sorted(view.audience):
         for office in sorted(view.offices_for(company)):
             yield {
@@ -359,7 +362,8 @@ def lexemes(company: str, found: Iterable[str]) -> list[str]:
     return sorted(f"{company}/{word}" for word in found)
 
 
-def _task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+def task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+    """Make the rows of `open_tasks` for a claim."""
     if view.state is State.CANCELLED:
         return
     for task in view.tasks:

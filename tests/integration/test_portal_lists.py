@@ -128,6 +128,18 @@ async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None
     assert row.state == "normal"
 
 
+async def test_a_task_that_a_claim_gives_up_is_no_longer_open(lists: Lists) -> None:
+    id = uuid4()
+    imported: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": uuid4()}
+    task = ImportedTask(**dict(AT_VOSS), source_task_id=uuid4())
+    content = ContentImported(**about(id, 2, audience=[FJORD, VEST]), **imported, part=1, tasks=[task])
+    await lists.save(registered(id, audience=[FJORD]), content)
+    assert [task.task_id for task in (await lists.store.tasks_of(VEST)).first] == [AT_VOSS.task_id]
+    withdrawn = ContentWithdrawn(**about(id, 3), **imported, seen_from_now_on_by=[FJORD], task_ids=[AT_VOSS.task_id])
+    await lists.save(withdrawn)
+    assert (await lists.store.tasks_of(VEST)).count.number == 0
+
+
 async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office_too(lists: Lists) -> None:
     temporary, normal = uuid4(), uuid4()
     await lists.save(created(temporary), assigned(temporary, 2, AT_VOSS), assigned(temporary, 3, AT_TROMSO))
