@@ -153,9 +153,10 @@ async def read_tables(connection: Connection, spool: Spool, found: Audit, progre
     """Read the tables: what is made of others first, so that nothing is ahead of what it is held against."""
     for reader in ReadModel:
         if reader in connection.databases:
-            await spool_read_model(connection, reader, spool)
+            await spool_read_model(connection, reader, spool, found.tally)
         else:
             found.not_checked.append(f"claims of {reader}: the connection does not say where its database is")
+    spool.index_early("read_models", "read_apart")
     async with reading(connection, "claims") as engine:
         bar = progress.add_task("rows", total=await rows_of(engine, claims, requests, claim_numbers))
         advance: Callable[[int], None] = lambda n: progress.advance(bar, n)  # noqa: E731 - a callback

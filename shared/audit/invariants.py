@@ -381,7 +381,8 @@ def links_whole(spool: Spool) -> Found:
 
 
 @invariant(
-    "reports-conserved", "What was reported on a linked claim is on the claim that it was linked to, with its files."
+    "reports-conserved",
+    "What was reported on a linked claim is on the claim it was linked to, with its files, and back if that ends.",
 )
 def reports_conserved(spool: Spool) -> Found:
     """Of links whose parts have all been taken in; late reports are parts of their own."""
@@ -408,6 +409,68 @@ def reports_conserved(spool: Spool) -> Found:
         steps=REMEMBERED_UNDER,
     ):
         yield step, f"claims passed the import of part {link_part} over"
+    for link, report, claim in _rows(
+        spool,
+        """select distinct t.link, t.report, u.claim from reported_there t
+        join link_events u on u.link = t.link and u.kind = 'unlinked'
+        where not exists (select 1 from returned_reports r
+            where r.link = t.link and r.report = t.report and r.files = t.files)""",
+    ):
+        yield link, f"report {UUID(bytes=report)} was not given back to {claim_of(claim)} with its files"
+    for table in ("imported_reports", "returned_reports"):
+        for link, report, claim in _rows(
+            spool,
+            f"""select link, report, claim from {table} i where not exists (select 1 from reports r
+                where r.report = i.report and r.files is i.files)
+            and (exists (select 1 from events p where p.claim = i.claim and p.version = i.version) or exists
+                (select 1 from recorded_events e where e.claim = i.claim and e.version = i.version
+                    and e.at < since('claim-events')))""",  # noqa: S608 - our own names
+        ):
+            yield link, f"{claim_of(claim)} has report {UUID(bytes=report)}, which nobody made so"
+
+
+@invariant(
+    "tasks-conserved",
+    "The tasks of a linked claim are on the claim that it was linked to, for as long as the link stands.",
+)
+def tasks_conserved(spool: Spool) -> Found:
+    """Each is there as it was, and leaves it when the link is taken back."""
+    for link, claim, task in _rows(
+        spool,
+        """select l.link, l.claim, t.task from linked_claims l join tasks t on t.claim = l.claim
+        where exists (select 1 from link_events k where k.link = l.link and k.kind = 'imported' and k.link_part = 1)
+        and not exists (select 1 from imported_tasks i
+            where i.link = l.link and i.source_task = t.task and i.facts = t.facts)""",
+    ):
+        yield link, f"task {UUID(bytes=task)} of {claim_of(claim)} is not there as it was"
+    for link, claim, task in _rows(
+        spool,
+        """select distinct i.link, w.claim, i.task from imported_tasks i
+        join link_events w on w.link = i.link and w.kind = 'withdrawn'
+        where not exists (select 1 from withdrawn_tasks t where t.link = i.link and t.task = i.task)""",
+    ):
+        yield link, f"{claim_of(claim)} has kept task {UUID(bytes=task)} of a link that was taken back"
+
+
+@invariant("refusals-counted", "Reporting counts every refused creation once, as the record has it.")
+def refusals_counted(spool: Spool) -> Found:
+    """Of what reporting has passed on request-outcomes, or what that no longer keeps."""
+    for company, id in _rows(
+        spool,
+        """select company, id from recorded_refusals r where exists
+            (select 1 from readers where reader = 'reporting')
+        and (at < since('request-outcomes') or exists (select 1 from outcomes o
+            where o.company = r.company and o.id = r.id and not o.directory and o.passed & :reporting))
+        and not exists (select 1 from counted_refusals c where c.company = r.company and c.id = r.id
+            and c.digest = r.digest)""",
+    ):
+        yield f"{company}/{id}", "it was refused, and reporting does not count it as it was"
+    for company, id in _rows(
+        spool,
+        """select company, id from counted_refusals c where not exists
+            (select 1 from recorded_refusals r where r.company = c.company and r.id = c.id)""",
+    ):
+        yield f"{company}/{id}", "reporting counts it as refused, and the record does not have that"
 
 
 @invariant("read-models-agree", "The portal, suggestions and reporting have each claim at the record's version.")
@@ -422,7 +485,7 @@ def read_models_agree(spool: Spool) -> Found:
                 from recorded_events e left join events p on p.claim = e.claim and p.version = e.version
                 group by e.claim
             ) left join (select claim, version from read_models where reader = :reader) m using (claim)
-            where exists (select 1 from read_models where reader = :reader) and has not between least and last""",
+            where exists (select 1 from readers where reader = :reader) and has not between least and last""",
             reader=reader,
             bit=BIT[reader],
         ):
@@ -430,8 +493,8 @@ def read_models_agree(spool: Spool) -> Found:
             yield claim_of(claim), f"{reader} has it at version {version}; it should be {wanted}"
         for (claim,) in _rows(
             spool,
-            """select claim from read_models m where reader = :reader and not exists
-                (select 1 from recorded_events e where e.claim = m.claim)""",
+            """select claim from (select reader, claim from read_models union select reader, claim from read_apart) m
+            where reader = :reader and not exists (select 1 from recorded_events e where e.claim = m.claim)""",
             reader=reader,
         ):
             yield claim_of(claim), f"{reader} has it, and the record does not"
