@@ -80,8 +80,17 @@ def _ends(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
     return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
 
 
+def committed_and_ends(admin: AdminClient, service: str) -> tuple[Offsets, Offsets]:
+    """How far a service has committed, and then how far what it reads goes. Raises KafkaException."""
+    return _committed(admin, service), _ends(admin, (service,))[service]
+
+
 def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:
     """Count what a service has not finished; one that has never read anything is none that runs."""
-    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
-    committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
+    committed = _committed(admin, service)
     return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items()) if committed else 0
+
+
+def _committed(admin: AdminClient, service: str) -> Offsets:
+    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
+    return {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
