@@ -51,18 +51,18 @@ def _wait_for(admin: AdminClient, ends: dict[str, Offsets], deadline: float) -> 
 
 
 def _ends_when_led(admin: AdminClient, services: Collection[str], deadline: float) -> dict[str, Offsets]:
-    """As `_ends`; a partition that is new, or moves to another broker, has no leader for a moment."""
+    """As `ends_of`; a partition that is new, or moves to another broker, has no leader for a moment."""
     while True:
         try:
-            return _ends(admin, services)
+            return ends_of(admin, services)
         except KafkaException as error:
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY_S)
 
 
-def _ends(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
-    """The end offsets of the partitions that each of these services reads in its group."""
+def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
+    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException."""
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by
@@ -80,17 +80,8 @@ def _ends(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
     return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
 
 
-def committed_and_ends(admin: AdminClient, service: str) -> tuple[Offsets, Offsets]:
-    """How far a service has committed, and then how far what it reads goes. Raises KafkaException."""
-    return _committed(admin, service), _ends(admin, (service,))[service]
-
-
 def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:
     """Count what a service has not finished; one that has never read anything is none that runs."""
-    committed = _committed(admin, service)
-    return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items()) if committed else 0
-
-
-def _committed(admin: AdminClient, service: str) -> Offsets:
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
-    return {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
+    committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
+    return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items()) if committed else 0

@@ -135,7 +135,10 @@ def no_outcome_without_request(spool: Spool) -> Found:
 
 @invariant("nothing-passed-over", "No committed offset is behind a record that came to nothing and was not put aside.")
 def nothing_passed_over(spool: Spool) -> Found:
-    """Of `permissions` on requests, `claims` on commands, `linking` on link-requests, and what nobody can read."""
+    """Of `permissions` on requests, `claims` on commands, `linking` on link-requests, and what nobody can read.
+
+    An offset behind a partition's end passes over what comes next.
+    """
     for company, id, part, off in _rows(
         spool,
         """select company, id, part, off from requests r where passed & :permissions
@@ -171,6 +174,8 @@ def nothing_passed_over(spool: Spool) -> Found:
             (select 1 from letters l where l.topic = u.topic and l.part = u.part and l.off = u.off)""",
     ):
         yield _place(topic, part, off), f"its reader passed it over, and it cannot be read: {reason}"
+    for service, topic, part, off, end in _rows(spool, "select service, topic, part, off, end from too_far"):
+        yield _place(topic, part, off), f"{service} has committed this as what it reads next, and it ends at {end}"
 
 
 @invariant("accepted-has-events", "What was accepted has its events in the record.")

@@ -28,6 +28,7 @@ _TABLES = {
     "link_requests": "link, link_part, part, off, at, passed",
     "letters": "service, topic, part, off",
     "unreadable": "topic, part, off, reason, passed",
+    "too_far": "service, topic, part, off, end",
     # Of the tables.
     "recorded_requests": "company, id, claim, requested_at, outcome, type, digest",
     "recorded_events": "claim, version, company, id, at, digest",

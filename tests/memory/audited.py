@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from rich.progress import Progress
 
 from operations.audit.command import Audit, check_all, read_tables
-from operations.audit.topics import Reach, TopicSpooler, is_read, spool_directory
+from operations.audit.topics import Reach, TopicSpooler, is_read, spool_directory, spool_reach
 from operations.connection import Connection
 from shared.audit.spool import Spool
 from shared.audit.violations import Tally
@@ -32,8 +32,7 @@ async def audited(road: Road) -> Tally:
             spooler.take_unreadable(record.topic, record.partition, record.offset, record.reason)
         else:
             spooler.take_record(record)
-    for topic, since in reach.kept_since():
-        spool.add("kept", topic, since)
+    spool_reach(spool, reach)
     progress = Progress(disable=True)
     await read_tables(Connection(bootstrap_servers="", databases=dict(road.databases)), spool, found, progress)
     check_all(spool, entries, found, progress)

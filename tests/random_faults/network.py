@@ -157,6 +157,8 @@ class Proxy:
             await asyncio.sleep(self.late_s)
         if self.dripping:
             for byte in piece[:_DRIPPED]:
+                if writer.is_closing():
+                    raise EOFError
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0)
             piece = piece[_DRIPPED:]

@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from operations.bus import Company, NewRequest
@@ -21,7 +21,7 @@ from operations.connection import write_privately
 from operations.provisioning import provision_companies
 from operations.services import REGISTRY
 from operations.stack import Stack
-from operations.under_way import committed_and_ends, wait_until_finished
+from operations.under_way import ends_of, wait_until_finished
 from shared.audit.liveness import Look, lag_of, standstills
 from shared.contract.topics import EVENTS
 from tests.random_faults.clients import Client, insurers_requests, partners_requests, refused_requests
@@ -288,12 +288,18 @@ class _Faulty:
     def looked_at(self) -> Iterator[None]:
         """Look at each service every now and then."""
         over = threading.Event()
-        admin = AdminClient(self._stack.connection.client())
+        client = self._stack.connection.client()
+        admin = AdminClient(client)
+        # An AdminClient that asks for a group's offsets ends its process at times when the connection ends
+        # (librdkafka issue 4605).
+        groups = {
+            service: Consumer(client | {"group.id": service, "enable.auto.commit": False}) for service in REGISTRY
+        }
 
         def look() -> None:
             while not over.wait(_LOOK_EVERY_S):
-                with contextlib.suppress(KafkaException, TimeoutError, RuntimeError):  # the brokers are away
-                    self.looks += _looks(self._stack, admin)
+                with contextlib.suppress(KafkaException, TimeoutError):  # the brokers are away
+                    self.looks += [*_looks(self._stack, admin, groups)]
 
         looking = threading.Thread(target=look)
         looking.start()
@@ -302,6 +308,8 @@ class _Faulty:
         finally:
             over.set()
             looking.join()
+            for group in groups.values():
+                group.close()
 
     def _begun(self, fault: Fault) -> Callable[[], None] | None:
         if fault.kind in _OF_COMPANIES:
@@ -412,10 +420,11 @@ _SWITCHES: dict[Kind, tuple[str, object, object]] = {
 }
 
 
-def _looks(stack: Stack, admin: AdminClient) -> Iterator[Look]:
+def _looks(stack: Stack, admin: AdminClient, groups: Mapping[str, Consumer]) -> Iterator[Look]:
     """Look at each service: what it has committed, how much there is, and whether all its instances are ready."""
-    for service in REGISTRY:
-        committed, ends = committed_and_ends(admin, service)
+    for service, ends in ends_of(admin, tuple(groups)).items():
+        places = groups[service].committed([TopicPartition(*partition) for partition in ends], timeout=_ERRAND_S)
+        committed = {(place.topic, place.partition): place.offset for place in places}
         progress = frozenset(committed.items())
         instances = [instance for instance in stack.of(service) if instance.wanted]
         all_ready = all(instance.is_ready() for instance in instances)

@@ -150,6 +150,7 @@ BREAKS = [
     ("nothing-passed-over", "delete from recorded_requests where id = 'refused'"),
     ("nothing-passed-over", f"delete from commands where id = '{IMPORT}'"),
     ("nothing-passed-over", "delete from letters"),
+    ("nothing-passed-over", "insert into too_far values ('claims', 'claim-commands', 0, 8, 7)"),
     # 2, 10
     ("accepted-has-events", "delete from recorded_events where version = 1 and id = 'create'"),
     ("refused-without-effect", "update recorded_events set company = 'vest', id = 'refused' where id = 'register'"),
