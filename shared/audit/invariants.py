@@ -414,6 +414,15 @@ def reports_conserved(spool: Spool) -> Found:
         steps=REMEMBERED_UNDER,
     ):
         yield step, f"claims passed the import of part {link_part} over"
+    for link, claim, parts in _rows(
+        spool,
+        """select link, claim, parts from linked_claims l
+        where parts > (select count(distinct link_part) from link_requests r where r.link = l.link)
+        and not exists (select 1 from recorded_events e where e.claim = l.claim
+            and (e.at < since('link-requests') or not exists (select 1 from commands c
+                where c.company = e.company and c.id = e.id and c.passed & :claims)))""",
+    ):
+        yield link, f"not all {parts} parts of what was reported on {claim_of(claim)} are on link-requests"
     for link, report, claim in _rows(
         spool,
         """select distinct t.link, t.report, u.claim from reported_there t

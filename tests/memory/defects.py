@@ -1,22 +1,27 @@
 """Deliberate defects, one of which is planted at a time, to see what finds it. None is in anything that is shipped."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.dialects.postgresql import Insert
 
+import services.claims.link_rules
 import services.claims.store
+import services.portal.read_model
 import shared.domain.office_hours
 import shared.messaging.publisher
 from services.claims.claim import Claim
-from services.claims.decisions import RequestKey
+from services.claims.decisions import Accepted, RequestKey
 from services.claims.store import Remembered, Transaction
 from services.delivery.rules import Letter, addressed
+from services.portal.claim_view import ClaimView
 from shared.contract.envelope import Outgoing
 from shared.contract.fields import Hours
+from shared.contract.linking import FinishLink
 from shared.contract.outcomes import DecisionRule
 from shared.directory_reader import DirectoryReader
 from shared.messaging.loop import Loop
@@ -116,6 +121,42 @@ def forgets_the_last_recipient(patch: pytest.MonkeyPatch) -> None:
         return Letter(letter.recipients[:-1] or letter.recipients, letter.key, letter.headers, letter.value)
 
     patch.setattr("services.delivery.app.addressed", without_the_last)
+
+
+def leaves_late_reports_behind(patch: pytest.MonkeyPatch) -> None:
+    """Have `claims` finish a link without what was reported meanwhile."""
+    deciders = services.claims.link_rules._DECIDERS
+    right = deciders[FinishLink]
+
+    def without_them(*command: Any) -> Accepted:
+        return replace(right.decide(*command), follow_ups=())
+
+    wrong: dict[Any, Any] = {**deciders, FinishLink: replace(right, decide=without_them)}
+    patch.setattr(services.claims.link_rules, "_DECIDERS", wrong)
+
+
+def keeps_tasks_listed(patch: pytest.MonkeyPatch) -> None:
+    """Have the portal leave the tasks in its lists that a claim no longer has."""
+    tasks = services.portal.read_model.task_rows
+    listed: dict[Any, dict[str, Any]] = {}
+
+    def all_ever(view: ClaimView) -> Iterator[dict[str, Any]]:
+        listed.update({row["task_id"]: row for row in tasks(view)})
+        return (row for row in listed.values() if row["claim_id"] == view.id)
+
+    patch.setattr(services.portal.read_model, "task_rows", all_ever)
+
+
+def counts_what_has_ended_as_waiting(patch: pytest.MonkeyPatch) -> None:
+    """Have `reporting` take every claim that was temporary for one that is so still."""
+    patch.setattr("services.reporting.projection._ENDINGS", _Endless())
+
+
+class _Endless(dict[type, None]):
+    """No ending at all."""
+
+    def __missing__(self, _: type) -> None:
+        return None
 
 
 def opens_a_moment_late(patch: pytest.MonkeyPatch) -> None:

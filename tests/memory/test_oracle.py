@@ -12,7 +12,7 @@ from services.claims.store import Transaction
 from shared.contract import ids
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.messaging.memory import Instance
-from tests.builders.requests import FJORD, VEST, VEST_BERGEN, VEST_VOSS, creation, headers_of
+from tests.builders.requests import BODIES, FJORD, VEST, VEST_BERGEN, VEST_VOSS, creation, headers_of
 from tests.memory import defects
 from tests.memory.audited import audited
 from tests.memory.defects import Defect
@@ -102,6 +102,30 @@ async def a_request_at_opening_time(road: Road) -> None:
     await road.run()
 
 
+async def a_late_report_and_a_link_taken_back(road: Road) -> None:
+    """Something is reported on a claim while it is being linked; a moment later the link of another is taken back."""
+    for id in ("late", "back"):
+        road.ask(VEST, "create-temporary-claim", creation(tasks=[{"kind": "first_aid"}]), id=id)
+        road.ask(FJORD, "register-claim", BODIES["register-claim"] | {"claim_number": f"SK-{id}"}, id=f"target-{id}")
+    await road.run()
+    sources = {id: ids.claim_id(VEST, id) for id in ("late", "back")}
+    for id, source in sources.items():
+        target = str(ids.claim_id(FJORD, f"target-{id}"))
+        road.ask(FJORD, "link-claim", {"claim_id": str(source), "target_claim_id": target}, id=f"link-{id}")
+    await road.run("permissions")
+    await road.run("claims")
+    task = str(ids.created_task_id(sources["late"], 1))
+    road.ask(
+        VEST, "report-task", {"claim_id": str(sources["late"]), "task_id": task, "text": "Malt."}, id="late-report"
+    )
+    await road.run("permissions", "claims")
+    await road.run()
+    await road.run("portal", "reporting")
+    road.ask(FJORD, "unlink-claim", {"claim_id": str(sources["back"])}, id="unlink")
+    await road.run()
+    await road.run("portal", "reporting")
+
+
 async def a_writer_that_slept(road: Road) -> None:
     """An instance of claims sleeps between loading a claim and saving it, until another has gone on with it."""
     road.ask(VEST, "create-temporary-claim", id="slept")
@@ -159,6 +183,9 @@ PLANTED: list[tuple[Defect, Provocation, set[str]]] = [
     (defects.skips_the_barrier, a_setting_beside_a_request, {"decisions-recomputed"}),
     (defects.forgets_the_last_of_an_audience, a_claim_of_two_companies, {"audience-as-computed"}),
     (defects.forgets_the_last_recipient, a_claim_of_two_companies, {"events-delivered"}),
+    (defects.leaves_late_reports_behind, a_late_report_and_a_link_taken_back, {"reports-conserved"}),
+    (defects.keeps_tasks_listed, a_late_report_and_a_link_taken_back, {"read-models-replay"}),
+    (defects.counts_what_has_ended_as_waiting, a_late_report_and_a_link_taken_back, {"read-models-replay"}),
     (defects.opens_a_moment_late, a_request_at_opening_time, {"decisions-recomputed"}),
 ]
 

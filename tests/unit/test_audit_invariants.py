@@ -181,6 +181,7 @@ BREAKS = [
     ("reports-conserved", "delete from imported_reports"),
     ("reports-conserved", "update imported_reports set files = x'00'"),
     ("reports-conserved", "update link_events set link_part = 2 where kind = 'imported'"),
+    ("reports-conserved", "update linked_claims set parts = 2"),
     ("reports-conserved", "delete from returned_reports"),
     ("reports-conserved", "update returned_reports set files = x'00'"),
     ("reports-conserved", "insert into returned_reports select 'a', zeroblob(16), x'00', claim, version from events"),
