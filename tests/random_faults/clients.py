@@ -72,6 +72,7 @@ class Client:
             request = next(self._requests)
             asked = self.asked.setdefault(request.id, Asked(request))
             self._send(asked)
+            self.provoked["as large as may be"] += len(request.value()) > len(_LARGE_TEXT)
             if self._chance.random() < _TWICE:
                 self.provoked["appended twice"] += 1
                 self._send(asked)
