@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import to_json
-from sqlalchemy import ARRAY, Column, Table, Uuid, and_, bindparam, func, select, tuple_
+from sqlalchemy import ARRAY, Column, Table, Uuid, and_, bindparam, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.claims.claim import Claim, State
@@ -24,6 +24,7 @@ from services.reporting import tables as reporting
 from services.reporting.counting import Counting
 from services.reporting.kept_reports import made_report
 from services.reporting.projection import Changes
+from services.reporting.store import NO_LIMITS
 from services.suggestions import store as suggestions
 from services.suggestions.claim import Claim as SuggestedClaim
 from services.suggestions.claim import State as SuggestedState
@@ -284,6 +285,7 @@ def _written_now(model: Any, text: str) -> bytes:
 
 async def miscounted(connection: AsyncConnection) -> list[tuple[str, str]]:
     """Find the insurers for which the portal shows another number of temporary claims than its lists have."""
+    await _take_time(connection)
     listed = portal.listing.c
     mine = and_(listed.company == listed.insurer, listed.state == State.TEMPORARY)
     query = select(listed.insurer, func.count().label("claims")).where(mine).group_by(listed.insurer)
@@ -298,7 +300,14 @@ async def miscounted(connection: AsyncConnection) -> list[tuple[str, str]]:
 
 async def is_as_counted(connection: AsyncConnection, row: Any) -> bool:
     """Whether a kept report has what comes of counting its period again."""
+    await _take_time(connection)
     kept = made_report(row)
     report = kept.message.report
     counted = await Counting(connection).figures(row.insurer, kept.period, closed_at=report.closed_at)
     return all(getattr(report, name) == getattr(counted, name) for name in Figures.model_fields)
+
+
+async def _take_time(connection: AsyncConnection) -> None:
+    """Let a transaction last as long as counting much takes."""
+    for limit in NO_LIMITS:
+        await connection.execute(text(f"set local {limit} = 0"))

@@ -59,6 +59,7 @@ class Client:
         self.events: defaultdict[str, list[int]] = defaultdict(list)
         """The versions of each claim, in the order in which each came first."""
         self._company = company
+        self._following: Company | None = None
         self._requests = self._swapped(requests)
         self._producer = Producer(
             client | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 20_000}
@@ -84,6 +85,9 @@ class Client:
     def read(self) -> None:
         """Take what has come."""
         self._producer.poll(0)
+        if self._following is not None:
+            self._company.close()
+            self._company, self._following = self._following, None
         self._company.read(0)
         received, self._company.received = self._company.received, []
         for message in received:
@@ -95,9 +99,8 @@ class Client:
                 self.events[message.body["claim_id"]].append(message.body["version"])
 
     def read_from(self, company: Company) -> None:
-        """Read with another connection from now on, where the topic was made again."""
-        before, self._company = self._company, company
-        before.close()
+        """Read with another connection the next time, where the topic was made again; any thread may ask for it."""
+        self._following = company
 
     def unanswered(self) -> list[Asked]:
         """The requests without an outcome."""
