@@ -215,6 +215,7 @@ class _Provisioning:
         self._connection = connection
         self._file = connection_file
         ids = [company.id for company in wanted.companies]
+        self._partitions = {company.id: company.partitions for company in wanted.companies if company.partitions}
         without_topics = {name.partition(".")[2] for name in missing_topics(connection, ids)}
         self._new = [company for company in ids if company in without_topics]
         self._existing = [
@@ -233,7 +234,7 @@ class _Provisioning:
                     for company in part:
                         self._connection.access_for(company)
                     self._connection.keep(self._file)
-                provision_companies(self._connection, part, replication=replicas)
+                provision_companies(self._connection, part, replication=replicas, partitions=self._partitions)
                 self._connection.keep(self._file)
                 yield part
 

@@ -23,6 +23,9 @@ from shared.domain.office_hours import region_of
 from shared.domain.portal_settings import PortalSettings
 from shared.domain.public_holidays import unknown_region
 
+MOST_PARTITIONS = 12
+"""As many as the topics that all share have: more readers than that find nothing to do there."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -61,6 +64,8 @@ class CompanyEntry(_Named):
 
     name: Line
     kind: CompanyKind
+    partitions: Maybe[Annotated[int, Field(ge=1, le=MOST_PARTITIONS), WHOLE]] = None
+    """Of its topics when they are made, if not as many as the contract has: one is enough for some claims an hour."""
     settings: dict[str, Any] | None = None
     offices: Annotated[list[OfficeEntry], EMPTY_IS_ABSENT] = []
     users: Annotated[list[UserEntry], EMPTY_IS_ABSENT] = []

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError
@@ -9,6 +11,7 @@ from aiokafka.errors import KafkaError as AIOKafkaError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -83,13 +86,23 @@ def provision_services(
     shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
     cluster.create_topics([*shared, *_topics_of(OPERATOR)])
     cluster.set_passwords({name: passwords[name] for name in SERVICES if name in passwords})
-    cluster.create_acls([acl for name in SERVICES if name in passwords for acl in acls_of_service(name)])
+    rights = [acl for name in SERVICES if name in passwords for acl in acls_of_service(name)]
+    if rights:
+        cluster.create_acls(rights)
+        cluster.wait_for_acl(rights[-1])
 
 
 def provision_companies(
-    connection: Connection, companies: Iterable[str], *, replication: int = 1, late: Late | None = None
+    connection: Connection,
+    companies: Iterable[str],
+    *,
+    replication: int = 1,
+    partitions: Mapping[str, int] = MappingProxyType({}),
+    late: Late | None = None,
 ) -> None:
     """Make each company's user with its rights, its quota and its two topics; safe to repeat. Raises NotProvisioned.
+
+    A company's topics get as many `partitions` as are given for it, or as the contract has.
 
     Passwords are those of the connection, or made up and put there. The topics come last: where they are, all else
     is, and whoever was broken off begins again with the companies that lack one. The brokers take only so much at
@@ -102,7 +115,11 @@ def provision_companies(
     cluster.set_passwords({company: connection.access_for(company).password for company in companies})
     cluster.create_acls([acl for company in companies for acl in acls_of_company(company)])
     cluster.set_quotas(companies)
-    cluster.create_topics([topic for company in companies for topic in _topics_of(company)])
+    cluster.create_topics(
+        (name, replace(topic, partitions=partitions.get(company, topic.partitions)))
+        for company in companies
+        for name, topic in _topics_of(company)
+    )
     cluster.wait_for_topics(companies)
 
 
@@ -159,20 +176,30 @@ class _Cluster:
             self._settle("users", lambda: self._admin.alter_user_scram_credentials(changes, request_timeout=_TIMEOUT_S))
 
     def create_acls(self, acls: Iterable[Acl]) -> None:
-        bindings = [
-            AclBinding(
-                {Resource.TOPIC: ResourceType.TOPIC, Resource.GROUP: ResourceType.GROUP}[acl.resource],
-                acl.name,
-                ResourcePatternType.PREFIXED if acl.prefix else ResourcePatternType.LITERAL,
-                f"User:{acl.user}",
-                "*",
-                AclOperation[acl.operation.name],
-                AclPermissionType.ALLOW if acl.allowed else AclPermissionType.DENY,
-            )
-            for acl in acls
-        ]
+        bindings = [AclBinding(*_described(acl)) for acl in acls]
         if bindings:
             self._settle("rights", lambda: self._admin.create_acls(bindings, request_timeout=_TIMEOUT_S))
+
+    def wait_for_acl(self, acl: Acl) -> None:
+        """Wait until the broker knows of a right, and so of the users that were made before: the controller knew first.
+
+        Whoever logs in before that is refused.
+        """
+        deadline = time.monotonic() + _TIMEOUT_S
+        wanted = AclBindingFilter(*_described(acl))
+        while not self._is_there(wanted):
+            time.sleep(_LOOK_EVERY_S)
+            if time.monotonic() > deadline:
+                self._late("rights")
+                deadline = time.monotonic() + _TIMEOUT_S
+
+    def _is_there(self, wanted: AclBindingFilter) -> bool:
+        try:
+            return bool(self._admin.describe_acls(wanted, request_timeout=_TIMEOUT_S).result())
+        except KafkaException as error:
+            if error.args[0].code() in _LATE:
+                return False
+            raise NotProvisioned(f"rights: {error.args[0].str()}") from error
 
     def set_quotas(self, companies: list[str]) -> None:
         while True:
@@ -197,6 +224,19 @@ class _Cluster:
             if code != fine:
                 raise NotProvisioned(f"{what}: {error.args[0].str()}") from error
         return True
+
+
+def _described(acl: Acl) -> tuple[Any, ...]:
+    """A right as Kafka's clients say it."""
+    return (
+        {Resource.TOPIC: ResourceType.TOPIC, Resource.GROUP: ResourceType.GROUP}[acl.resource],
+        acl.name,
+        ResourcePatternType.PREFIXED if acl.prefix else ResourcePatternType.LITERAL,
+        f"User:{acl.user}",
+        "*",
+        AclOperation[acl.operation.name],
+        AclPermissionType.ALLOW if acl.allowed else AclPermissionType.DENY,
+    )
 
 
 def _safety(replication: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ in one process. All others share `connection`, from as many processes as run the
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,6 @@ from operations.stack import Stack
 from tests.shared_stack import SharedStack, lines_about_people, new_folder, wait_for
 from tests.world import World, Worlds
 
-# A test waits for its companies' topics to be seen.
-os.environ["CLAIMBUS_METADATA_MAX_AGE_MS"] = "1000"
 # Tests kill services, and wait until what they had is given to others.
 os.environ["CLAIMBUS_SESSION_TIMEOUT_MS"] = "2500"
 # Tests take rights away, and wait until readers are made anew.
@@ -110,10 +109,49 @@ def run_folder(request: pytest.FixtureRequest) -> Path:
     return plugin.folder
 
 
+class StackToBreak:
+    """Everything, for tests that break it: started for the first of them, and stopped behind the last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running = ExitStack()
+        self._stack: Stack | None = None
+
+    def running(self) -> Stack:
+        """Give it, and start it before."""
+        if self._stack is None:
+            self._stack = self._running.enter_context(contextmanager(run_stack)(self._folder))
+        return self._stack
+
+    def stop(self) -> None:
+        """Stop it; safe to repeat."""
+        self._stack = None
+        self._running.close()
+
+
+_TO_BREAK = pytest.StashKey[StackToBreak]()
+
+
 @pytest.fixture(scope="session")
-def stack(folder: Path) -> Iterator[Stack]:
+def to_break(request: pytest.FixtureRequest, folder: Path) -> Iterator[StackToBreak]:
+    """One for all tests that break it."""
+    request.config.stash[_TO_BREAK] = to_break = StackToBreak(folder)
+    yield to_break
+    to_break.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(to_break: StackToBreak) -> Stack:
     """Everything, for tests that break it."""
-    yield from run_stack(folder)
+    return to_break.running()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop it behind the last test that breaks it: at rest it takes a fifth of a processor."""
+    to_break = item.config.stash.get(_TO_BREAK, None)
+    if to_break is not None and (nextitem is None or _group_of(nextitem) != "stack"):
+        to_break.stop()
 
 
 def run_stack(folder: Path, instances: Mapping[str, int] | None = None) -> Iterator[Stack]:

@@ -48,12 +48,13 @@ def case_of(companies: int) -> str:
 
 
 def partners(companies: int, offices: int = 1) -> DirectoryFile:
-    """Partners with offices, each of which may create claims for the demo's insurer."""
+    """Small partners with offices, each of which may create claims for the demo's insurer."""
     found = [
         CompanyEntry(
             id=f"partner-{n}",
             name=f"Partner {n}",
             kind=CompanyKind.PARTNER,
+            partitions=1,
             offices=[OfficeEntry(id=f"office-{n}-{m}", name=f"Kontor {m}") for m in range(offices)],
         )
         for n in range(companies)

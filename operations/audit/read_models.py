@@ -106,7 +106,7 @@ def _portal(_: Claim, events: Sequence[ClaimEvent]) -> Expected:
         "open tasks": _digest(_values(portal.open_tasks, task_rows(view))),
         "files": _digest(_values(portal_media, files.files.values())),
         "readers of files": _digest([[events[-1].version, sorted(events[-1].audience_after)]]),
-    }, ([*list(row.values())[:-1], sorted(row["lexemes"])] for row in listing_rows(view))
+    }, ([*shown, sorted({*words[1:-1].split("' '")})] for *shown, words in _values(portal.listing, listing_rows(view)))
 
 
 def _suggestions(claim: Claim, _: Sequence[ClaimEvent]) -> Expected:

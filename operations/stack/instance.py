@@ -12,6 +12,7 @@ from pathlib import Path
 
 from operations.embedded import ChildProcess
 from operations.services import REGISTRY
+from shared.runtime.process import HELD_BY
 
 _GIVES_WAY = 10
 """The niceness of a read model: in a storm it gives way to the services that a partner's outcome passes through."""
@@ -67,13 +68,18 @@ class Instance:
         """The process id while it runs."""
         return self._process.pid if self._process is not None and self._process.is_running() else None
 
-    def start(self) -> None:
-        """Start the process, and have it started again whenever it dies."""
+    def start(self, held_by: int | None = None) -> None:
+        """Start the process, and have it started again whenever it dies.
+
+        It does nothing but import for as long as somebody has the other end of the pipe `held_by`.
+        """
         self.wanted = True
+        held = {} if held_by is None else {HELD_BY: str(held_by)}
         self._process = ChildProcess(
             self._command,
             log=self.log,
-            env=os.environ | self._environment,
+            env=os.environ | self._environment | held,
+            inherits=[] if held_by is None else [held_by],
             niceness=_GIVES_WAY if REGISTRY[self.service].is_read_model else 0,
         )
         self._process.start()

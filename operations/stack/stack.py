@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import secrets
 import sys
 import time
@@ -64,7 +65,7 @@ class Stack:
         self.connection: Connection
 
     def start(self) -> None:
-        """Start Kafka and PostgreSQL, provision them, start the services, wait until they are ready.
+        """Start Kafka, PostgreSQL and the services, provision the servers, wait until the services are ready.
 
         That takes as long as it takes, while what is waited for lives. Raises NotUp or NotStarted as soon as something
         has died.
@@ -87,13 +88,15 @@ class Stack:
             media=self._kept.media.absolute().as_uri(),
             companies_file=self._kept.companies_file,
         )
+        for service in WITH_DATABASE:
+            self.connection.databases[service] = self.postgres.url(service, service, self.passwords[service])
         self.kafka.launch()
-        self.postgres.start()
-        with self._migrating():
-            self.kafka.wait_until_ready()
-            provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
-            self._waiting.over()
-        self._start_services()
+        with self._services_held():
+            self.postgres.start()
+            with self._migrating():
+                self.kafka.wait_until_ready()
+                provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
+                self._waiting.over()
         self.wait_until_ready(at_start=True)
 
     def stop(self) -> None:
@@ -186,7 +189,6 @@ class Stack:
         """Bring all databases to the versions that services need, while something else is done."""
         for service in WITH_DATABASE:
             self.postgres.create_database(service, owner=service, password=self.passwords[service])
-            self.connection.databases[service] = self.postgres.url(service, service, self.passwords[service])
         if all_are_new_enough(self.connection.databases):
             yield
             return
@@ -204,10 +206,18 @@ class Stack:
             migration.kill()
             databases.unlink()
 
-    def _start_services(self) -> None:
-        for service, count in self._wanted.items():
-            for number in range(1, count + 1):
-                self._new_instance(service, number).start()
+    @contextlib.contextmanager
+    def _services_held(self) -> Iterator[None]:
+        """Start the services, which import what they are made of meanwhile, and let them go on at the end."""
+        held, hold = os.pipe()
+        try:
+            for service, count in self._wanted.items():
+                for number in range(1, count + 1):
+                    self._new_instance(service, number).start(held_by=held)
+            yield
+        finally:
+            os.close(hold)
+            os.close(held)
 
     def _new_instance(self, service: str, number: int) -> Instance:
         environment = {

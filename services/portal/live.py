@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -134,11 +135,13 @@ class Live:
         self.ended_sessions.add(payload)
 
     def _notified(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
-        notification = json.loads(payload)
-        for company in notification.get("companies") or [notification["company"]]:
-            self._lately.append((time.time(), company, notification.get("claim")))
+        notification, now = json.loads(payload), time.time()
+        companies = notification.get("companies") or [notification["company"]]
+        claims = notification.get("claims") or [notification.get("claim")]  # an older instance notifies of one
+        for company, claim in product(companies, claims):
+            self._lately.append((now, company, claim))
             for watch in self._watches.get(company, ()):
-                watch.notify(notification.get("claim"))
+                watch.notify(claim)
 
     def _notify_all(self) -> None:
         for watches in self._watches.values():

@@ -26,7 +26,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal.store import sees_all_of
@@ -40,6 +39,7 @@ from shared.contract.events import (
     TaskReported,
 )
 from shared.contract.uploads import NewUpload
+from shared.storage.arrays import columns_of, replacement_of
 from shared.storage.database import transaction
 
 metadata = MetaData()
@@ -186,6 +186,8 @@ async def _was_told_of(connection: AsyncConnection, claim_id: UUID, id: UUID, co
 
 async def save_media(connection: AsyncConnection, events: Sequence[ClaimEvent]) -> None:
     """Save the media that events name and who may see them; an event that was saved before changes nothing."""
+    if not events:
+        return
     changes = MediaChanges(await _versions(connection, {event.claim_id for event in events}))
     for event in events:
         changes.apply(event)
@@ -193,11 +195,10 @@ async def save_media(connection: AsyncConnection, events: Sequence[ClaimEvent]) 
 
 
 async def _versions(connection: AsyncConnection, claims: Collection[UUID]) -> dict[UUID, int]:
-    """The last event of each claim, and let no other instance change these claims until this one is done."""
-    if not claims:
-        return {}
-    new = [{"claim_id": claim, "version": 0, "audience": []} for claim in sorted(claims)]
-    await connection.execute(upsert(media_claims).on_conflict_do_nothing(), new)
+    """The last event of each claim, and let no other instance change these claims until this one is done.
+
+    A claim that is new has none; no other instance saves its first event at the same time, since `history` has it once.
+    """
     rows = await connection.execute(
         select(media_claims.c.claim_id, media_claims.c.version)
         .where(media_claims.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
@@ -219,7 +220,7 @@ class MediaChanges:
 
     def apply(self, event: ClaimEvent) -> None:
         """Add the next event."""
-        if event.version <= self._versions[event.claim_id]:
+        if event.version <= self._versions.get(event.claim_id, 0):
             return
         self._versions[event.claim_id] = event.version
         self._audiences[event.claim_id] = event.audience_after
@@ -236,16 +237,13 @@ class MediaChanges:
         """Write it."""
         for claim, task in sorted(self._withdrawn):
             await connection.execute(delete(media).where(media.c.claim_id == claim, media.c.task_id == task))
-        await _insert_or_replace(connection, media, self.files.values())
-        await _insert_or_replace(
-            connection,
-            media_claims,
-            [
-                {"claim_id": claim, "version": self._versions[claim], "audience": audience}
-                for claim, audience in sorted(self._audiences.items())
-            ],
-        )
+        if self._audiences:
+            claims = sorted(self._audiences)
+            versions = [self._versions[claim] for claim in claims]
+            audiences = [" ".join(self._audiences[claim]) for claim in claims]
+            await connection.execute(_WHO_MAY_SEE, {"claims": claims, "versions": versions, "audiences": audiences})
         if self.files:
+            await connection.execute(_FILES, columns_of(list(self.files.values())))
             ids = [file["stored_as"] for file in self.files.values()]  # a copy that a link made is no upload
             await connection.execute(update(uploads).where(uploads.c.id.in_(ids)).values(named=True))
 
@@ -270,10 +268,11 @@ def _files_of(event: ClaimEvent) -> Iterable[dict[str, Any]]:
             }
 
 
-async def _insert_or_replace(connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
-    if rows:
-        statement = upsert(table)
-        keys = list(table.primary_key.columns)
-        others = {column.name: statement.excluded[column.name] for column in table.c if column not in keys}
-        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+_FILES = replacement_of(media)
+_WHO_MAY_SEE = text("""
+    insert into media_claims (claim_id, version, audience)
+    select claim_id, version, string_to_array(companies, ' ')
+    from unnest(cast(:claims as uuid[]), cast(:versions as integer[]), cast(:audiences as text[]))
+        as event (claim_id, version, companies)
+    on conflict (claim_id) do update set version = excluded.version, audience = excluded.audience
+""")

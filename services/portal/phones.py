@@ -21,6 +21,7 @@ _NORWEGIAN = 47
 _SHORT = 5
 """How many digits numbers such as 02345 have, which can be called within Norway alone."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_NORWEGIAN_E164 = re.compile(r"\+47([0-9]{8})")
 _ABROAD = re.compile(r"^(tel:)?\(?(\+|00)")
 _IN_FULL = re.compile(r"^(\(?)00")
 """What is dialled before a country code, in Europe."""
@@ -63,6 +64,8 @@ def shown(phone: str) -> str:
 
 def findable(phone: str) -> list[str]:
     """The digits by which a number in E.164 is found: with the country code, and as its own country dials it."""
+    if norwegian := _NORWEGIAN_E164.fullmatch(phone):  # dialled as it is; the library takes thirty times as long
+        return [phone[1:], norwegian[1]]
     number = _parsed(phone, None)
     national = "" if number is None else format_number(number, PhoneNumberFormat.NATIONAL)
     return [digits for digits in (_digits(phone), _digits(national)) if digits]

@@ -3,14 +3,14 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Delete, Table, Text, Uuid, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,7 +37,7 @@ from shared.contract.texts import folded
 from shared.errors import Misconfigured
 from shared.messaging.record import Record
 from shared.runtime.logs import log
-from shared.storage.arrays import columns_of, insert_of, or_replacing, replacement_of
+from shared.storage.arrays import columns_of, deletion_of, insert_of, replacement_of
 
 CHANNEL = "claimbus_portal"
 """The channel on which PostgreSQL notifies every instance of what has changed."""
@@ -45,6 +45,8 @@ REQUEST_ID_PREFIX = "portal:"
 """The ids of requests made in the portal begin with it."""
 
 _READER = "portal"
+_MOST_CLAIMS, _MOST_COMPANIES = 30, 100
+"""In one notification, of which PostgreSQL takes 8,000 bytes."""
 _OUTCOMES_KEPT = timedelta(days=30)
 
 
@@ -61,6 +63,7 @@ class PassedOver:
     """A message that is not for this read model."""
 
 
+Row = dict[str, Any]
 Read = CausedEvent | Outcome | LinkSuggested | ReportReady | PassedOver
 
 
@@ -69,17 +72,19 @@ def read(record: Record) -> Read:
     envelope = read_internal_envelope(record.headers, record.value)
     if envelope.republished_for not in (None, _READER):
         return PassedOver()
+    request_id = envelope.cause or ""
+    if envelope.type in OUTCOMES and not request_id.startswith(REQUEST_ID_PREFIX):
+        return PassedOver()  # as nearly all are in a storm: their bodies are not looked at
     try:
         if envelope.type in OUTCOMES:
-            outcome = OUTCOMES[envelope.type].model_validate_json(envelope.body)
-            return outcome if outcome.request_id.startswith(REQUEST_ID_PREFIX) else PassedOver()
+            return OUTCOMES[envelope.type].model_validate_json(envelope.body)
         if envelope.type == LinkSuggested.type():
             return LinkSuggested.model_validate_json(envelope.body)
         if envelope.type == ReportReady.type():
             return ReportReady.model_validate_json(envelope.body)
         if envelope.type in CLAIM_EVENTS:
             event = CLAIM_EVENTS[envelope.type].model_validate_json(envelope.body)
-            return CausedEvent(event, dict(record.headers).get("ce_causationid", b"").decode())
+            return CausedEvent(event, request_id)
     except ValidationError as error:
         raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
     raise Undecodable(f"portal does not read {envelope.type}")
@@ -164,40 +169,27 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
         [{"id": view.id, "version": view.version, "view": view.json_bytes().decode()} for view in changed],
     )
     await _write(connection, _HISTORY, [_history_row(item) for item in changes.applied])
-    await connection.execute(_LISTED, [row for view in changed for row in listing_rows(view)])
-    gone = [
-        (view.id, company)
-        for view in changed
-        if view.id in changes.before
-        for company in set(changes.before[view.id].audience) - set(view.audience)
-    ]
-    for claim_id, company in sorted(gone):
-        await connection.execute(
-            delete(listing).where((listing.c.claim_id == claim_id) & (listing.c.company == company))
-        )
-    await _save_offices(connection, changes)
-    had_tasks = {id for id, view in changes.before.items() if view.tasks}
-    with_tasks = [view for view in changed if view.tasks or view.id in had_tasks]
-    if with_tasks:
-        ids = bindparam("ids", [view.id for view in with_tasks], type_=ARRAY(Uuid))
-        await connection.execute(delete(open_tasks).where(open_tasks.c.claim_id == func.any(ids)))
-        await _write(connection, _OPEN_TASKS, [row for view in with_tasks for row in task_rows(view)])
+    for table in _ROWS_OF:
+        await _save_what_finds(connection, table, changed, changes.before)
     await _count(connection, changes.waiting())
 
 
-async def _save_offices(connection: AsyncConnection, changes: Changes) -> None:
-    """Keep by which offices claims are found; most events leave that as it is."""
-    found = {view.id: list(office_rows(view)) for view in changes.changed}
-    before = {id: list(office_rows(view)) for id, view in changes.before.items()}
-    other = {id: rows for id, rows in found.items() if rows != before.get(id, [])}
-    if not other:
-        return
-    ids = bindparam("ids", list(other), type_=ARRAY(Uuid))
-    await connection.execute(delete(office_listing).where(office_listing.c.claim_id == func.any(ids)))
-    await _write(connection, _BY_OFFICE, [row for rows in other.values() for row in rows])
+async def _save_what_finds(
+    connection: AsyncConnection, table: Table, changed: Iterable[ClaimView], before: Mapping[UUID, ClaimView]
+) -> None:
+    """Write those rows of a table that are other ones than before; most events leave a claim's as they are."""
+    gone: list[Row] = []
+    new: list[Row] = []
+    for view in changed:
+        rows = list(_ROWS_OF[table](view))
+        rows_before = list(_ROWS_OF[table](before[view.id])) if view.id in before else []
+        gone += [row for row in rows_before if row not in rows]
+        new += [row for row in rows if row not in rows_before]
+    await _write(connection, _FOUND_NO_MORE[table], gone)
+    await _write(connection, _FOUND[table], new)
 
 
-async def _write(connection: AsyncConnection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
+async def _write(connection: AsyncConnection, statement: Insert | Delete, rows: Sequence[Row]) -> None:
     if rows:
         await connection.execute(statement, columns_of(rows))
 
@@ -269,27 +261,26 @@ async def save_reports(connection: AsyncConnection, made: Sequence[ReportReady])
 
 async def _notify(connection: AsyncConnection, changed: Sequence[ClaimView], outcomes: Sequence[Outcome]) -> None:
     """Notify every instance of claims that have changed and requests with outcomes, by ids, once it is committed."""
-    payloads = [json.dumps({"claim": str(view.id), "companies": sorted(view.audience)[:100]}) for view in changed]
+    seen_by: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for view in changed:
+        seen_by[tuple(sorted(view.audience)[:_MOST_COMPANIES])].append(str(view.id))
+    payloads = [
+        json.dumps({"claims": ids[first : first + _MOST_CLAIMS], "companies": companies})
+        for companies, ids in seen_by.items()
+        for first in range(0, len(ids), _MOST_CLAIMS)
+    ]
     payloads += [json.dumps({"company": outcome.company, "request": outcome.request_id}) for outcome in outcomes]
     if payloads:
-        rows = func.unnest(bindparam("payloads", payloads, type_=ARRAY(Text))).table_valued("payload")
-        each = rows.render_derived(name="each")
-        await connection.execute(select(func.pg_notify(CHANNEL, each.c.payload)))
+        await connection.execute(_NOTIFY, {"payloads": payloads})
 
 
-_CHANGED_CLAIMS = replacement_of(claims)
-_HISTORY, _BY_OFFICE, _OPEN_TASKS = insert_of(history), insert_of(office_listing), insert_of(open_tasks)
-_LISTED = or_replacing(
-    upsert(listing).values(
-        **{column.name: bindparam(column.name) for column in listing.c if column.name != "words"},
-        words=func.array_to_tsvector(bindparam("lexemes", type_=ARRAY(Text))),
-    ),
-    listing,
-)
+_CHANGED_CLAIMS, _HISTORY = replacement_of(claims), insert_of(history)
+_PAYLOADS = func.unnest(bindparam("payloads", type_=ARRAY(Text))).table_valued("payload").render_derived(name="each")
+_NOTIFY = select(func.pg_notify(CHANNEL, _PAYLOADS.c.payload))
 _WORD = re.compile(r"\w+")
 
 
-def _history_row(item: CausedEvent) -> dict[str, Any]:
+def _history_row(item: CausedEvent) -> Row:
     return {
         "claim_id": item.event.claim_id,
         "version": item.event.version,
@@ -299,8 +290,8 @@ def _history_row(item: CausedEvent) -> dict[str, Any]:
     }
 
 
-def listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
-    """Make the rows of `listing` for a claim; `lexemes` become its words."""
+def listing_rows(view: ClaimView) -> Iterator[Row]:
+    """Make the rows of `listing` for a claim."""
     address = view.incident.address
     searchable = words(
         view.claim_number,
@@ -310,28 +301,32 @@ def listing_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
         address.postal_code,
         address.city,
     )
-    not_told_later = words(view.policy_number or "", view.partner_reference or "")
+    with_first_words = searchable | words(view.policy_number or "", view.partner_reference or "")
     first = view.were_there_first
+    shown = {
+        "claim_id": view.id,
+        "insurer": view.insurer,
+        "state": view.state,
+        "cause": view.incident.cause,
+        "registered_at": view.registered_at,
+        "incident_date": view.incident.date,
+        "claim_number": view.claim_number,
+        "policyholder": view.policyholder.name,
+        "place": f"{address.street}, {address.postal_code} {address.city}",
+        "handler": view.handler,
+    }
     for company in sorted(view.audience):
-        found = searchable | not_told_later if company in first else searchable
+        found = with_first_words if company in first else searchable
+        by_facets = facets(view.state, view.incident.cause, *view.offices_for(company))
         yield {
+            **shown,
             "company": company,
-            "claim_id": view.id,
-            "insurer": view.insurer,
-            "state": view.state,
-            "cause": view.incident.cause,
             "office": view.office_of(company) or "",
-            "registered_at": view.registered_at,
-            "incident_date": view.incident.date,
-            "claim_number": view.claim_number,
-            "policyholder": view.policyholder.name,
-            "place": f"{address.street}, {address.postal_code} {address.city}",
-            "handler": view.handler,
-            "lexemes": lexemes(company, {*found, *facets(view.state, view.incident.cause, *view.offices_for(company))}),
+            "words": " ".join(f"'{lexeme}'" for lexeme in lexemes(company, [*found, *by_facets])),
         }
 
 
-def office_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+def office_rows(view: ClaimView) -> Iterator[Row]:
     """Make the rows of `office_listing` for a claim."""
     for company in sorted(view.audience):
         for office in sorted(view.offices_for(company)):
@@ -362,7 +357,7 @@ def lexemes(company: str, found: Iterable[str]) -> list[str]:
     return sorted(f"{company}/{word}" for word in found)
 
 
-def task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
+def task_rows(view: ClaimView) -> Iterator[Row]:
     """Make the rows of `open_tasks` for a claim."""
     if view.state is State.CANCELLED:
         return
@@ -379,3 +374,13 @@ def task_rows(view: ClaimView) -> Iterator[dict[str, Any]]:
                 "assigned_at": task.assigned_at,
                 "waits_for_budget": task.waits_for_budget,
             }
+
+
+_ROWS_OF: Mapping[Table, Callable[[ClaimView], Iterator[Row]]] = {
+    listing: listing_rows,
+    office_listing: office_rows,
+    open_tasks: task_rows,
+}
+"""What claims are found in, with how its rows are made of one."""
+_FOUND = {table: insert_of(table) for table in _ROWS_OF}
+_FOUND_NO_MORE = {table: deletion_of(table) for table in _ROWS_OF}

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, select, update
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.completeness import Completeness
@@ -23,13 +23,7 @@ class Counted:
     async def changes_to(self, ids: Collection[UUID]) -> Changes:
         """Load the claims that a batch is about. They are locked: an instance that was thought dead waits here."""
         incomplete = await Completeness(self._connection).is_incomplete(hold=True)
-        rows = await self._connection.execute(
-            select(claims)
-            .where(claims.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
-            .order_by(claims.c.claim_id)
-            .with_for_update(),
-            {"ids": list(ids)},
-        )
+        rows = await self._connection.execute(_LOCKED, {"ids": sorted(ids)})
         return Changes(claims={row.claim_id: _claim(row) for row in rows}, incomplete=bool(incomplete))
 
     async def save(self, changes: Changes, refused_creations: Iterable[RefusedCreation]) -> None:
@@ -70,6 +64,11 @@ class Counted:
         if objects:
             await self._connection.execute(_INSERTED[table], columns_of_objects(objects))
 
+
+_WANTED = func.unnest(bindparam("ids", type_=ARRAY(Uuid))).table_valued("id").render_derived(name="wanted")
+_EACH = select(claims).where(claims.c.claim_id == _WANTED.c.id).with_for_update().lateral("each")
+_LOCKED = select(_EACH).select_from(_WANTED.join(_EACH, true()))
+"""Looks each up in the index: a plan for all at once, made while the table is small, goes on reading all of it."""
 
 _INSERTED = {table: insert_of(table) for table in COUNTED}
 _INSERTED[tasks] = insert_of(tasks, without={"reported_at"})

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import kind_and_place
 from shared.messaging.loop import Loop
-from shared.messaging.upstream import KafkaConsumer
+from shared.messaging.upstream import KafkaConsumer, Place
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -58,6 +58,9 @@ class Reader:
         self._subscriber = subscriber
         self._loop = loop
         self._settings = settings
+        self._places: dict[TopicPartition, Place] = {}
+        self._trouble: Problem | None = None
+        """As of the last look."""
         self._troubled_since: float | None = None
         self._renewed_at = 0.0
         self._behind_since: dict[TopicPartition, float] = {}
@@ -80,7 +83,7 @@ class Reader:
         begun = self._loop.batch_since()
         if begun is not None and now - begun > self._settings.stuck_after_s:
             return Problem(NotReady.STUCK, f"a batch has been in hand for {now - begun:.0f} s")
-        return self._trouble() if self._troubled_for(now) > _A_MOMENT_S else None
+        return self._trouble if self._troubled_for(now) > _A_MOMENT_S else None
 
     def is_hopeless(self) -> bool:
         """Whether it has been in trouble for so long, in spite of new consumers, that only a new process can help."""
@@ -99,20 +102,21 @@ class Reader:
                 log.error("a reader cannot be watched", reason=kind_and_place(error))
 
     async def _look(self) -> None:
+        self._places = self._consumer.places() if self._consumer is not None else {}
         self._measure()
-        trouble = self._trouble()
+        self._trouble = self._find_trouble()
         now = time.monotonic()
-        if trouble is None:
+        if self._trouble is None:
             if self._has_proved_itself():
                 self._troubled_since = None
             return
         self._troubled_since = self._troubled_since or now
         if now - max(self._troubled_since, self._renewed_at) > self._settings.renew_after_s:
-            log.warning("the reader is made anew", reason=trouble.words)
+            log.warning("the reader is made anew", reason=self._trouble.words)
             await self._renew()
             self._renewed_at = time.monotonic()
 
-    def _trouble(self) -> Problem | None:
+    def _find_trouble(self) -> Problem | None:
         """A problem that a new consumer may solve."""
         consumer = self._consumer
         if consumer is None:
@@ -126,7 +130,7 @@ class Reader:
             return Problem(NotReady.SILENT, f"nothing was read for {now - consumer.polled_at:.0f} s")
         empty_since = max(consumer.empty_since or now, self._loop.assigned_at)
         if now - empty_since > _UNANSWERED_S:
-            for partition, place in consumer.places().items():
+            for partition, place in self._places.items():
                 if place.unanswered_s is None or place.unanswered_s > _UNANSWERED_S:
                     named = f"{partition.topic}/{partition.partition}"
                     return Problem(NotReady.UNANSWERED, f"the brokers give nothing of {named}")
@@ -137,7 +141,7 @@ class Reader:
         consumer = self._consumer
         if consumer is None or consumer.polled_at < self._renewed_at:
             return False
-        return all(place.unanswered_s is not None for place in consumer.places().values())
+        return all(place.unanswered_s is not None for place in self._places.values())
 
     def _measure(self) -> None:
         """Set the metrics of lag, also while nothing is committed."""
@@ -157,7 +161,7 @@ class Reader:
         The age is by its append time once it was fetched, and until then by when it was first known to be there.
         """
         lags: dict[TopicPartition, tuple[int, float]] = {}
-        for partition, place in (self._consumer.places() if self._consumer is not None else {}).items():
+        for partition, place in self._places.items():
             oldest = self._loop.offsets.oldest(partition)
             unread_from = place.position if oldest is None else oldest.offset
             if unread_from is None:

@@ -107,6 +107,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self.offsets.take(records)
         if self._concurrency is None:
             await asyncio.wait({self._begin(records, consumer)})
+            if len(records) < self._settings.batch_max_records:
+                await self._stopping_within(self._began_at + self._settings.batches_apart_s - time.monotonic())
             return
         for record in records:
             self._begin([record], consumer)
@@ -260,13 +262,17 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
                     self._count_retrying(failures == 1)
                     metrics.RETRIES.labels(type(error).__name__).inc()
                     log.warning("batch is tried again", reason=kind_and_place(error), wait_s=waits_s, **about)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(waits_s):
-                        await self.stopping.wait()
+                await self._stopping_within(waits_s)
                 waits_s = min(waits_s * 2, self._settings.retry_longest_s)
             raise Stopping
         finally:
             self._count_retrying(-(failures > 0))
+
+    async def _stopping_within(self, seconds: float) -> None:
+        """Wait for so long, or until it is to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
 
     def _count_retrying(self, change: int) -> None:
         self.retrying += change

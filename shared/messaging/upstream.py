@@ -4,8 +4,10 @@
 |---|---|---|
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
+| `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
 | `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
+| `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
@@ -20,6 +22,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import UNKNOWN_OFFSET, OffsetResetStrategy
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
@@ -46,19 +50,28 @@ from shared.runtime.settings import ServiceSettings
 _LARGEST_REQUEST_BYTES = 9 * 1024 * 1024
 _BATCH_BYTES = 128 * 1024
 _LOOKS_APART_S = 0.1
+_METADATA_OF_A_TOPIC_MS = 5
+_OLDEST_METADATA_MS = 10_000
 _COMMIT_S = 2.0
 """How long a commit may take before it is asked whether its topics are still there."""
 _PATIENCE_MS = 1000
+_TOPICS_AT_ONCE = 30
+_BUSY_FETCH_MS = 500
+_IDLE_FETCH_MS = 3000
+"""How long a broker may wait for something to give; the latter also bounds how late a new topic is seen."""
 _CLOSING_S = 2.0
 
 
 _TOUCHED = """
     KafkaBroker.connect
     StickyPartitionAssignor.member_assignment
-    consumer._client._metadata_update consumer._client.cluster consumer._coordinator consumer._fetcher
+    consumer._client._metadata_update consumer._client._metadata_max_age_ms consumer._client.cluster
+    consumer._coordinator consumer._fetcher
+    reading._records reading._fetch_max_wait_ms reading._update_fetch_positions reading._default_reset_strategy
     consumer._subscription._listener consumer._subscription.subscription
     coordinator._coordination_task coordinator.coordinator_id coordinator.generation
     assignment.tps state.consumed_to state.has_valid_position state.highwater state.timestamp
+    state.awaiting_reset state.await_reset state.reset_to state.fetch_committed
     fetched._assignment fetched._partition_records fetched._topic_partition fetched.check_assignment
     records.next_fetch_offset records._records
     unpacking.gzip_decode unpacking.snappy_decode unpacking.lz4_decode unpacking.zstd_decode
@@ -79,6 +92,8 @@ def check() -> None:
     state = assignment.state_value(partition)
     fetched = fetcher.FetchResult(partition, assignment=assignment, partition_records=None, backoff=0)
     records = fetcher.PartitionRecords(partition, None, None, 0, None, None, check_crcs=False, isolation_level=0)
+    reading = fetcher.Fetcher(consumer._client, consumer._subscription)
+    reading._fetch_task.cancel()
     unpacking = default_records
     parts = locals() | {part.__name__: part for part in (KafkaBroker, StickyPartitionAssignor)}
     for path in _TOUCHED.split():
@@ -113,8 +128,9 @@ def wait_between_looks(client: Any) -> None:
 
     While a partition has no leader, because brokers restart or a topic was deleted, its consumers and producers ask
     again as soon as they are answered: a whole processor's work, and as many requests as the brokers can answer.
+    Nor are thousands of topics asked for as often as a few.
     """
-    update = client._metadata_update
+    update, age_ms = client._metadata_update, client._metadata_max_age_ms
     looked_at = 0.0
 
     async def update_after_a_pause(cluster: Any, topics: Any) -> Any:
@@ -124,6 +140,8 @@ def wait_between_looks(client: Any) -> None:
             return await update(cluster, topics)
         finally:
             looked_at = time.monotonic()
+            for_all_ms = min(len(client.cluster.topics()) * _METADATA_OF_A_TOPIC_MS, _OLDEST_METADATA_MS)
+            client._metadata_max_age_ms = max(age_ms, for_all_ms)
 
     client._metadata_update = update_after_a_pause
 
@@ -207,6 +225,28 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any) -> bool:
+    """Begin new partitions where the group has committed, which is asked of all of them at once."""
+    states = [assignment.state_value(partition) for partition in partitions]
+    new = [state for state in states if not (state.has_valid_position or state.awaiting_reset)]
+    if self._default_reset_strategy != OffsetResetStrategy.NONE:
+        try:
+            committed = await asyncio.gather(*(state.fetch_committed() for state in new))
+        except asyncio.CancelledError:
+            return False  # as aiokafka's own answers when the partitions are revoked
+        for state, at in zip(new, committed, strict=True):
+            if state.has_valid_position or state.awaiting_reset:
+                continue  # somebody has sought meanwhile
+            if at.offset == UNKNOWN_OFFSET:
+                state.await_reset(self._default_reset_strategy)
+            else:
+                state.reset_to(at.offset)
+    found: bool = await _update_fetch_positions(self, assignment, node, partitions)
+    return found
+
+
+_update_fetch_positions = fetcher.Fetcher._update_fetch_positions
+fetcher.Fetcher._update_fetch_positions = _find_positions
 fetcher.FetchResult = Fetched
 unpack_within_bounds()
 
@@ -232,17 +272,56 @@ class KafkaConsumer(AIOKafkaConsumer):
 
         FastStream sleeps after an empty poll for as long as it had it wait: with short ones a service without work
         would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
+
+        A fetch names every partition, which is much work for brokers and for us where there are thousands. So one that
+        begins while there is nothing waits for longer; but not while some partition is left out of it, whose messages
+        would have to wait until it is over.
         """
+        if not self.paused():
+            self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
         try:
-            fetched: dict[TopicPartition, list[Any]] = await super().getmany(
-                *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
-            )
+            fetched = await self._shared_out(max_records) if max_records and not partitions else {}
+            if not fetched:
+                fetched = await super().getmany(
+                    *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
+                )
         except Exception as error:
             self.error = type(error).__name__
             raise
+        finally:
+            self._fetcher._fetch_max_wait_ms = _BUSY_FETCH_MS
         self.polled_at = time.monotonic()
         self.error = None
         self.empty_since = None if fetched else self.empty_since or self.polled_at
+        return fetched
+
+    async def _shared_out(self, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Take as much of each topic as of every other that has something, and fill up with what there is more.
+
+        aiokafka goes through its partitions, and takes all that it has fetched of the first before the next: with a
+        topic for each company, what one has sent at once would hold up the others.
+        """
+        topics: dict[str, list[TopicPartition]] = {}
+        for partition in self._fetcher._records:
+            topics.setdefault(partition.topic, []).append(partition)
+        if len(topics) < 2:
+            return {}
+        fetched: dict[TopicPartition, list[Any]] = {}
+        chosen = random.sample(list(topics), min(len(topics), _TOPICS_AT_ONCE, max_records))
+        parts = [(topics[topic], max_records // len(chosen)) for topic in chosen]
+        left = max_records
+        for partitions, share in [*parts, ([], max_records)]:
+            if not left:
+                break
+            try:
+                taken = await super().getmany(*partitions, max_records=min(share, left))
+            except Exception:
+                if not fetched:
+                    raise
+                break  # what was taken would be lost with it; it fails again at the next poll, or is mended by then
+            for partition, records in taken.items():
+                fetched.setdefault(partition, []).extend(records)
+                left -= len(records)
         return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:

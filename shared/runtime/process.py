@@ -25,6 +25,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+HELD_BY = "CLAIMBUS_HELD_BY"
+"""The environment variable with the descriptor of the pipe that holds a service."""
 _OWNERS_ALONE = 0o077
 """Files 0600, folders 0700: media are photos of people's homes."""
 _NOT_INSTALLED = "rich"
@@ -81,6 +83,16 @@ def import_leanly() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
+def wait_while_held() -> None:
+    """Wait until nobody has the other end of the pipe any more.
+
+    Whoever starts this process before what it needs is there has it import meanwhile.
+    """
+    if pipe := os.environ.pop(HELD_BY, ""):
+        with open(int(pipe), "rb") as held:  # noqa: PTH123
+            held.read()
+
+
 def run(service: str) -> None:
     """Run a service; the process ends with it. What it writes, its user alone can read."""
     os.umask(_OWNERS_ALONE)
@@ -88,4 +100,5 @@ def run(service: str) -> None:
     with importing():
         build = import_module(f"services.{service}.app").build
         run_service = import_module("shared.messaging.service").run
+    wait_while_held()
     run_service(build)

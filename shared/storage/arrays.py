@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Select, Table, Text, bindparam, column, func, select
+from sqlalchemy import ARRAY, Column, Delete, Select, Table, Text, bindparam, column, delete, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 Pair = tuple[str, str]
@@ -24,14 +24,19 @@ def insert_of(table: Table, *, without: Collection[str] = ()) -> Insert:
 
 def replacement_of(table: Table) -> Insert:
     """Make the statement that inserts rows, or replaces those of the same primary key."""
-    return or_replacing(insert_of(table), table)
-
-
-def or_replacing(statement: Insert, table: Table) -> Insert:
-    """Have a statement that inserts rows into a table replace those of the same primary key."""
+    statement = insert_of(table)
     keys = [each.name for each in table.primary_key]
     others = {each.name: statement.excluded[each.name] for each in table.c if each.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def deletion_of(table: Table) -> Delete:
+    """Make the statement that deletes the rows of given primary keys; executed with `columns_of(rows)`."""
+    keys = list(table.primary_key)
+    arrays = (bindparam(each.name, type_=ARRAY(each.type)) for each in keys)
+    given = func.unnest(*arrays).table_valued(*(column(each.name, each.type) for each in keys))
+    given = given.render_derived(name="given")
+    return delete(table).where(*(each == given.c[each.name] for each in keys))
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

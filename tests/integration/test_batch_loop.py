@@ -208,6 +208,24 @@ async def test_an_instance_with_a_name_that_is_restarted_under_load_takes_no_par
             assert one.loops[0].assigned_at == since  # nothing was revoked from it
 
 
+async def test_two_instances_of_one_name_take_partitions_from_each_other_and_lose_nothing(probe: Probe) -> None:
+    """A deployment that gives a name twice: Kafka knows only the one that joined last, until the other joins again."""
+    texts = [str(n) for n in range(200)]
+    async with _running(probe.build(instance="same")) as first:
+        await _until(lambda: bool(_held(first)))
+        joined_at = first.loops[0].assigned_at
+        async with _running(probe.build(instance="same")) as second:
+            await _until(lambda: bool(_held(second)))
+            await _send(probe, texts[:100])
+            await _until(lambda: first.loops[0].assigned_at > joined_at)  # the second was thrown out in its turn
+            await _send(probe, texts[100:])
+            await _published(probe, until=texts[-1])
+        await _until(lambda: bool(_held(first)))
+        await _send(probe, ["the last"])
+        assert {*texts, "the last"} == set(await _published(probe, until="the last"))
+    assert await _committed(probe) == 201
+
+
 def _held(service: Service) -> frozenset[TopicPartition]:
     """The partitions that an instance reads."""
     (reader,) = service.readers

@@ -7,13 +7,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.portal.listing import Filter
+from services.portal.live import Live
 from services.portal.read_model import CausedEvent, save
 from services.portal.store import Store
 from shared.contract.events import (
+    BudgetApproved,
     ClaimEvent,
     ClaimRegistered,
     ContentImported,
@@ -23,6 +26,7 @@ from shared.contract.events import (
     TaskAssigned,
 )
 from shared.contract.fields import TaskKind
+from shared.runtime.settings import DatabaseSettings
 from shared.storage.migrations import migrate
 from tests.builders.content import content
 from tests.builders.events import about, converted, created, registered, task
@@ -49,6 +53,13 @@ class Lists:
         async with self.store.transaction() as connection:
             await save(connection, [CausedEvent(event, "request") for event in events])
 
+    async def written(self) -> set[tuple[Any, ...]]:
+        """The rows in which claims are found, each with the transaction that wrote it."""
+        columns = "company, claim_id, cast(xmin as text)"
+        parts = [f"select '{table}', {columns} from {table}" for table in ("listing", "office_listing")]
+        async with self.store.transaction() as connection:
+            return {tuple(row) for row in await connection.execute(text(" union all ".join(parts)))}
+
     async def found(self, company: str, office: str | None, typed_text: str = "") -> list[UUID]:
         """The claims in a company's list for an office, with a text or without."""
         page = await self.store.page(company, Filter(office=office, text=typed_text), "Europe/Oslo")
@@ -57,9 +68,15 @@ class Lists:
 
 
 @pytest.fixture
-async def lists(databases: Databases) -> AsyncIterator[Lists]:
+async def url(databases: Databases) -> str:
+    """An empty database."""
+    return await databases.empty("services.portal")
+
+
+@pytest.fixture
+async def lists(url: str) -> AsyncIterator[Lists]:
     """The lists of an empty database."""
-    async with engine_of(await databases.empty("services.portal")) as engine:
+    async with engine_of(url) as engine:
         yield Lists(engine)
 
 
@@ -138,6 +155,32 @@ async def test_a_task_that_a_claim_gives_up_is_no_longer_open(lists: Lists) -> N
     withdrawn = ContentWithdrawn(**about(id, 3), **imported, seen_from_now_on_by=[FJORD], task_ids=[AT_VOSS.task_id])
     await lists.save(withdrawn)
     assert (await lists.store.tasks_of(VEST)).count.number == 0
+
+
+async def test_an_event_that_changes_nothing_in_lists_leaves_their_rows_alone(lists: Lists) -> None:
+    id = uuid4()
+    await lists.save(created(id, tasks=[AT_VOSS]))
+    listed = await lists.written()
+    approved = BudgetApproved(**about(id, 2), task_id=AT_VOSS.task_id, amount="1000", currency="NOK")
+    await lists.save(approved)
+    assert await lists.written() == listed
+    await lists.save(converted(id, 3))
+    assert {table for table, *_ in await lists.written() - listed} == {"listing", "office_listing"}
+
+
+async def test_every_claim_of_a_batch_is_notified_of_however_many_may_see_it(lists: Lists, url: str) -> None:
+    companies = [f"{n:0>63}" for n in range(100)]
+    events = [created(uuid4(), audience=companies) for _ in range(40)]
+    live = Live(DatabaseSettings(database_url=SecretStr(url)))
+    with live.watch(companies[-1]) as watch:
+        await live.start()
+        try:
+            assert await watch.news(60)  # it listens from now on
+            await lists.save(*events)
+            while watch.claims != {str(event.claim_id) for event in events}:
+                assert await watch.news(60)
+        finally:
+            await live.stop()
 
 
 async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office_too(lists: Lists) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 from aiokafka.producer.sender import Sender
+from aiokafka.protocol.fetch import FetchRequest
 from confluent_kafka.admin import AdminClient, NewTopic
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import BatchSubscriber
@@ -24,7 +26,15 @@ from pydantic import SecretStr
 from operations.connection import Connection
 from shared.contract.topics import OPERATOR
 from shared.errors import Misconfigured
-from shared.messaging.upstream import Fetched, KafkaConsumer, KafkaProducer, check, read_with, sticky_assignor
+from shared.messaging.upstream import (
+    Fetched,
+    KafkaConsumer,
+    KafkaProducer,
+    _update_fetch_positions,
+    check,
+    read_with,
+    sticky_assignor,
+)
 from shared.runtime.settings import ServiceSettings
 from tests.faults.test_undecodable_records import rename_header
 from tests.world import wait_until
@@ -34,11 +44,11 @@ TIMES, LOOKS = 3, 100
 Consumer = Callable[..., AIOKafkaConsumer]
 
 
-def create(connection: Connection) -> str:
+def create(connection: Connection, partitions: int = 1) -> str:
     """Make a topic of its own for a test."""
     name = f"upstream-{uuid.uuid4()}"
     admin = AdminClient(connection.client())
-    for done in admin.create_topics([NewTopic(name, 1, 1)]).values():
+    for done in admin.create_topics([NewTopic(name, partitions, 1)]).values():
         done.result(30)
     return name
 
@@ -155,6 +165,115 @@ async def test_a_header_name_that_is_not_utf8_is_passed_and_aiokafka_loses_what_
     with pytest.raises(UnicodeDecodeError):
         async with reading(connection, topic, AIOKafkaConsumer) as plain:
             await plain.getone()
+
+
+async def test_where_a_group_has_committed_is_asked_at_once_and_by_aiokafka_of_each_partition(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the last line fails, `_find_positions` can go."""
+    topic = create(connection, partitions=20)
+    asked: list[int] = []
+    ask = GroupCoordinator._do_fetch_commit_offsets
+
+    async def counted(self: GroupCoordinator, partitions: list[TopicPartition]) -> Any:
+        asked.append(len(partitions))
+        return await ask(self, partitions)
+
+    async def all_begun() -> list[int]:
+        asked.clear()
+        async with reading(connection, topic, KafkaConsumer) as reader, asyncio.timeout(30):
+            while any(place.position is None for place in reader.places().values()):
+                await reader.getmany(timeout_ms=100)
+        return list(asked)
+
+    monkeypatch.setattr(GroupCoordinator, "_do_fetch_commit_offsets", counted)
+    assert await all_begun() == [20]
+    monkeypatch.setattr(fetcher.Fetcher, "_update_fetch_positions", _update_fetch_positions)
+    assert await all_begun() == [1] * 20
+
+
+async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leaves_a_partition_out(
+    connection: Connection,
+) -> None:
+    topic = create(connection, partitions=2)
+    waits_ms: list[int] = []
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        send = reader._client.send
+
+        async def noted(node: int, request: Any, **options: Any) -> Any:
+            if isinstance(request, FetchRequest):
+                waits_ms.append(request._max_wait_ms)
+            return await send(node, request, **options)
+
+        reader._client.send = noted
+        async with asyncio.timeout(30):
+            while 3000 not in waits_ms:
+                await reader.getmany(timeout_ms=100)
+            reader.pause(TopicPartition(topic, 0))
+            while waits_ms[-1] != 500:
+                await reader.getmany(timeout_ms=100)
+            reader.resume(TopicPartition(topic, 0))
+            while waits_ms[-1] != 3000:
+                await reader.getmany(timeout_ms=100)
+
+
+async def test_what_one_topic_has_much_of_does_not_come_before_the_others(connection: Connection) -> None:
+    """If the last line fails, `_shared_out` can go."""
+    topics = [create(connection) for _ in range(5)]
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for topic, messages in zip(topics, (300, 300, 300, 300, 3), strict=True):
+            for n in range(messages):
+                await producer.send(topic, str(n).encode())
+        await producer.flush()
+
+    async def first_batch(consumer: Consumer) -> dict[str, list[int]]:
+        reader = consumer(**client(connection), auto_offset_reset="earliest")
+        await reader.start()
+        reader.assign([TopicPartition(topic, 0) for topic in topics])
+        try:
+            await asyncio.to_thread(wait_until, lambda: len(reader._fetcher._records) == 5, what="all to be fetched")
+            batch = await reader.getmany(timeout_ms=1000, max_records=100)
+            return {at.topic: [int(record.value) for record in records] for at, records in batch.items()}
+        finally:
+            await reader.stop()
+
+    ours = await first_batch(KafkaConsumer)
+    assert {*ours} == {*topics}
+    assert ours[topics[-1]] == [0, 1, 2]
+    assert sum(map(len, ours.values())) == 100
+    assert all(numbers == list(range(len(numbers))) and len(numbers) <= 37 for numbers in ours.values())
+    assert len(await first_batch(AIOKafkaConsumer)) <= 2  # the one with three, and a whole batch of another
+
+
+async def test_nothing_that_was_taken_of_one_topic_is_lost_where_another_fails(connection: Connection) -> None:
+    topics = [create(connection) for _ in range(4)]
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for topic in topics:
+            for n in range(50):
+                await producer.send(topic, str(n).encode())
+        await producer.flush()
+    reader = KafkaConsumer(**client(connection), auto_offset_reset="earliest")
+    await reader.start()
+    partitions = [TopicPartition(topic, 0) for topic in topics]
+    reader.assign(partitions)
+    found: dict[str, list[int]] = {topic: [] for topic in topics}
+    failures = 0
+    try:
+        await asyncio.to_thread(wait_until, lambda: len(reader._fetcher._records) == 4, what="all to be fetched")
+        async with asyncio.timeout(60):
+            while sum(map(len, found.values())) < 200:
+                for partition in partitions:
+                    if failures < 10 and partition.topic == topics[failures % 4]:
+                        reader._fetcher._records.pop(partition, None)
+                        reader._fetcher._set_error(partition, KafkaError())
+                try:
+                    for at, records in (await reader.getmany(timeout_ms=100, max_records=12)).items():
+                        found[at.topic] += [int(record.value) for record in records]
+                except KafkaError:
+                    failures += 1
+    finally:
+        await reader.stop()
+    assert found == {topic: list(range(50)) for topic in topics}
 
 
 async def test_coordination_that_has_ended_is_noticed_and_aiokafka_reads_no_more(

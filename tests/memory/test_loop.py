@@ -25,6 +25,7 @@ pytestmark = pytest.mark.promise(
 SOURCE, TARGET, NOTES = Topic("texts", "any", (), (), -1, 1), "copies", "notes"
 STEPS: tuple[Step, ...] = get_args(Step)
 SETTINGS = ServiceSettings(
+    batches_apart_s=0,
     retry_first_s=0.001,
     retry_longest_s=0.002,
     dead_letter_window=10,
@@ -37,7 +38,8 @@ SETTINGS = ServiceSettings(
 class Copier:
     """A service that copies texts, remembers in a table which it has copied, and trips over what it is told to."""
 
-    def __init__(self, concurrency: Concurrency | None) -> None:
+    def __init__(self, concurrency: Concurrency | None = None, name: str = "copier") -> None:
+        self.name = name
         self.concurrency = concurrency
         self.settings = SETTINGS
         self.table: dict[str, str] = {}
@@ -47,7 +49,7 @@ class Copier:
         self.waits_on: dict[str, asyncio.Event] = {}
 
     def build(self, bus: Bus) -> Service:
-        service = Service("copier", self.settings, bus)
+        service = Service(self.name, self.settings, bus)
 
         @service.subscriber(SOURCE, decode=read_text, concurrency=self.concurrency, instead=self.instead)
         async def copy(texts: Sequence[str]) -> Iterable[Outgoing]:
@@ -125,6 +127,20 @@ async def test_nothing_is_committed_before_it_is_published(bus: MemoryBus, copie
     with bus.crash(after="published"):
         await bus.run_until_idle(copier.build)
     assert bus.committed("copier") < len(copies(bus)) <= 2
+
+
+async def test_a_batch_that_was_not_full_is_not_followed_at_once_by_another(bus: MemoryBus) -> None:
+    slow, quick = Copier(), Copier(name="quick")
+    slow.settings = SETTINGS.model_copy(update={"batch_max_records": 5, "batches_apart_s": 3600})
+    write(bus, *(f"text {n}" for n in range(12)), partition=0)
+    async with bus.instance(slow.build) as waiting, bus.instance(quick.build) as other:
+        await waiting.until(lambda: bus.committed("copier") == 12)
+        for n in range(13, 23):  # ten times as long as another needs
+            write(bus, f"text {n}", partition=0)
+            await other.until(lambda: sum(map(len, quick.batches)) == len(bus.records(SOURCE.name)))
+    assert [len(batch) for batch in slow.batches] == [5, 5, 2]
+    await bus.run_until_idle(slow.build)  # stopping did not wait for it either
+    assert slow.batches[3] == [f"text {n}" for n in range(13, 18)]
 
 
 async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_goes_through(

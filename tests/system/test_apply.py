@@ -88,6 +88,19 @@ def test_many_companies_and_requests_go_in_parts_and_a_second_time_only_what_is_
     assert not apply_directory(connection, wanted, file).steps
 
 
+def test_a_companys_topics_get_as_many_partitions_as_the_file_has_for_it(connection: Connection) -> None:
+    content = directory(partners=2)
+    content["companies"][1]["partitions"] = 1
+    apply_directory(connection, DirectoryFile.model_validate(content), None)
+    topics = AdminClient(connection.client()).list_topics(timeout=10).topics
+    made = [
+        len(topics[topic.of(company["id"])].partitions)
+        for company in content["companies"]
+        for topic in (REQUESTS, EVENTS)
+    ]
+    assert made == [3, 3, 1, 1, 3, 3]
+
+
 def test_what_is_refused_keeps_nothing_else_from_being_done_and_is_named(connection: Connection) -> None:
     content = directory(partners=3)
     other = directory(partners=1)
@@ -104,7 +117,7 @@ def test_what_is_refused_keeps_nothing_else_from_being_done_and_is_named(connect
 
 
 def test_a_command_that_is_killed_in_the_middle_is_finished_by_the_same_command(file: Path, tmp_path: Path) -> None:
-    content = directory(partners=120)
+    content = directory(partners=40)
     ids = [company["id"] for company in content["companies"]]
     wanted = tmp_path / "directory.yaml"
     wanted.write_text(DirectoryFile.model_validate(content).model_dump_json(exclude_none=True))

@@ -1,5 +1,6 @@
 """A start takes as long as it takes: what lives is waited for and named, and what has died ends it with its reason."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from operations.connection import Connection
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, Waiting, free_port
+from operations.services import REGISTRY
 from operations.stack import Instance, NotUp, Stack
 from tests.world import claimbus_as_a_user, wait_until
 
@@ -77,6 +80,21 @@ def test_a_service_that_dies_at_the_start_ends_it_at_once_with_the_reason_and_it
     assert first.startswith("delivery-1 ended with status 1: ")
     assert "batch_max_records Input should be a valid integer" in first
     assert str(tmp_path / "delivery-1.log") in str(died.value)
+
+
+def test_services_are_started_with_the_servers_and_complain_of_nothing_until_those_are_ready(
+    connection: Connection, run_folder: Path
+) -> None:
+    services = {service for service in REGISTRY if connection.processes[service]}
+    logs = {log.name: [json.loads(line) for line in log.read_text().splitlines()] for log in logs_of(run_folder)}
+    assert {name.rpartition("-")[0] for name in logs} == services
+    for name, lines in logs.items():
+        started = [line["event"] for line in lines].index("started")
+        assert [line for line in lines[:started] if line["level"] not in ("debug", "info")] == [], name
+
+
+def logs_of(folder: Path) -> list[Path]:
+    return [log for log in (folder / "logs").iterdir() if log.name != "migrate.log"]
 
 
 def test_a_service_that_is_killed_at_the_start_ends_it_too(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_however_a_number_is_looked_for_it_is_found(number: tuple[str, str, str]
     assert sought(text) in findable(phone), ascii(text)
 
 
+@no_deadline
+@given(st.from_regex(r"\+47[0-9]{8}", fullmatch=True))
+def test_a_norwegian_number_is_found_by_what_the_library_would_dial(phone: str) -> None:
+    dialled = phonenumbers.format_number(phonenumbers.parse(phone), PhoneNumberFormat.NATIONAL)
+    assert findable(phone) == [phone[1:], dialled.replace(" ", "")]
+
+
 @pytest.mark.parametrize(
     ("text", "phone"),
     [

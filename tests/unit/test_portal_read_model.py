@@ -1,5 +1,6 @@
 """What the portal makes of events: in order, each once, for those who may see them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +10,8 @@ import pytest
 from services.portal.claim_view import ClaimView, State
 from services.portal.listing import Day, Filter
 from services.portal.pages.claim import can_be_unlinked
-from services.portal.read_model import CausedEvent, Changes
+from services.portal.read_model import CausedEvent, Changes, PassedOver, read
+from shared.contract.envelope import Undecodable, outgoing
 from shared.contract.events import (
     ClaimLinked,
     ClaimUnlinked,
@@ -22,9 +24,13 @@ from shared.contract.events import (
     UnlinkStarted,
 )
 from shared.contract.fields import Actor, LocalizedText
+from shared.contract.topics import REQUEST_OUTCOMES
 from shared.errors import Misconfigured
+from shared.messaging.memory import MemoryRecord
 from tests.builders.events import about, converted, created, task
 from tests.builders.moments import TUESDAY_EVENING
+from tests.builders.outcomes import accepted
+from tests.builders.records import record_of
 from tests.builders.requests import FJORD, VEST, VEST_BERGEN
 
 TASK = task()
@@ -36,6 +42,21 @@ def after(*events: Any, before: dict[UUID, ClaimView] | None = None) -> Changes:
     for event in events:
         changes.apply(CausedEvent(event, "request"))
     return changes
+
+
+def outcome(request_id: str) -> MemoryRecord:
+    """The outcome of a request, as claims publishes it."""
+    topic, body = REQUEST_OUTCOMES.name, accepted(VEST, request_id)
+    return record_of(outgoing(topic, request_id, body, id=f"{VEST}/{request_id}", source="claims", cause=request_id))
+
+
+def test_of_outcomes_only_those_of_requests_made_here_are_read() -> None:
+    of_a_page, of_a_system = outcome("portal:1"), outcome("storm:1")
+    assert read(of_a_page) == accepted(VEST, "portal:1")
+    assert read(of_a_system) == PassedOver()
+    assert read(replace(of_a_system, value=b"not looked at")) == PassedOver()
+    with pytest.raises(Undecodable):
+        read(replace(of_a_page, value=b"looked at"))
 
 
 def test_a_created_claim_waits_until_it_is_converted() -> None:
