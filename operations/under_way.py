@@ -51,18 +51,18 @@ def _wait_for(admin: AdminClient, ends: dict[str, Offsets], deadline: float) -> 
 
 
 def _ends_when_led(admin: AdminClient, services: Collection[str], deadline: float) -> dict[str, Offsets]:
-    """As `_ends`; a partition that is new, or moves to another broker, has no leader for a moment."""
+    """As `ends_of`; a partition that is new, or moves to another broker, has no leader for a moment."""
     while True:
         try:
-            return _ends(admin, services)
+            return ends_of(admin, services)
         except KafkaException as error:
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY_S)
 
 
-def _ends(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
-    """The end offsets of the partitions that each of these services reads in its group."""
+def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
+    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException."""
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by

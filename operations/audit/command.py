@@ -29,7 +29,7 @@ from operations.options import AsJson, ConnectionFile, fail, out, print_json, se
 from operations.progress import progress_bar
 from services.claims.tables import claim_numbers, claims, requests
 from services.permissions.directory_rules import settle
-from shared.audit.directory import check_directory
+from shared.audit.directory import Entry, check_directory
 from shared.audit.invariants import BIT
 from shared.audit.spool import Spool
 from shared.audit.violations import INVARIANTS, MOST_KEPT, Tally, checks
@@ -110,16 +110,8 @@ def run_audit(connection: Connection, *, media: bool = False) -> Audit:
         try:
             connection.database("claims")
             entries = _read_topics(connection, spool, progress)
-            asyncio.run(_read_tables(connection, spool, found, progress))
-            indexing = progress.add_task("sorting", total=None)
-            spool.index()
-            progress.remove_task(indexing)
-            found.tally.add(check_directory(entries, requests_of(spool), settle))
-            to_check = checks()
-            checking = progress.add_task("checking", total=len(to_check))
-            for check in to_check.values():
-                found.tally.add(check(spool))
-                progress.advance(checking)
+            asyncio.run(read_tables(connection, spool, found, progress))
+            check_all(spool, entries, found, progress)
             _count(spool, found)
             found.read["directory"] = len(entries)
             found.checked = [name for name in INVARIANTS if media or name != MEDIA]
@@ -134,7 +126,20 @@ def run_audit(connection: Connection, *, media: bool = False) -> Audit:
     return found
 
 
-def _read_topics(connection: Connection, spool: Spool, progress: Progress) -> list[Any]:
+def check_all(spool: Spool, entries: list[Entry], found: Audit, progress: Progress) -> None:
+    """Hold all that was laid down against each other; `entries` are those of `directory`."""
+    indexing = progress.add_task("sorting", total=None)
+    spool.index()
+    progress.remove_task(indexing)
+    found.tally.add(check_directory(entries, requests_of(spool), settle))
+    to_check = checks()
+    checking = progress.add_task("checking", total=len(to_check))
+    for check in to_check.values():
+        found.tally.add(check(spool))
+        progress.advance(checking)
+
+
+def _read_topics(connection: Connection, spool: Spool, progress: Progress) -> list[Entry]:
     reach = reach_of(connection)
     entries = read_directory(connection)
     directory = spool_directory(spool, entries)
@@ -144,13 +149,14 @@ def _read_topics(connection: Connection, spool: Spool, progress: Progress) -> li
     return entries
 
 
-async def _read_tables(connection: Connection, spool: Spool, found: Audit, progress: Progress) -> None:
+async def read_tables(connection: Connection, spool: Spool, found: Audit, progress: Progress) -> None:
     """Read the tables: what is made of others first, so that nothing is ahead of what it is held against."""
     for reader in ReadModel:
         if reader in connection.databases:
-            await spool_read_model(connection, reader, spool)
+            await spool_read_model(connection, reader, spool, found.tally)
         else:
             found.not_checked.append(f"claims of {reader}: the connection does not say where its database is")
+    spool.index_early("read_models", "read_apart")
     async with reading(connection, "claims") as engine:
         bar = progress.add_task("rows", total=await rows_of(engine, claims, requests, claim_numbers))
         advance: Callable[[int], None] = lambda n: progress.advance(bar, n)  # noqa: E731 - a callback

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -10,27 +11,45 @@ from pydantic_core import from_json
 from sqlalchemy import Column, Table, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from operations.audit.read_models import (
+    APART,
+    digest_apart,
+    expected_of,
+    is_as_counted,
+    key_of,
+    miscounted,
+    page_of,
+    row_digest,
+    rows_apart,
+    which_differ,
+)
 from operations.connection import Connection
 from services.claims.claim import Claim, apply
 from services.claims.claim_numbers import number_keys
 from services.claims.tables import claim_events, claim_numbers, claims, requests
 from services.delivery.rules import addressed
-from services.portal import tables as portal
-from services.reporting import tables as reporting
-from services.suggestions import store as suggestions
+from services.reporting.tables import refusals, reports
 from shared.audit.histories import (
+    READ_MODELS,
+    REPORTS,
+    WAITING,
     RecordedClaim,
     RecordedEvent,
     check_history,
+    imported_tasks_of,
     link_event,
     media_of,
     number_of,
     reports_of,
+    returned_reports_of,
+    tasks_of,
+    withdrawn_tasks_of,
 )
 from shared.audit.spool import Spool, digest
-from shared.audit.violations import Tally
+from shared.audit.violations import Tally, Violation
 from shared.contract.envelope import Undecodable, sealed
-from shared.contract.outcomes import RequestAccepted
+from shared.contract.events import ClaimEvent, TaskReported
+from shared.contract.outcomes import RequestAccepted, RequestRefused
 from shared.contract.topics import CLAIM_EVENTS, ReadModel
 from shared.media.keys import stored
 from shared.runtime.settings import DatabaseSettings
@@ -40,11 +59,6 @@ Advance = Callable[[int], None]
 
 _CLAIMS_AT_A_TIME = 200
 _ROWS_AT_A_TIME = 5000
-_READ_MODELS: dict[ReadModel, tuple[Column[UUID], Column[int]]] = {
-    ReadModel.PORTAL: (portal.claims.c.id, portal.claims.c.version),
-    ReadModel.SUGGESTIONS: (suggestions.claims.c.id, suggestions.claims.c.version),
-    ReadModel.REPORTING: (reporting.claims.c.claim_id, reporting.claims.c.version),
-}
 
 
 @asynccontextmanager
@@ -63,20 +77,47 @@ async def rows_of(engine: AsyncEngine, *tables: Table) -> int:
         return sum([await connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables])
 
 
-async def spool_read_model(connection: Connection, reader: ReadModel, spool: Spool) -> None:
-    """Lay down the version at which a read model has each claim. Raises DatabaseAway."""
-    id, version = _READ_MODELS[reader]
-    last = UUID(int=0)
+async def spool_read_model(connection: Connection, reader: ReadModel, spool: Spool, tally: Tally) -> None:
+    """Lay down what a read model has of each claim, and count again what it has counted. Raises DatabaseAway."""
+    spool.add("readers", reader)
     async with reading(connection, reader) as engine:
+        last = UUID(int=0)
         while True:
             async with transaction(engine) as read:
-                query = select(id, version).where(id > last).order_by(id).limit(_ROWS_AT_A_TIME)
-                rows = (await read.execute(query)).all()
-            for row in rows:
-                spool.add("read_models", reader, row[0].bytes, row[1])
-            if not rows:
-                return
-            last = rows[-1][0]
+                page = await page_of(read, reader, last)
+            for id, version, parts in page:
+                spool.add("read_models", reader, id.bytes, version, parts)
+            if not page:
+                break
+            last = page[-1][0]
+        if reader in APART:
+            key: Sequence[Any] = ()
+            while True:
+                async with transaction(engine) as read:
+                    rows = await rows_apart(read, reader, key)
+                for row in rows:
+                    spool.add("read_apart", reader, row.claim_id.bytes, digest_apart(row))
+                if not rows:
+                    break
+                key = key_of(reader, rows[-1])
+        if reader is ReadModel.PORTAL:
+            async with transaction(engine) as read:
+                tally.add(Violation(WAITING, insurer, problem) for insurer, problem in await miscounted(read))
+        if reader is ReadModel.REPORTING:
+            await _spool_counted(engine, spool, tally)
+
+
+async def _spool_counted(engine: AsyncEngine, spool: Spool, tally: Tally) -> None:
+    """Lay down the refusals that reporting counts, and count each report again."""
+    async for rows in _pages(engine, refusals, refusals.c.company, refusals.c.request_id):
+        for row in rows:
+            spool.add("counted_refusals", row.company, row.request_id, row_digest(row.insurer, row.at, row.code))
+    async for rows in _pages(engine, reports, reports.c.insurer, reports.c.period):
+        for row in rows:
+            async with transaction(engine) as read:
+                if not await is_as_counted(read, row):
+                    sentence = "it is not what comes of counting its period again"
+                    tally.add([Violation(REPORTS, f"{row.insurer}/{row.period}", sentence)])
 
 
 async def spool_histories(engine: AsyncEngine, spool: Spool, tally: Tally, advance: Advance) -> None:
@@ -120,6 +161,8 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
         history=history,
     )
     tally.add(check_history(claim, apply))
+    events_read: list[ClaimEvent] = []
+    links: dict[UUID, str] = {}
     kept = claim.claim
     if kept is not None and kept.link is not None and kept.link.linked_at is not None and not kept.link.being_undone:
         spool.add("linked_claims", id.bytes, str(kept.link.link_id), kept.link.parts)
@@ -130,6 +173,7 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
         except ValueError:
             event = None
         if event is not None:
+            events_read.append(event)
             at = round(event.at.timestamp() * 1000)
             number = number_of(event)
             if number is not None:
@@ -137,11 +181,7 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
             link = link_event(event)
             if link is not None:
                 spool.add("link_events", *link, id.bytes, recorded.version, at)
-            for report, files, of_link in reports_of(event):
-                if of_link is None:
-                    spool.add("reports", id.bytes, report.bytes, files)
-                else:
-                    spool.add("imported_reports", of_link, report.bytes, files)
+            _spool_content(spool, id, recorded.version, event, links)
             for media, of_link in media_of(event):
                 key = stored(media.stored_as)
                 spool.add("media", id.bytes, recorded.version, of_link, key, media.size, media.sha256)
@@ -149,6 +189,56 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
         spool.add("recorded_events", *row_of_event, digest(recorded.type, recorded.body))
         for receiver, copy in _copies(id, recorded):
             spool.add("expected_copies", receiver, id.bytes, recorded.version, copy)
+    if [event.version for event in events_read] == list(range(1, len(history) + 1)):
+        tally.add(_wrong_in_read_models(spool, id, events_read))
+
+
+def _spool_content(spool: Spool, id: UUID, version: int, event: ClaimEvent, links: dict[UUID, str]) -> None:
+    """Lay down the tasks and reports of an event; `links` has the claim's tasks that links brought, and grows."""
+    for task, facts in tasks_of(event):
+        spool.add("tasks", id.bytes, task.bytes, facts)
+    for report, files, of_link in reports_of(event):
+        if of_link is None:
+            spool.add("reports", id.bytes, report.bytes, files)
+        else:
+            spool.add("imported_reports", of_link, report.bytes, files, id.bytes, version)
+    if isinstance(event, TaskReported) and event.task_id in links:
+        for report, files, _ in reports_of(event):
+            spool.add("reported_there", links[event.task_id], report.bytes, files)
+    for link, source, copy, facts in imported_tasks_of(event):
+        links[copy] = link
+        spool.add("imported_tasks", link, source.bytes, copy.bytes, facts)
+    for link, task in withdrawn_tasks_of(event):
+        spool.add("withdrawn_tasks", link, task.bytes)
+    for link, report, files in returned_reports_of(event):
+        spool.add("returned_reports", link, report.bytes, files, id.bytes, version)
+        spool.add("reports", id.bytes, report.bytes, files)
+
+
+def _wrong_in_read_models(spool: Spool, id: UUID, events: Sequence[ClaimEvent]) -> Iterator[Violation]:
+    """Find what read models have of a claim and should not have after the events that they have met."""
+    claim = {"claim": id.bytes}
+    for name, version, found in list(
+        spool.query("select reader, version, parts from read_models where claim = :claim", claim)
+    ):
+        reader, met = ReadModel(name), events[:version]
+        try:
+            claim_then = reduce(apply, met, None)
+            if claim_then is None or len(met) != version:
+                continue  # another invariant's
+            expected, apart = expected_of(reader, claim_then, met)
+        except (TypeError, ValueError):
+            continue  # they cannot be replayed
+        wrong = list(which_differ(reader, found, expected))
+        if reader in APART and version == len(events):  # otherwise they were read while it changed
+            rows = spool.query(
+                "select digest from read_apart where claim = :claim and reader = :reader order by digest",
+                claim | {"reader": name},
+            )
+            if [digest for (digest,) in rows] != apart:
+                wrong.append(APART[reader][0])
+        for part in wrong:
+            yield Violation(READ_MODELS, str(id), f"{reader} has other {part} than its events make of it")
 
 
 def _copies(id: UUID, event: RecordedEvent) -> Iterator[tuple[str, bytes]]:
@@ -187,6 +277,8 @@ async def spool_requests(engine: AsyncEngine, spool: Spool, advance: Advance) ->
                 type = _request_type(row.outcome)
                 found = digest(row.outcome_type, (row.outcome or "").encode())
             at = round(row.requested_at.timestamp() * 1000)
+            if outcome == "refused" and (refusal := _refused_creation(row.outcome)) is not None:
+                spool.add("recorded_refusals", row.company, row.request_id, at, refusal)
             spool.add("recorded_requests", row.company, row.request_id, row.claim_id.bytes, at, outcome, type, found)
         advance(len(rows))
 
@@ -196,6 +288,15 @@ def _request_type(outcome: str | None) -> str | None:
         return str(from_json(outcome or "")["request_type"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _refused_creation(outcome: str) -> bytes | None:
+    """Return what stands for the refusal of a creation, which names an insurer, as reports count it."""
+    try:
+        refused = RequestRefused.model_validate_json(outcome)
+    except ValidationError:
+        return None
+    return None if refused.insurer is None else row_digest(refused.insurer, refused.requested_at, refused.code)
 
 
 async def spool_numbers(engine: AsyncEngine, spool: Spool, advance: Advance) -> None:

@@ -97,6 +97,13 @@ class Reach:
         """Return which services have committed past a record, as the spool has it."""
         return passed_by(*(service for service, at in self.committed.items() if off < at.get((topic, part), 0)))
 
+    def too_far(self) -> Iterator[tuple[str, str, int, int, int]]:
+        """Yield who has committed more of a partition than there is, and how far it goes."""
+        for service, places in self.committed.items():
+            for (topic, part), off in places.items():
+                if (topic, part) in self.ends and off > self.ends[topic, part][1]:
+                    yield service, topic, part, off, self.ends[topic, part][1]
+
     def kept_since(self) -> Iterator[tuple[str, int]]:
         """Yield, by topic, from when on it has what requests of then led to, in milliseconds since 1970.
 
@@ -111,6 +118,11 @@ class Reach:
             cut = [self.first_times.get(partition, now) for partition in its if self.ends[partition][0] > 0]
             begun = min(self.first_times.get(partition, now) for partition in its)
             yield topic, max(cut) if cut else begun - (0 if topic.startswith(REQUESTS.prefix) else _ON_ITS_WAY_MS)
+
+
+def is_read(name: str) -> bool:
+    """Whether an audit reads every message of a topic."""
+    return any(_is(topic, name) for topics in _IN_ORDER for topic in topics)
 
 
 def reach_of(connection: Connection) -> Reach:
@@ -183,8 +195,15 @@ def spool_topics(
         for place in broken:
             reader.take_unreadable(*place, "its batch cannot be unpacked")
         advance(len(messages) + len(broken))
+    spool_reach(spool, reach)
+
+
+def spool_reach(spool: Spool, reach: Reach) -> None:
+    """Lay down, when all messages are read, how far back the topics go, and who is past their ends."""
     for topic, since in reach.kept_since():
         spool.add("kept", topic, since)
+    for place in reach.too_far():
+        spool.add("too_far", *place)
 
 
 def _messages(connection: Connection, reach: Reach) -> Iterator[tuple[list[Message], list[tuple[str, int, int]]]]:

@@ -188,7 +188,7 @@ async def save_media(connection: AsyncConnection, events: Sequence[ClaimEvent]) 
     """Save the media that events name and who may see them; an event that was saved before changes nothing."""
     if not events:
         return
-    changes = _Changes(await _versions(connection, {event.claim_id for event in events}))
+    changes = MediaChanges(await _versions(connection, {event.claim_id for event in events}))
     for event in events:
         changes.apply(event)
     await changes.write(connection)
@@ -209,13 +209,13 @@ async def _versions(connection: AsyncConnection, claims: Collection[UUID]) -> di
     return {row.claim_id: row.version for row in rows}
 
 
-class _Changes:
+class MediaChanges:
     """What a batch of events comes to."""
 
     def __init__(self, versions: dict[UUID, int]) -> None:
         self._versions = versions
         self._audiences: dict[UUID, list[str]] = {}
-        self._files: dict[tuple[UUID, UUID], dict[str, Any]] = {}
+        self.files: dict[tuple[UUID, UUID], dict[str, Any]] = {}
         self._withdrawn: set[tuple[UUID, UUID]] = set()
 
     def apply(self, event: ClaimEvent) -> None:
@@ -225,12 +225,12 @@ class _Changes:
         self._versions[event.claim_id] = event.version
         self._audiences[event.claim_id] = event.audience_after
         for file in _files_of(event):
-            self._files[file["id"], file["claim_id"]] = file
+            self.files[file["id"], file["claim_id"]] = file
         if isinstance(event, ContentWithdrawn):
             withdrawn = {(event.claim_id, task) for task in event.task_ids}
             self._withdrawn |= withdrawn
-            self._files = {
-                key: file for key, file in self._files.items() if (file["claim_id"], file["task_id"]) not in withdrawn
+            self.files = {
+                key: file for key, file in self.files.items() if (file["claim_id"], file["task_id"]) not in withdrawn
             }
 
     async def write(self, connection: AsyncConnection) -> None:
@@ -242,9 +242,9 @@ class _Changes:
             versions = [self._versions[claim] for claim in claims]
             audiences = [" ".join(self._audiences[claim]) for claim in claims]
             await connection.execute(_WHO_MAY_SEE, {"claims": claims, "versions": versions, "audiences": audiences})
-        if self._files:
-            await connection.execute(_FILES, columns_of(list(self._files.values())))
-            ids = [file["stored_as"] for file in self._files.values()]  # a copy that a link made is no upload
+        if self.files:
+            await connection.execute(_FILES, columns_of(list(self.files.values())))
+            ids = [file["stored_as"] for file in self.files.values()]  # a copy that a link made is no upload
             await connection.execute(update(uploads).where(uploads.c.id.in_(ids)).values(named=True))
 
 

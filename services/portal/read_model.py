@@ -290,7 +290,8 @@ def _history_row(item: CausedEvent) -> Row:
     }
 
 
-def _listing_rows(view: ClaimView) -> Iterator[Row]:
+def listing_rows(view: ClaimView) -> Iterator[Row]:
+    """Make the rows of `listing` for a claim."""
     address = view.incident.address
     searchable = words(
         view.claim_number,
@@ -325,7 +326,8 @@ def _listing_rows(view: ClaimView) -> Iterator[Row]:
         }
 
 
-def _office_rows(view: ClaimView) -> Iterator[Row]:
+def office_rows(view: ClaimView) -> Iterator[Row]:
+    """Make the rows of `office_listing` for a claim."""
     for company in sorted(view.audience):
         for office in sorted(view.offices_for(company)):
             yield {
@@ -355,7 +357,8 @@ def lexemes(company: str, found: Iterable[str]) -> list[str]:
     return sorted(f"{company}/{word}" for word in found)
 
 
-def _task_rows(view: ClaimView) -> Iterator[Row]:
+def task_rows(view: ClaimView) -> Iterator[Row]:
+    """Make the rows of `open_tasks` for a claim."""
     if view.state is State.CANCELLED:
         return
     for task in view.tasks:
@@ -374,9 +377,9 @@ def _task_rows(view: ClaimView) -> Iterator[Row]:
 
 
 _ROWS_OF: Mapping[Table, Callable[[ClaimView], Iterator[Row]]] = {
-    listing: _listing_rows,
-    office_listing: _office_rows,
-    open_tasks: _task_rows,
+    listing: listing_rows,
+    office_listing: office_rows,
+    open_tasks: task_rows,
 }
 """What claims are found in, with how its rows are made of one."""
 _FOUND = {table: insert_of(table) for table in _ROWS_OF}

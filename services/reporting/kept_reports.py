@@ -39,14 +39,16 @@ class KeptReports:
         rows = await self._connection.execute(
             select(reports).where(reports.c.insurer == insurer).order_by(reports.c.begins.desc()).limit(1)
         )
-        return _made(rows.one_or_none())
+        row = rows.one_or_none()
+        return None if row is None else made_report(row)
 
     async def of(self, insurer: str, period: str) -> MadeReport | None:
         """Find the report of a period."""
         rows = await self._connection.execute(
             select(reports).where(reports.c.insurer == insurer, reports.c.period == period)
         )
-        return _made(rows.one_or_none())
+        row = rows.one_or_none()
+        return None if row is None else made_report(row)
 
     async def keep(self, made: MadeReport) -> None:
         """Keep a report as it was made, to be announced."""
@@ -69,7 +71,7 @@ class KeptReports:
         rows = await self._connection.execute(
             select(reports).where(~reports.c.announced).order_by(reports.c.ends, reports.c.insurer).limit(limit)
         )
-        return [made for row in rows if (made := _made(row)) is not None]
+        return [made_report(row) for row in rows]
 
     async def mark_announced(self, made: Iterable[MadeReport]) -> None:
         """Remember that reports have been published."""
@@ -81,8 +83,7 @@ class KeptReports:
         )
 
 
-def _made(row: Any) -> MadeReport | None:
-    if row is None:
-        return None
+def made_report(row: Any) -> MadeReport:
+    """Read a row of `reports`."""
     period = Period(row.period, row.begins, row.ends, row.time_zone, row.short)
     return MadeReport(period, ReportReady.model_validate_json(row.message))

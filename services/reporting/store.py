@@ -12,7 +12,8 @@ from services.reporting.counting import Counting
 from services.reporting.kept_reports import KeptReports
 from shared.storage.database import transaction
 
-_NO_LIMITS = ("idle_in_transaction_session_timeout", "transaction_timeout")
+NO_LIMITS = ("idle_in_transaction_session_timeout", "transaction_timeout")
+"""What is set to nothing where much is counted."""
 
 
 class Store:
@@ -28,7 +29,7 @@ class Store:
         `unlimited` is for counting, which on much takes longer than the transactions of a batch may.
         """
         async with transaction(self._engine) as connection:
-            for limit in _NO_LIMITS if unlimited else ():
+            for limit in NO_LIMITS if unlimited else ():
                 await connection.execute(text(f"set local {limit} = 0"))
             yield Transaction(connection)
 

@@ -141,7 +141,7 @@ class Transaction:
     async def save(self, changed: Mapping[UUID, Claim], moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
         """Write claims, and forget the moved ones' matches; return which those were, temporary claim and normal one."""
         if changed:
-            await self._connection.execute(_CHANGED_CLAIMS, columns_of([_row(changed[id]) for id in sorted(changed)]))
+            await self._connection.execute(_CHANGED_CLAIMS, columns_of([row_of(changed[id]) for id in sorted(changed)]))
         if not moved:
             return set()
         ids = {"ids": list(moved)}
@@ -283,7 +283,8 @@ def _lock(insurer: str) -> int:
     return int.from_bytes(blake2b(f"suggestions/{insurer}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def _row(claim: Claim) -> dict[str, Any]:
+def row_of(claim: Claim) -> dict[str, Any]:
+    """Make the row of `claims` for a claim."""
     return {
         "id": claim.id,
         "insurer": claim.insurer,

@@ -20,6 +20,7 @@ from shared.contract.events import (
     LinkFailed,
     LinkStarted,
     ReportedMedia,
+    Task,
     TaskAssigned,
     TaskReported,
     TemporaryClaimCreated,
@@ -28,6 +29,12 @@ from shared.contract.events import (
 VERSIONS = named("versions-without-hole", "A claim's versions are 1, 2, 3 … without a hole, up to the claim's own.")
 REPLAY = named("claim-replays", "Replaying a claim's events gives the claim as the record has it.")
 IDS = named("ids-as-computed", "Claims, tasks, reports, files and links have the ids that the contract computes.")
+AUDIENCE = named("audience-as-computed", "An event is for those who may see its claim, before it or after it.")
+READ_MODELS = named(
+    "read-models-replay", "What the portal, suggestions and reporting have of a claim is what its events make of it."
+)
+WAITING = named("waiting-as-listed", "The portal shows as many temporary claims of an insurer as its lists have.")
+REPORTS = named("reports-as-counted", "Counting the period of a report again gives the report.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,11 @@ def check_history(claim: RecordedClaim, apply: Callable[[Any, ClaimEvent], Any])
             yield from (
                 Violation(IDS, f"{about}/{recorded.version}", problem) for problem in wrong_ids(event, recorded)
             )
+            seen_by: list[str] = [] if replayed is None else replayed.audience
             replayed = apply(replayed, event)
+            audience = sorted({*seen_by, *replayed.audience})
+            if (event.audience, event.audience_after) != (audience, replayed.audience):
+                yield Violation(AUDIENCE, f"{about}/{recorded.version}", f"it should be for {', '.join(audience)}")
     except (TypeError, ValueError) as error:
         yield Violation(REPLAY, about, f"its events cannot be replayed: {type(error).__name__}")
         return
@@ -153,6 +164,33 @@ def reports_of(event: ClaimEvent) -> Iterator[tuple[UUID, bytes, str | None]]:
             yield report.source_report_id, _files([*report.media, *report.lost_media]), str(event.link_id)
 
 
+def tasks_of(event: ClaimEvent) -> Iterator[tuple[UUID, bytes]]:
+    """Yield each task that an event gives to its claim, with what stands for what it is and whose."""
+    tasks = event.tasks if isinstance(event, TemporaryClaimCreated) else ()
+    for task in [event.task] if isinstance(event, TaskAssigned) else tasks:
+        yield task.task_id, _facts(task)
+
+
+def imported_tasks_of(event: ClaimEvent) -> Iterator[tuple[str, UUID, UUID, bytes]]:
+    """Yield the link of each task that was brought, the task that it is a copy of, itself, and what stands for it."""
+    if isinstance(event, ContentImported):
+        for task in event.tasks:
+            yield str(event.link_id), task.source_task_id, task.task_id, _facts(task)
+
+
+def withdrawn_tasks_of(event: ClaimEvent) -> Iterator[tuple[str, UUID]]:
+    """Yield each task that a claim gives up, with the link that had brought it."""
+    if isinstance(event, ContentWithdrawn):
+        yield from ((str(event.link_id), task) for task in event.task_ids)
+
+
+def returned_reports_of(event: ClaimEvent) -> Iterator[tuple[str, UUID, bytes]]:
+    """Yield each report that a claim gets back of a link, and what stands for its files."""
+    if isinstance(event, ClaimUnlinked):
+        for report in (report for task in event.tasks for report in task.reports):
+            yield str(event.link_id), report.report_id, _files([*report.media, *report.lost_media])
+
+
 def media_of(event: ClaimEvent) -> Iterator[tuple[ReportedMedia, str | None]]:
     """Yield each file that an event says is in the store, and the link that copied it."""
     if isinstance(event, TaskReported):
@@ -160,6 +198,10 @@ def media_of(event: ClaimEvent) -> Iterator[tuple[ReportedMedia, str | None]]:
     elif isinstance(event, ContentImported):
         reports = (report for task in event.tasks for report in task.reports)
         yield from ((media, str(event.link_id)) for report in reports for media in report.media)
+
+
+def _facts(task: Task) -> bytes:
+    return digest("", f"{task.kind} {task.office} {task.company}".encode())
 
 
 def _files(media: Iterable[ReportedMedia]) -> bytes:

@@ -135,7 +135,10 @@ def no_outcome_without_request(spool: Spool) -> Found:
 
 @invariant("nothing-passed-over", "No committed offset is behind a record that came to nothing and was not put aside.")
 def nothing_passed_over(spool: Spool) -> Found:
-    """Of `permissions` on requests, `claims` on commands, `linking` on link-requests, and what nobody can read."""
+    """Of `permissions` on requests, `claims` on commands, `linking` on link-requests, and what nobody can read.
+
+    An offset behind a partition's end passes over what comes next.
+    """
     for company, id, part, off in _rows(
         spool,
         """select company, id, part, off from requests r where passed & :permissions
@@ -171,6 +174,8 @@ def nothing_passed_over(spool: Spool) -> Found:
             (select 1 from letters l where l.topic = u.topic and l.part = u.part and l.off = u.off)""",
     ):
         yield _place(topic, part, off), f"its reader passed it over, and it cannot be read: {reason}"
+    for service, topic, part, off, end in _rows(spool, "select service, topic, part, off, end from too_far"):
+        yield _place(topic, part, off), f"{service} has committed this as what it reads next, and it ends at {end}"
 
 
 @invariant("accepted-has-events", "What was accepted has its events in the record.")
@@ -381,7 +386,8 @@ def links_whole(spool: Spool) -> Found:
 
 
 @invariant(
-    "reports-conserved", "What was reported on a linked claim is on the claim that it was linked to, with its files."
+    "reports-conserved",
+    "What was reported on a linked claim is on the claim it was linked to, with its files, and back if that ends.",
 )
 def reports_conserved(spool: Spool) -> Found:
     """Of links whose parts have all been taken in; late reports are parts of their own."""
@@ -408,6 +414,77 @@ def reports_conserved(spool: Spool) -> Found:
         steps=REMEMBERED_UNDER,
     ):
         yield step, f"claims passed the import of part {link_part} over"
+    for link, claim, parts in _rows(
+        spool,
+        """select link, claim, parts from linked_claims l
+        where parts > (select count(distinct link_part) from link_requests r where r.link = l.link)
+        and not exists (select 1 from recorded_events e where e.claim = l.claim
+            and (e.at < since('link-requests') or not exists (select 1 from commands c
+                where c.company = e.company and c.id = e.id and c.passed & :claims)))""",
+    ):
+        yield link, f"not all {parts} parts of what was reported on {claim_of(claim)} are on link-requests"
+    for link, report, claim in _rows(
+        spool,
+        """select distinct t.link, t.report, u.claim from reported_there t
+        join link_events u on u.link = t.link and u.kind = 'unlinked'
+        where not exists (select 1 from returned_reports r
+            where r.link = t.link and r.report = t.report and r.files = t.files)""",
+    ):
+        yield link, f"report {UUID(bytes=report)} was not given back to {claim_of(claim)} with its files"
+    for table in ("imported_reports", "returned_reports"):
+        for link, report, claim in _rows(
+            spool,
+            f"""select link, report, claim from {table} i where not exists (select 1 from reports r
+                where r.report = i.report and r.files is i.files)
+            and (exists (select 1 from events p where p.claim = i.claim and p.version = i.version) or exists
+                (select 1 from recorded_events e where e.claim = i.claim and e.version = i.version
+                    and e.at < since('claim-events')))""",  # noqa: S608 - our own names
+        ):
+            yield link, f"{claim_of(claim)} has report {UUID(bytes=report)}, which nobody made so"
+
+
+@invariant(
+    "tasks-conserved",
+    "The tasks of a linked claim are on the claim that it was linked to, for as long as the link stands.",
+)
+def tasks_conserved(spool: Spool) -> Found:
+    """Each is there as it was, and leaves it when the link is taken back."""
+    for link, claim, task in _rows(
+        spool,
+        """select l.link, l.claim, t.task from linked_claims l join tasks t on t.claim = l.claim
+        where exists (select 1 from link_events k where k.link = l.link and k.kind = 'imported' and k.link_part = 1)
+        and not exists (select 1 from imported_tasks i
+            where i.link = l.link and i.source_task = t.task and i.facts = t.facts)""",
+    ):
+        yield link, f"task {UUID(bytes=task)} of {claim_of(claim)} is not there as it was"
+    for link, claim, task in _rows(
+        spool,
+        """select distinct i.link, w.claim, i.task from imported_tasks i
+        join link_events w on w.link = i.link and w.kind = 'withdrawn'
+        where not exists (select 1 from withdrawn_tasks t where t.link = i.link and t.task = i.task)""",
+    ):
+        yield link, f"{claim_of(claim)} has kept task {UUID(bytes=task)} of a link that was taken back"
+
+
+@invariant("refusals-counted", "Reporting counts every refused creation once, as the record has it.")
+def refusals_counted(spool: Spool) -> Found:
+    """Of what reporting has passed on request-outcomes, or what that no longer keeps."""
+    for company, id in _rows(
+        spool,
+        """select company, id from recorded_refusals r where exists
+            (select 1 from readers where reader = 'reporting')
+        and (at < since('request-outcomes') or exists (select 1 from outcomes o
+            where o.company = r.company and o.id = r.id and not o.directory and o.passed & :reporting))
+        and not exists (select 1 from counted_refusals c where c.company = r.company and c.id = r.id
+            and c.digest = r.digest)""",
+    ):
+        yield f"{company}/{id}", "it was refused, and reporting does not count it as it was"
+    for company, id in _rows(
+        spool,
+        """select company, id from counted_refusals c where not exists
+            (select 1 from recorded_refusals r where r.company = c.company and r.id = c.id)""",
+    ):
+        yield f"{company}/{id}", "reporting counts it as refused, and the record does not have that"
 
 
 @invariant("read-models-agree", "The portal, suggestions and reporting have each claim at the record's version.")
@@ -422,7 +499,7 @@ def read_models_agree(spool: Spool) -> Found:
                 from recorded_events e left join events p on p.claim = e.claim and p.version = e.version
                 group by e.claim
             ) left join (select claim, version from read_models where reader = :reader) m using (claim)
-            where exists (select 1 from read_models where reader = :reader) and has not between least and last""",
+            where exists (select 1 from readers where reader = :reader) and has not between least and last""",
             reader=reader,
             bit=BIT[reader],
         ):
@@ -430,8 +507,8 @@ def read_models_agree(spool: Spool) -> Found:
             yield claim_of(claim), f"{reader} has it at version {version}; it should be {wanted}"
         for (claim,) in _rows(
             spool,
-            """select claim from read_models m where reader = :reader and not exists
-                (select 1 from recorded_events e where e.claim = m.claim)""",
+            """select claim from (select reader, claim from read_models union select reader, claim from read_apart) m
+            where reader = :reader and not exists (select 1 from recorded_events e where e.claim = m.claim)""",
             reader=reader,
         ):
             yield claim_of(claim), f"{reader} has it, and the record does not"

@@ -28,6 +28,7 @@ _TABLES = {
     "link_requests": "link, link_part, part, off, at, passed",
     "letters": "service, topic, part, off",
     "unreadable": "topic, part, off, reason, passed",
+    "too_far": "service, topic, part, off, end",
     # Of the tables.
     "recorded_requests": "company, id, claim, requested_at, outcome, type, digest",
     "recorded_events": "claim, version, company, id, at, digest",
@@ -36,10 +37,19 @@ _TABLES = {
     "recorded_numbers": "insurer, key, claim",
     "link_events": "link, kind, link_part, claim, version, at",
     "linked_claims": "claim, link, parts",
+    "tasks": "claim, task, facts",
+    "imported_tasks": "link, source_task, task, facts",
+    "withdrawn_tasks": "link, task",
     "reports": "claim, report, files",
-    "imported_reports": "link, report, files",
+    "imported_reports": "link, report, files, claim, version",
+    "reported_there": "link, report, files",
+    "returned_reports": "link, report, files, claim, version",
     "media": "claim, version, link, key, size, sha256",
-    "read_models": "reader, claim, version",
+    "readers": "reader",
+    "read_models": "reader, claim, version, parts",
+    "read_apart": "reader, claim, digest",
+    "recorded_refusals": "company, id, at, digest",
+    "counted_refusals": "company, id, digest",
     # From when on what each topic has is whole, in milliseconds since 1970.
     "kept": "topic, since",
 }
@@ -59,9 +69,16 @@ _INDICES = {
     "numbers": ["insurer, key"],
     "recorded_numbers": ["insurer, key"],
     "link_events": ["link, kind"],
-    "reports": ["claim"],
+    "tasks": ["claim"],
+    "imported_tasks": ["link, source_task"],
+    "withdrawn_tasks": ["link, task"],
+    "reports": ["claim", "report"],
     "imported_reports": ["link, report"],
+    "returned_reports": ["link, report"],
     "read_models": ["claim, reader"],
+    "read_apart": ["claim, reader"],
+    "recorded_refusals": ["company, id"],
+    "counted_refusals": ["company, id"],
 }
 
 
@@ -90,13 +107,18 @@ class Spool:
         if len(rows) >= _ROWS_AT_A_TIME:
             self._write(table)
 
+    def index_early(self, *tables: str) -> None:
+        """Make ready to look for things in tables to which no more is added."""
+        for table in tables:
+            self._write(table)
+            for number, columns in enumerate(_INDICES[table]):
+                self._connection.execute(f"create index if not exists {table}_{number} on {table} ({columns})")
+
     def index(self) -> None:
         """Make ready to look for things, when all is there."""
         for table in list(self._waiting):
             self._write(table)
-        for table, indices in _INDICES.items():
-            for number, columns in enumerate(indices):
-                self._connection.execute(f"create index {table}_{number} on {table} ({columns})")
+        self.index_early(*_INDICES)
         self._connection.execute("analyze")
         kept = dict(self.query("select topic, since from kept"))
         self._connection.create_function("since", 1, lambda topic: kept.get(topic, 0), deterministic=True)

@@ -145,6 +145,18 @@ async def test_what_an_office_finds_changes_with_the_claim(lists: Lists) -> None
     assert row.state == "normal"
 
 
+async def test_a_task_that_a_claim_gives_up_is_no_longer_open(lists: Lists) -> None:
+    id = uuid4()
+    imported: dict[str, Any] = {"link_id": uuid4(), "source_claim_id": uuid4()}
+    task = ImportedTask(**dict(AT_VOSS), source_task_id=uuid4())
+    content = ContentImported(**about(id, 2, audience=[FJORD, VEST]), **imported, part=1, tasks=[task])
+    await lists.save(registered(id, audience=[FJORD]), content)
+    assert [task.task_id for task in (await lists.store.tasks_of(VEST)).first] == [AT_VOSS.task_id]
+    withdrawn = ContentWithdrawn(**about(id, 3), **imported, seen_from_now_on_by=[FJORD], task_ids=[AT_VOSS.task_id])
+    await lists.save(withdrawn)
+    assert (await lists.store.tasks_of(VEST)).count.number == 0
+
+
 async def test_an_event_that_changes_nothing_in_lists_leaves_their_rows_alone(lists: Lists) -> None:
     id = uuid4()
     await lists.save(created(id, tasks=[AT_VOSS]))

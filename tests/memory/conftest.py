@@ -50,6 +50,7 @@ async def road(migrated: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("CLAIMBUS_PORTAL_SECRET", secrets.token_urlsafe(16))
     monkeypatch.setenv("CLAIMBUS_RETRY_FIRST_S", "0.001")
     monkeypatch.setenv("CLAIMBUS_SESSION_TIMEOUT_MS", "1000")
+    monkeypatch.setenv("CLAIMBUS_STOP_TIMEOUT_S", "1")
     for url in migrated.values():
         engine = engine_for(DatabaseSettings(database_url=SecretStr(url)))
         async with engine.begin() as connection:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from operations.services import REGISTRY
+from shared.contract.envelope import Headers
 from shared.contract.topics import EVENTS, OPERATOR, REQUESTS
 from shared.messaging.memory import MemoryBus
 from shared.messaging.service import Bus, Service
@@ -47,9 +48,14 @@ class Road:
 
     def ask(self, company: str, name: str, body: dict[str, Any] | None = None, *, id: str) -> None:
         """Append a request, a millisecond after the one before it."""
+        self.append(company, headers_of(f"claimbus.{name}.v1", id), BODIES[name] if body is None else body, key=id)
+
+    def append(
+        self, company: str, headers: Headers, body: dict[str, Any], *, key: str = "a key", partition: int | None = None
+    ) -> None:
+        """Append a message of a company, a millisecond after what was asked before it."""
         self.bus.now += timedelta(milliseconds=1)
-        value = json.dumps(BODIES[name] if body is None else body).encode()
-        self.bus.append(REQUESTS.of(company), id, value, headers_of(f"claimbus.{name}.v1", id))
+        self.bus.append(REQUESTS.of(company), key, json.dumps(body).encode(), headers, partition=partition)
 
     async def run(self, *services: str) -> None:
         """Let services read all there is, one after the other, until nothing more comes of it; by default all."""

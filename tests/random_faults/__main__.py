@@ -18,7 +18,7 @@ def main() -> int:
     folder = new_folder()
     found = run(folder, options.seed, options.minutes * 60, report=lambda line: print(line, file=sys.stderr))
     print(found)
-    if found.violations:
+    if found.violations or found.not_provoked:
         print(f"what the services logged is in {folder / 'logs'}")
         return 1
     shutil.rmtree(folder)

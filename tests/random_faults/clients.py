@@ -1,8 +1,9 @@
 """Companies that send a mix of requests, keep what they sent and were sent, and send again what is not answered."""
 
+import itertools
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from tests.builders.requests import new_request
 from tests.world import World
 
 _AGAIN_AFTER_S = 8.0
+_RUBBISH, _TWICE, _LARGE, _SWAPPED = 0.05, 0.03, 0.01, 0.05
+"""How likely each is of a request: that rubbish is sent before it, that it is appended twice, that it is as large as
+a message may be, that it changes places with the next one."""
+_LARGE_TEXT = "x" * 900_000
 
 
 @dataclass
@@ -38,15 +43,24 @@ class Client:
     """One company. A patient one waits for what the brokers have for certain, and would miss what got lost for good."""
 
     def __init__(
-        self, company: Company, requests: Iterator[NewRequest], client: dict[str, Any], *, is_patient: bool
+        self,
+        company: Company,
+        requests: Iterator[NewRequest],
+        client: dict[str, Any],
+        chance: random.Random,
+        *,
+        is_patient: bool,
     ) -> None:
         self.id = company.id
+        self.provoked: Counter[str] = Counter()
+        self._chance = chance
         self.is_patient = is_patient
         self.asked: dict[str, Asked] = {}
         self.events: defaultdict[str, list[int]] = defaultdict(list)
         """The versions of each claim, in the order in which each came first."""
         self._company = company
-        self._requests = requests
+        self._following: Company | None = None
+        self._requests = self._swapped(requests)
         self._producer = Producer(
             client | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 20_000}
         )
@@ -54,8 +68,15 @@ class Client:
     def send(self, count: int) -> None:
         """Send so many new requests, and again those that were not answered for a while."""
         for _ in range(count):
+            if self._chance.random() < _RUBBISH:
+                self._send_rubbish()
             request = next(self._requests)
-            self._send(self.asked.setdefault(request.id, Asked(request)))
+            asked = self.asked.setdefault(request.id, Asked(request))
+            self._send(asked)
+            self.provoked["as large as may be"] += len(request.value()) > len(_LARGE_TEXT)
+            if self._chance.random() < _TWICE:
+                self.provoked["appended twice"] += 1
+                self._send(asked)
         for asked in self.unanswered():
             waits = asked.acknowledged and self.is_patient
             if not waits and time.monotonic() - asked.sent_at > _AGAIN_AFTER_S:
@@ -64,6 +85,9 @@ class Client:
     def read(self) -> None:
         """Take what has come."""
         self._producer.poll(0)
+        if self._following is not None:
+            self._company.close()
+            self._company, self._following = self._following, None
         self._company.read(0)
         received, self._company.received = self._company.received, []
         for message in received:
@@ -74,13 +98,36 @@ class Client:
             elif "version" in message.body and message.body["version"] not in self.events[message.body["claim_id"]]:
                 self.events[message.body["claim_id"]].append(message.body["version"])
 
+    def read_from(self, company: Company) -> None:
+        """Read with another connection the next time, where the topic was made again; any thread may ask for it."""
+        self._following = company
+
     def unanswered(self) -> list[Asked]:
         """The requests without an outcome."""
         return [asked for asked in self.asked.values() if not asked.outcomes]
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._producer.flush(1)
+        self._company.close()
+
     def finish(self) -> None:
         """Wait until the brokers have taken or refused what was sent."""
         self._producer.flush(30)
+
+    def _swapped(self, requests: Iterator[NewRequest]) -> Iterator[NewRequest]:
+        """Let some change places with the next one."""
+        for request in requests:
+            if self._chance.random() < _SWAPPED:
+                self.provoked["sent in another order"] += 1
+                yield next(requests)
+            yield request
+
+    def _send_rubbish(self) -> None:
+        """Send what nobody can read, or answer."""
+        self.provoked["rubbish sent"] += 1
+        value, headers = self._chance.choice(_ALL_RUBBISH)
+        self._producer.produce(REQUESTS.of(self.id), key="rubbish", value=value, headers=headers)
 
     def _send(self, asked: Asked) -> None:
         asked.sent_at = time.monotonic()
@@ -95,6 +142,21 @@ class Client:
             headers=asked.request.headers(self.id),
             on_delivery=noted,
         )
+
+
+_ALL_RUBBISH: list[tuple[bytes | None, list[tuple[str, str | bytes | None]]]] = [
+    (None, []),
+    (b"{}", []),
+    (b"{}", [('"ce_id"', b'"in quotation marks"')]),
+    (b"\xff" * 100, [("ce_id", b"\xff"), ("ce_specversion", b"1.0")]),
+    (b"[" * 10_000, [("content-type", b"application/cloudevents+json")]),
+]
+
+
+def refused_requests(world: World, run: str) -> Iterator[NewRequest]:
+    """Make those of a partner whose office may never create a claim."""
+    for n in itertools.count(1):
+        yield world.creation(id=f"{run}:{n}", office=world.other_office)
 
 
 def partners_requests(world: World, chance: random.Random, run: str) -> Iterator[NewRequest]:
@@ -114,6 +176,8 @@ def partners_requests(world: World, chance: random.Random, run: str) -> Iterator
         of = {"id": id, "claim_id": str(claim)}
         if kind < 0.62:
             yield chance.choice(created)  # the same again, with the same id
+        elif kind < 0.62 + _LARGE:
+            yield world.creation(id=id, policy_number=_LARGE_TEXT)
         elif kind < 0.65:
             yield world.creation(id=id, policyholder={"name": "", "phone": "12"})
         elif kind < 0.80:

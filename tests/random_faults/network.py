@@ -1,117 +1,190 @@
-"""The network between services and PostgreSQL: a proxy that lets through, is late, lets nothing through, or cuts."""
+"""The network between the servers and all who use them: a proxy before each, that lets through, or not quite."""
 
+import asyncio
 import contextlib
-import selectors
 import socket
 import struct
 import threading
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from operations.embedded import EmbeddedPostgres
+from operations.embedded import EmbeddedKafka, EmbeddedPostgres
 from operations.embedded.processes import free_port
 
 _PIECE = 64 * 1024
+_DRIPPED = 100
+"""So many bytes of a piece come one by one; more would be the same again, only longer."""
 _RESET = struct.pack("ii", 1, 0)
+_PRODUCE = b"\0\0"
+
+Writer = asyncio.StreamWriter
+
+
+@dataclass(eq=False)
+class _Connection:
+    client: Writer
+    server: Writer
+    awaits_answer: bool = False
+    """Whether something was passed on whose answer is to be lost."""
+
+    def reset(self) -> None:
+        """End it on both sides."""
+        _reset(self.client)
+        _reset(self.server)
 
 
 class Proxy:
     """Passes on what comes to one port to another, in a thread of its own, on the loopback address alone."""
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, changes_something: Callable[[bytes], bool]) -> None:
+        """`changes_something` tells of what a client sends whether its answer says that something was changed."""
         self.port = free_port()
         self.late_s = 0.0
         """How late each piece is."""
-        self.stalled = False
-        """Whether nothing is let through, with all connections open."""
+        self.dripping = False
+        """Whether the beginning of each piece comes byte by byte."""
         self.refusing = False
         """Whether a new connection is reset at once."""
         self.dropping_answers = False
-        """Whether a connection on which a COMMIT was passed on is reset instead of passing on its answer."""
+        """Whether a connection on which something was changed is reset instead of passing on the answer."""
         self.answers_dropped = 0
-        self._doomed: set[socket.socket] = set()
-        self._cutting = False
         self._to_port = to_port
-        self._pairs: dict[socket.socket, socket.socket] = {}
-        self._selector = selectors.DefaultSelector()
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._ended = threading.Event()
+        self._changes_something = changes_something
+        self._connections: set[_Connection] = set()
+        self._half_open: list[Writer] = []
+        self._requests_pass, self._answers_pass = asyncio.Event(), asyncio.Event()
+        self._requests_pass.set()
+        self._answers_pass.set()
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+
+    def hold(self, *, requests: bool) -> None:
+        """Let nothing through that the server answers, or nothing at all, with all connections open."""
+        self._soon(self._answers_pass.clear)
+        if requests:
+            self._soon(self._requests_pass.clear)
+
+    def let_through(self) -> None:
+        """Let everything through again."""
+        self._soon(self._answers_pass.set)
+        self._soon(self._requests_pass.set)
 
     def cut(self) -> None:
-        """Reset every connection, at the next look."""
-        self._cutting = True
+        """Reset every connection."""
+        self._soon(self._cut)
+
+    def forget_clients(self) -> None:
+        """End every connection on the client's side, while the server's side stays as it is: half open."""
+        self._soon(self._forget_clients)
+
+    def forget_servers(self) -> None:
+        """End every connection on the server's side, while the client's side stays as it is."""
+        self._soon(self._forget_servers)
+
+    def end_half_open(self) -> None:
+        """End what was left half open."""
+        self._soon(self._end_half_open)
 
     def close(self) -> None:
         """End it, with all connections."""
-        self._ended.set()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        for one in tuple(self._pairs):
-            self._reset(one)
-        self._listener.close()
-        self._selector.close()
+        self._loop.close()
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            if self._cutting:
-                self._cutting = False
-                for one in tuple(self._pairs):
-                    self._reset(one)
-            if self.stalled:
-                time.sleep(0.01)
-                continue
-            for key, _ in self._selector.select(timeout=0.05):
-                ready: Any = key.fileobj
-                if ready is self._listener:
-                    self._accept()
-                elif ready in self._pairs:
-                    self._pass_on(ready)
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
 
-    def _accept(self) -> None:
-        client, _ = self._listener.accept()
+    def _soon(self, do: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(do)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=128)
+
+    async def _end(self) -> None:
+        self._server.close()
+        self._cut()
+        self._end_half_open()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _accept(self, from_client: asyncio.StreamReader, client: Writer) -> None:
         if self.refusing:
-            _close_with_reset(client)
+            _reset(client)
             return
         try:
-            server = socket.create_connection(("127.0.0.1", self._to_port), timeout=1)
+            from_server, server = await asyncio.open_connection("127.0.0.1", self._to_port)
         except OSError:
-            _close_with_reset(client)
+            _reset(client)
             return
-        self._pairs |= {client: server, server: client}
-        for one in (client, server):
-            self._selector.register(one, selectors.EVENT_READ)
+        connection = _Connection(client, server)
+        self._connections.add(connection)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass_on(connection, from_client, server))
+                both.create_task(self._answer(connection, from_server, client))
+        except* (OSError, EOFError):
+            pass
+        finally:
+            if connection in self._connections:
+                self._connections.remove(connection)
+                connection.reset()
 
-    def _pass_on(self, one: socket.socket) -> None:
-        other = self._pairs[one]
-        try:
-            piece = one.recv(_PIECE)
-        except OSError:
-            piece = b""
-        if not piece or one in self._doomed:
-            self.answers_dropped += bool(piece)
-            self._reset(one)
-            return
-        if self.dropping_answers and b"COMMIT" in piece:
-            self._doomed.add(other)
+    async def _pass_on(self, connection: _Connection, client: asyncio.StreamReader, server: Writer) -> None:
+        while piece := await client.read(_PIECE):
+            await self._requests_pass.wait()
+            connection.awaits_answer |= self.dropping_answers and self._changes_something(piece)
+            await self._write(server, piece)
+        raise EOFError
+
+    async def _answer(self, connection: _Connection, server: asyncio.StreamReader, client: Writer) -> None:
+        while piece := await server.read(_PIECE):
+            await self._answers_pass.wait()
+            if connection.awaits_answer:
+                self.answers_dropped += 1
+                break
+            await self._write(client, piece)
+        raise EOFError
+
+    async def _write(self, writer: Writer, piece: bytes) -> None:
         if self.late_s:
-            time.sleep(self.late_s)
-        try:
-            other.sendall(piece)
-        except OSError:
-            self._reset(one)
+            await asyncio.sleep(self.late_s)
+        if self.dripping:
+            for byte in piece[:_DRIPPED]:
+                if writer.is_closing():
+                    raise EOFError
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0)
+            piece = piece[_DRIPPED:]
+        writer.write(piece)
+        await writer.drain()
 
-    def _reset(self, one: socket.socket) -> None:
-        other = self._pairs.pop(one, None)
-        if other is None:
-            return
-        self._pairs.pop(other, None)
-        self._doomed -= {one, other}
-        for each in (one, other):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(each)
-            _close_with_reset(each)
+    def _cut(self) -> None:
+        for connection in self._connections:
+            connection.reset()
+
+    def _forget_clients(self) -> None:
+        for connection in self._connections:
+            self._half_open.append(connection.server)
+            _reset(connection.client)
+        self._connections.clear()
+
+    def _forget_servers(self) -> None:
+        for connection in self._connections:
+            self._half_open.append(connection.client)
+            _reset(connection.server)
+        self._connections.clear()
+
+    def _end_half_open(self) -> None:
+        for writer in self._half_open:
+            _reset(writer)
+        self._half_open.clear()
 
 
 class PostgresBehindProxy(EmbeddedPostgres):
@@ -122,11 +195,31 @@ class PostgresBehindProxy(EmbeddedPostgres):
     def url(self, database: str, user: str, password: str) -> str:
         """Give the proxy's address, which is there from the first time on."""
         if self.proxy is None:
-            self.proxy = Proxy(self._port)
+            self.proxy = Proxy(self._port, lambda piece: b"COMMIT" in piece)
         return super().url(database, user, password).replace(f":{self._port}/", f":{self.proxy.port}/")
 
 
-def _close_with_reset(one: socket.socket) -> None:
+class KafkaBehindProxy(EmbeddedKafka):
+    """Kafka, which all its clients reach through a proxy."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.proxy = Proxy(self._port, _is_produce_request)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The proxy's address, which the broker gives to its clients too."""
+        return f"127.0.0.1:{self.proxy.port}"
+
+
+def _is_produce_request(piece: bytes) -> bool:
+    """Whether a client's request, from its length on, is one to append something."""
+    return piece[4:6] == _PRODUCE
+
+
+def _reset(writer: Writer) -> None:
+    found: socket.socket | None = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    one.close()
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()

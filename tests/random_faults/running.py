@@ -8,23 +8,37 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from operations.bus import Company, NewRequest
 from operations.connection import write_privately
+from operations.provisioning import provision_companies
+from operations.services import REGISTRY
 from operations.stack import Stack
-from operations.under_way import wait_until_finished
-from tests.random_faults.clients import Client, insurers_requests, partners_requests
+from operations.under_way import ends_of, wait_until_finished
+from shared.audit.liveness import Look, lag_of, standstills
+from shared.contract.topics import EVENTS
+from tests.random_faults.clients import Client, insurers_requests, partners_requests, refused_requests
 from tests.random_faults.crashing import CRASHING_WHILE, PLACES
-from tests.random_faults.network import PostgresBehindProxy, Proxy
-from tests.random_faults.schedule import KAFKA, POSTGRES, Fault, Kind, schedule
-from tests.world import World, Worlds, claimbus
+from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy
+from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, Fault, Kind, schedule
+from tests.world import Names, World, Worlds, as_json, claimbus, register
 
 _TURN_S = 0.1
-_LATE_S = 0.05
+_LATE_S = 0.2
+_FLOOD = 300
+_ERRAND_S = 10
+_LOOK_EVERY_S = 2.0
+_STANDSTILL_S = 70.0
+"""A batch that is in hand for more than a minute makes its instance unready, and all else does so earlier."""
 _WATCH_EVERY_S = 0.2
-_CRASH_ON_ONE_IN = 150
+_CRASH_ON_ONE_IN = 75
 """Publishes; a service makes a few each second."""
 _RECOVERY_S = 300.0
 """The session timeout, twice the longest pause of a retry, and what is left to do, however busy the machine."""
@@ -33,9 +47,21 @@ SOMETIMES = {
     "what is in hand is given up, and read again by whoever reads on": "partitions were revoked in mid-batch",
     "offsets were not committed": "offsets were not committed",
     "the reader is made anew": "a reader was made anew",
+    "message is put aside": "a message was put aside",
     **{place: f"crashed: {place}" for place in PLACES},
 }
-"""What a run has to have provoked, by what services log then."""
+"""What services log when a run has provoked it."""
+
+
+SOMETIMES_WANTED = (
+    "a batch was tried again",
+    "a message was put aside",
+    "rubbish sent",
+    "appended twice",
+    "sent in another order",
+)
+"""What every run provokes, however short, beside the faults of its schedule."""
+ANSWER_LOST = {KAFKA: "the answer to a publish was lost", POSTGRES: "the answer to a COMMIT was lost"}
 
 
 @dataclass
@@ -48,9 +74,17 @@ class Found:
     provoked: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
+    @property
+    def not_provoked(self) -> Sequence[str]:
+        """What should have happened and never did: a run that has not provoked it shows nothing of it."""
+        wanted = {*SOMETIMES_WANTED, *(fault.kind.value for fault in self.faults)}
+        wanted |= {ANSWER_LOST[fault.target] for fault in self.faults if fault.kind is Kind.DROP_ANSWERS}
+        return sorted(name for name in wanted if not self.provoked[name])
+
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.requests} requests, {len(self.faults)} faults"]
         lines += [f"  {name}: {count}" for name, count in sorted(self.provoked.items())]
+        lines += [f"  NEVER HAPPENED: {name}" for name in self.not_provoked]
         lines += [f"  VIOLATED: {violation}" for violation in self.violations]
         return "\n".join(lines)
 
@@ -63,50 +97,44 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
     stack = Stack(
         folder,
         {"claims": 2, "permissions": 2},
+        kafka=KafkaBehindProxy,
         postgres=PostgresBehindProxy,
         module_of=lambda _: "tests.random_faults.crashing",
     )
+    faulty: _Faulty | None = None
     try:
         stack.start()
-        assert isinstance(stack.postgres, PostgresBehindProxy)
-        assert stack.postgres.proxy is not None
-        faulty = _Faulty(stack, stack.postgres.proxy, report)
-        worlds = [Worlds(2).next(stack.connection) for _ in range(2)]
-        clients = list(_clients(stack, worlds, seed))
-        with _watched(stack):
+        faulty = _Faulty(stack, seed, report)
+        for world in [Worlds(2).next(stack.connection) for _ in range(2)]:
+            faulty.take_in(world)
+        with _watched(stack), faulty.looked_at():
             crashing.write_text(str(_CRASH_ON_ONE_IN))
             crashing.chmod(0o644)
-            _torment(clients, faulty, found, seconds)
+            _torment(faulty, found, seconds)
             crashing.unlink()
-            faulty.end()
-            _let_finish(stack, clients, found)
-            found.violations += _audited(stack, folder / "audit.json")
-        found.requests = sum(len(client.asked) for client in clients)
-        found.violations += [each for client in clients for each in _broken(client)]
+            found.violations += faulty.end()
+            _let_finish(stack, faulty.clients, found)
+            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id)
+        found.requests = sum(len(client.asked) for client in faulty.clients)
+        found.violations += [each for client in faulty.clients for each in _broken(client)]
+        found.violations += [f"{each.about}: {each.sentence}" for each in standstills(faulty.looks, _STANDSTILL_S)]
         found.provoked += _provoked(folder / "logs") + Counter(faulty.done)
-        found.provoked["the answer to a COMMIT was lost"] = faulty.proxy.answers_dropped
-        for world in worlds:
-            world.close()
+        for client in faulty.clients:
+            found.provoked += client.provoked
+        for server, proxy in faulty.proxies.items():
+            found.provoked[ANSWER_LOST[server]] = proxy.answers_dropped
     finally:
+        if faulty is not None:
+            faulty.close()
         stack.stop()
-        proxy = getattr(getattr(stack, "postgres", None), "proxy", None)
-        if proxy is not None:
-            proxy.close()
+        for server in SERVERS:
+            server_proxy: Proxy | None = getattr(getattr(stack, server, None), "proxy", None)
+            if server_proxy is not None:
+                server_proxy.close()
     return found
 
 
-def _clients(stack: Stack, worlds: Sequence[World], seed: int) -> Iterator[Client]:
-    for number, world in enumerate(worlds):
-        chance, run = random.Random(f"{seed}/{number}"), f"seed{seed}:{number}"
-        client, is_patient = stack.connection.client, number == 0
-        requests = partners_requests(world, chance, f"{run}:p")
-        partner = Client(world.partner, requests, client(world.partner_id), is_patient=is_patient)
-        yield partner
-        requests = insurers_requests(world, partner, chance, f"{run}:i")
-        yield Client(world.insurer, requests, client(world.insurer_id), is_patient=is_patient)
-
-
-def _torment(clients: Sequence[Client], faulty: "_Faulty", found: Found, seconds: float) -> None:
+def _torment(faulty: "_Faulty", found: Found, seconds: float) -> None:
     began = time.monotonic()
     waiting = list(found.faults)
     chance = random.Random(found.seed)
@@ -114,8 +142,9 @@ def _torment(clients: Sequence[Client], faulty: "_Faulty", found: Found, seconds
         while waiting and waiting[0].at_s <= now:
             faulty.begin(waiting.pop(0))
         faulty.end_what_is_over()
-        for client in clients:
-            client.send(chance.randrange(4))
+        faulty.take_in_the_new()
+        for client in faulty.clients:
+            client.send(chance.randrange(3))
             client.read()
         time.sleep(_TURN_S)
 
@@ -141,11 +170,16 @@ def _let_finish(stack: Stack, clients: Sequence[Client], found: Found) -> None:
         client.read()
 
 
-def _audited(stack: Stack, connection_file: Path) -> Sequence[str]:
-    """What `claimbus audit` finds broken in topics and tables."""
+def _audited(stack: Stack, connection_file: Path, unlucky: str) -> Iterator[str]:
+    """What `claimbus audit` finds broken; what was on the topic of the unlucky company went away with it."""
     write_privately(connection_file, stack.connection.model_dump_json())
-    done = claimbus("audit", connection_file=connection_file)
-    return [] if done.returncode == 0 else [done.stdout + done.stderr]
+    done = claimbus("audit", "--json", connection_file=connection_file)
+    if not done.stdout:
+        yield done.stderr
+        return
+    for each in as_json(done)["violations"]:
+        if each["invariant"] != "outcome-copies-agree" or not each["about"].startswith(f"{unlucky}/"):
+            yield "{invariant}: {about}: {sentence}".format(**each)
 
 
 def _broken(client: Client) -> Iterator[str]:
@@ -172,15 +206,57 @@ def _provoked(logs: Path) -> Counter[str]:
 
 
 class _Faulty:
-    """Begins faults and ends them."""
+    """Begins faults and ends them, and knows the companies that they happen to."""
 
-    def __init__(self, stack: Stack, proxy: Proxy, report: Callable[[str], None]) -> None:
-        self.proxy = proxy
+    def __init__(self, stack: Stack, seed: int, report: Callable[[str], None]) -> None:
+        self.proxies: dict[str, Proxy] = {server: getattr(stack, server).proxy for server in SERVERS}
         self.done: Counter[str] = Counter()
+        self.clients: list[Client] = []
+        self.looks: list[Look] = []
+        self._worlds: list[World] = []
+        self._new: list[World] = []
+        self._seed = seed
         self._stack = stack
         self._report = report
         self._chance = random.Random(0)
         self._ends: list[tuple[float, Callable[[], None]]] = []
+        self._errands = ThreadPoolExecutor(max_workers=1)
+        self._on_errands: list[Future[None]] = []
+
+    @property
+    def unlucky(self) -> Client:
+        """The company whose topic goes away at times."""
+        return self.clients[0]
+
+    def take_in(self, world: World) -> None:
+        """Let the companies of a world send requests; of the first one the other partner too, who is the unlucky one.
+
+        Those of the first two worlds send in different ways: the second one's send again what is late.
+        """
+        number = len(self._worlds)
+        self._worlds.append(world)
+        chance, run = random.Random(f"{self._seed}/{number}"), f"seed{self._seed}:{number}"
+
+        def client(company: Company, requests: Iterator[NewRequest], *, is_patient: bool) -> Client:
+            how = self._stack.connection.client(company.id)
+            self.clients.append(Client(company, requests, how, chance, is_patient=is_patient))
+            return self.clients[-1]
+
+        if number == 0:
+            client(world.other, refused_requests(world, f"{run}:o"), is_patient=False)
+        partner = client(world.partner, partners_requests(world, chance, f"{run}:p"), is_patient=number == 0)
+        client(world.insurer, insurers_requests(world, partner, chance, f"{run}:i"), is_patient=number == 0)
+
+    def take_in_the_new(self) -> None:
+        """Let those send requests that were registered meanwhile."""
+        while self._new:
+            self.take_in(self._new.pop())
+
+    def close(self) -> None:
+        """Close the companies' connections."""
+        self._errands.shutdown(cancel_futures=True)
+        for client in self.clients:
+            client.close()
 
     def begin(self, fault: Fault) -> None:
         """Begin one; what is not there at the moment is passed over."""
@@ -198,30 +274,75 @@ class _Faulty:
         for end in over:
             end()
 
-    def end(self) -> None:
-        """End them all."""
+    def end(self) -> Sequence[str]:
+        """End them all; return which errands could not be run even then."""
         for _, end in self._ends:
             end()
         self._ends = []
+        done, late = wait(self._on_errands, timeout=_RECOVERY_S)
+        self.take_in_the_new()
+        problems = [str(each.exception()) for each in done if each.exception() is not None]
+        return [*problems, *(f"an errand is not done {_RECOVERY_S:g} s after the last fault" for _ in late)]
+
+    @contextlib.contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """Look at each service every now and then."""
+        over = threading.Event()
+        client = self._stack.connection.client()
+        admin = AdminClient(client)
+        # An AdminClient that asks for a group's offsets ends its process at times when the connection ends
+        # (librdkafka issue 4605).
+        groups = {
+            service: Consumer(client | {"group.id": service, "enable.auto.commit": False}) for service in REGISTRY
+        }
+
+        def look() -> None:
+            while not over.wait(_LOOK_EVERY_S):
+                with contextlib.suppress(KafkaException, TimeoutError):  # the brokers are away
+                    self.looks += [*_looks(self._stack, admin, groups)]
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
+            for group in groups.values():
+                group.close()
 
     def _begun(self, fault: Fault) -> Callable[[], None] | None:
-        proxy = self.proxy
+        if fault.kind in _OF_COMPANIES:
+            return _OF_COMPANIES[fault.kind](self)
         if fault.kind is Kind.ADD:
             instance = self._stack.add(fault.target)
             return lambda: self._stack.remove(instance)
+        if fault.kind in (Kind.KILL, Kind.HANG):
+            return self._kill_or_hang(fault)
+        proxy = self.proxies[fault.target]
         if fault.kind is Kind.CUT:
             proxy.refusing = True
             proxy.cut()
             return lambda: setattr(proxy, "refusing", False)
-        if fault.kind in _SWITCHES:
-            name, on, off = _SWITCHES[fault.kind]
-            setattr(proxy, name, on)
-            return lambda: setattr(proxy, name, off)
+        if fault.kind is Kind.FORGET_CLIENTS:
+            proxy.forget_clients()
+            return proxy.end_half_open
+        if fault.kind is Kind.FORGET_SERVERS:
+            proxy.forget_servers()
+            return proxy.end_half_open
+        if fault.kind in (Kind.STALL, Kind.ONE_WAY):
+            proxy.hold(requests=fault.kind is Kind.STALL)
+            return proxy.let_through
+        name, on, off = _SWITCHES[fault.kind]
+        setattr(proxy, name, on)
+        return lambda: setattr(proxy, name, off)
+
+    def _kill_or_hang(self, fault: Fault) -> Callable[[], None] | None:
         pid = self._process(fault.target)
         if pid is None:
             return None
         if fault.kind is Kind.KILL:
-            if fault.target in (KAFKA, POSTGRES):
+            if fault.target in SERVERS:
                 getattr(self._stack, fault.target).kill()
             else:
                 _signal([pid], signal.SIGKILL)
@@ -231,18 +352,83 @@ class _Faulty:
         return lambda: _signal(family, signal.SIGCONT)
 
     def _process(self, target: str) -> int | None:
-        if target in (KAFKA, POSTGRES):
+        if target in SERVERS:
             server = getattr(self._stack, target)
             return server.pid if server.is_running() else None
         running = [instance.pid for instance in self._stack.of(target) if instance.pid is not None]
         return self._chance.choice(running) if running else None
 
+    def _flood(self) -> Callable[[], None]:
+        self._chance.choice(self.clients).send(_FLOOD)
+        return lambda: None
 
-_SWITCHES = {
-    Kind.STALL: ("stalled", True, False),
+    def _register(self) -> Callable[[], None]:
+        names = Names()
+
+        def register_and_connect() -> None:
+            register(self._stack.connection, [names])
+            world = World(self._stack.connection, names)
+            assert world.partner
+            assert world.insurer
+            self._new.append(world)
+
+        self._run_until_done(register_and_connect)
+        return lambda: None
+
+    def _delete_topic(self) -> Callable[[], None]:
+        company, connection = self.unlucky.id, self._stack.connection
+        topic = EVENTS.of(company)
+        admin = AdminClient(connection.client())
+
+        def delete() -> None:
+            if topic in admin.list_topics(timeout=_ERRAND_S).topics:
+                admin.delete_topics([topic], operation_timeout=_ERRAND_S)[topic].result(_ERRAND_S)
+                raise TimeoutError  # it is looked for again, until it is gone
+
+        def make_again() -> None:
+            provision_companies(connection, [company])
+            self.unlucky.read_from(Company(connection, company, from_start=True))
+
+        self._run_until_done(delete)
+        return lambda: self._run_until_done(make_again)
+
+    def _run_until_done(self, errand: Callable[[], None]) -> None:
+        """Run an errand in the background, behind those before it, again and again until the servers let it."""
+
+        def run() -> None:
+            deadline = time.monotonic() + _RECOVERY_S
+            while True:
+                try:
+                    return errand()
+                except Exception:
+                    if time.monotonic() > deadline:
+                        raise
+                time.sleep(_WATCH_EVERY_S)
+
+        self._on_errands.append(self._errands.submit(run))
+
+
+_OF_COMPANIES: dict[Kind, Callable[[_Faulty], Callable[[], None]]] = {
+    Kind.FLOOD: _Faulty._flood,
+    Kind.REGISTER: _Faulty._register,
+    Kind.DELETE_TOPIC: _Faulty._delete_topic,
+}
+_SWITCHES: dict[Kind, tuple[str, object, object]] = {
     Kind.DROP_ANSWERS: ("dropping_answers", True, False),
+    Kind.DRIP: ("dripping", True, False),
     Kind.SLOW: ("late_s", _LATE_S, 0.0),
 }
+
+
+def _looks(stack: Stack, admin: AdminClient, groups: Mapping[str, Consumer]) -> Iterator[Look]:
+    """Look at each service: what it has committed, how much there is, and whether all its instances are ready."""
+    for service, ends in ends_of(admin, tuple(groups)).items():
+        places = groups[service].committed([TopicPartition(*partition) for partition in ends], timeout=_ERRAND_S)
+        committed = {(place.topic, place.partition): place.offset for place in places}
+        progress = frozenset(committed.items())
+        instances = [instance for instance in stack.of(service) if instance.wanted]
+        all_ready = all(instance.is_ready() for instance in instances)
+        yield Look(time.monotonic(), service, lag_of(ends, committed), progress, all_ready)
 
 
 @contextlib.contextmanager

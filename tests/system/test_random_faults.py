@@ -1,4 +1,4 @@
-"""A minute of random faults, always the same ones."""
+"""A minute of random faults, always the same ones, of nearly every kind."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.random_faults.running import run
 from tests.random_faults.schedule import Kind, schedule
 from tests.shared_stack import new_folder
 
-SEED, SECONDS = 8, 45.0
+SEED, SECONDS = 6932, 38.0
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def emptied() -> Iterator[Path]:
 def test_random_clients_and_random_faults_break_nothing(emptied: Path) -> None:
     found = run(emptied, SEED, SECONDS)
     assert not found.violations, str(found)
-    assert found.provoked["a batch was tried again"], str(found)
+    assert not found.not_provoked, str(found)
     assert any(count for name, count in found.provoked.items() if name.startswith("crashed")), str(found)
 
 

@@ -16,6 +16,7 @@ from services.permissions.directory_rules import settle
 from services.permissions.received import ReceivedRequest
 from shared.audit.directory import DIRECTORY, Entry, check_directory
 from shared.audit.histories import (
+    AUDIENCE,
     IDS,
     REPLAY,
     VERSIONS,
@@ -114,6 +115,13 @@ def test_ids_that_are_not_computed_are_found(claim: RecordedClaim) -> None:
     other = str(UUID(int=7))
     assert IDS in broken(rewritten(claim, 1, lambda body: body["tasks"][0].update(task_id=other)))
     assert IDS in broken(rewritten(claim, 2, lambda body: body["report"].update(report_id=other)))
+
+
+def test_an_audience_without_one_of_the_claim_s_companies_or_with_another_is_found(claim: RecordedClaim) -> None:
+    assert len(json.loads(claim.history[2].body)["audience"]) == 3
+    for version in (1, 2, 3):
+        assert broken(rewritten(claim, version, lambda body: body["audience"].pop())) == {AUDIENCE}
+        assert broken(rewritten(claim, version, lambda body: body["audience"].append("z-another"))) == {AUDIENCE}
 
 
 def test_an_event_that_says_it_is_another_claim_s_is_found(claim: RecordedClaim) -> None:

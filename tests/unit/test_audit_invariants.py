@@ -17,7 +17,8 @@ pytestmark = pytest.mark.promise(
 
 FJORD, VEST, NORD = "fjord", "vest", "nord"
 SOURCE, TARGET = UUID(int=1).bytes, UUID(int=2).bytes
-LINK = "0b0f6f0c-6f0e-5d9a-8a53-333333333333"
+TASK, COPY, REPORT, LATER_REPORT = (UUID(int=n).bytes for n in range(3, 7))
+LINK, UNDONE = "0b0f6f0c-6f0e-5d9a-8a53-333333333333", "0b0f6f0c-6f0e-5d9a-8a53-444444444444"
 IMPORT, FINISH = f"{LINK}/1/import-content", f"{LINK}/1/finish-link"
 EVERYBODY = passed_by(*SERVICES)
 AT = 1_000_000
@@ -93,14 +94,27 @@ def spool() -> Spool:
     for kind, claim, version in (("started", SOURCE, 2), ("imported", TARGET, 2), ("linked", SOURCE, 3)):
         spool.add("link_events", LINK, kind, 1, claim, version, AT + 50)
     spool.add("linked_claims", SOURCE, LINK, 1)
-    spool.add("reports", SOURCE, UUID(int=3).bytes, b"files")
-    spool.add("imported_reports", LINK, UUID(int=3).bytes, b"files")
+    spool.add("tasks", SOURCE, TASK, b"facts")
+    spool.add("imported_tasks", LINK, TASK, COPY, b"facts")
+    spool.add("reports", SOURCE, REPORT, b"files")
+    spool.add("imported_reports", LINK, REPORT, b"files", TARGET, 2)
+    spool.add("reports", TARGET, LATER_REPORT, b"files")
+    for kind, claim, version in (("unlinked", SOURCE, 3), ("withdrawn", TARGET, 2)):
+        spool.add("link_events", UNDONE, kind, 1, claim, version, AT + 50)
+    spool.add("imported_tasks", UNDONE, TASK, COPY, b"facts")
+    spool.add("withdrawn_tasks", UNDONE, COPY)
+    spool.add("reported_there", UNDONE, LATER_REPORT, b"files")
+    spool.add("returned_reports", UNDONE, LATER_REPORT, b"files", SOURCE, 3)
+    spool.add("recorded_refusals", VEST, "refused", AT + 2, b"refusal")
+    spool.add("counted_refusals", VEST, "refused", b"refusal")
     for number, claim in (("midlertidig 1", SOURCE), ("sk-1", TARGET)):
         spool.add("numbers", FJORD, number, claim, number.upper())
         spool.add("recorded_numbers", FJORD, number, claim)
     for reader in ReadModel:
-        spool.add("read_models", reader, SOURCE, 3)
-        spool.add("read_models", reader, TARGET, 2)
+        spool.add("readers", reader)
+        spool.add("read_models", reader, SOURCE, 3, b"")
+        spool.add("read_models", reader, TARGET, 2, b"")
+        spool.add("read_apart", reader, TARGET, b"")
     spool.add("others", FJORD, FJORD, "claimbus.report-ready.v1", 0, 99)
     spool.add("unreadable", "requests.vest", 1, 7, "it has no ce_id", EVERYBODY)
     spool.add("letters", "permissions", "requests.vest", 1, 7)
@@ -136,6 +150,7 @@ BREAKS = [
     ("nothing-passed-over", "delete from recorded_requests where id = 'refused'"),
     ("nothing-passed-over", f"delete from commands where id = '{IMPORT}'"),
     ("nothing-passed-over", "delete from letters"),
+    ("nothing-passed-over", "insert into too_far values ('claims', 'claim-commands', 0, 8, 7)"),
     # 2, 10
     ("accepted-has-events", "delete from recorded_events where version = 1 and id = 'create'"),
     ("refused-without-effect", "update recorded_events set company = 'vest', id = 'refused' where id = 'register'"),
@@ -166,11 +181,23 @@ BREAKS = [
     ("reports-conserved", "delete from imported_reports"),
     ("reports-conserved", "update imported_reports set files = x'00'"),
     ("reports-conserved", "update link_events set link_part = 2 where kind = 'imported'"),
+    ("reports-conserved", "update linked_claims set parts = 2"),
+    ("reports-conserved", "delete from returned_reports"),
+    ("reports-conserved", "update returned_reports set files = x'00'"),
+    ("reports-conserved", "insert into returned_reports select 'a', zeroblob(16), x'00', claim, version from events"),
+    ("reports-conserved", "insert into imported_reports select 'a', zeroblob(16), x'00', claim, version from events"),
+    ("tasks-conserved", f"delete from imported_tasks where link = '{LINK}'"),
+    ("tasks-conserved", f"update imported_tasks set facts = x'00' where link = '{LINK}'"),
+    ("tasks-conserved", "delete from withdrawn_tasks"),
     # 8
     ("read-models-agree", "update read_models set version = 2 where version = 3 and reader = 'portal'"),
     ("read-models-agree", "delete from read_models where version = 3 and reader = 'reporting'"),
     ("read-models-agree", "update read_models set version = 4 where version = 3 and reader = 'suggestions'"),
-    ("read-models-agree", "insert into read_models values ('portal', zeroblob(16), 1)"),
+    ("read-models-agree", "insert into read_models values ('portal', zeroblob(16), 1, x'00')"),
+    ("read-models-agree", "insert into read_apart values ('portal', zeroblob(16), x'00')"),
+    ("refusals-counted", "delete from counted_refusals"),
+    ("refusals-counted", "update counted_refusals set digest = x'00'"),
+    ("refusals-counted", "delete from recorded_refusals"),
 ]  # fmt: skip
 
 
@@ -198,6 +225,7 @@ UNDER_WAY = [
     ("claims", "delete from {} where id = 'refused'", UNANSWERED),
     ("delivery", "delete from {}", ["copies", "outcome_copies"]),
     ("portal", "update {} set version = 1 where reader = 'portal'", ["read_models"]),
+    ("reporting", "delete from {}", ["counted_refusals"]),
 ]
 
 

@@ -75,6 +75,12 @@ def test_a_message_that_nobody_can_read_has_to_be_put_aside_where_its_reader_has
     assert [about for about, _ in nothing_passed_over(spool)] == [f"{TOPIC}/0/4"]
 
 
+def test_whoever_has_committed_more_than_there_is_will_pass_over_what_comes() -> None:
+    assert not list(reach({(TOPIC, 0): (0, 5)}, {}).too_far())
+    assert list(reach({(TOPIC, 0): (0, 4)}, {}).too_far()) == [("permissions", TOPIC, 0, 5, 4)]
+    assert not list(reach({}, {}).too_far())
+
+
 @pytest.mark.parametrize(
     ("ends", "first_times", "since"),
     [
