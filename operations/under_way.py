@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from operations.bus import NoAnswer
 from operations.connection import Connection
+from shared.audit.liveness import lag_of
 from shared.contract.topics import SERVICES, TOPICS
 
 _LOOK_EVERY_S = 0.05
@@ -84,4 +85,4 @@ def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:
     """Count what a service has not finished; one that has never read anything is none that runs."""
     (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
     committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
-    return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items()) if committed else 0
+    return lag_of(ends, committed) if committed else 0
