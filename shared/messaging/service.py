@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import make_asgi_app
 from uvicorn.server import Server
@@ -86,6 +85,7 @@ class Service:
             graceful_timeout=self.settings.stop_timeout_s,
             logger=logging.getLogger("claimbus.faststream"),
             log_level=logging.DEBUG,
+            apply_types=False,  # dependency injection would look up each argument in a thread of its own
         )
 
     def subscriber(
@@ -119,7 +119,7 @@ class Service:
                 # that cannot be read would take its whole batch with it.
                 return KafkaAckableMessage(body=b"", raw_message=records, consumer=subscriber.consumer)
 
-            async def take(message: KafkaMessage) -> None:
+            async def take(message: KafkaAckableMessage) -> None:
                 await loop.take(message.raw_message, cast("upstream.KafkaConsumer", message.consumer))
 
             instance = self.settings.instance
@@ -140,7 +140,7 @@ class Service:
                 partition_assignment_strategy=(upstream.sticky_assignor(),),
                 listener=loop,
                 parser=unparsed,
-                decoder=_undecoded,
+                decoder=_itself,
             )
             subscriber(take)
             for topic in topics:  # so that a rate can be computed from the first one on
@@ -335,5 +335,5 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECTED_AFTER)
 
 
-async def _undecoded(_message: KafkaAckableMessage) -> None:
-    return None
+async def _itself(message: KafkaAckableMessage) -> KafkaAckableMessage:
+    return message
