@@ -9,6 +9,8 @@
 | 5. published | what it returned, acknowledged by all replicas in sync; half of it may be | publishes all of it again |
 | 6. committed | the next offsets to be read | goes on behind them |
 
+A batch is finished when it is published: nothing waits for the commit, which may be of several at once.
+
 *In order* finishes a batch before it takes the next. *Concurrently* finishes each message in its own time, and commits
 up to a partition's oldest unfinished one, so that a message that takes minutes holds up nothing but the offset.
 
@@ -48,6 +50,7 @@ Instead = Callable[[T], Iterable[Outgoing]]
 _TRIES_ALONE = 3
 _CONFLICTS_IN_A_ROW = 20
 _REASONS_OF_OURS = (KafkaError, OSError, TimeoutError, TryAgain)
+_LAST_COMMIT_S = 1.0
 _FINAL = (Stopping, TooManyDeadLetters, Misconfigured)
 
 
@@ -91,7 +94,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self._began_at = 0.0
         self._paused: set[TopicPartition] = set()
         self._revoked_at = 0.0
-        self._committing = asyncio.Lock()
+        self._committing: asyncio.Task[None] | None = None
         self.assigned_at = time.monotonic()
         """When partitions were last assigned."""
         self.offsets = OffsetsInHand()
@@ -141,15 +144,19 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         await self._end(self._settings.stop_timeout_s if self._concurrency is None else 0)
 
     async def _end(self, patience_s: float) -> None:
-        """Wait until all that is in hand is finished, and give up what is not then."""
-        if not self._working:
-            return
-        _, late = await asyncio.wait(self._working, timeout=patience_s)
-        if late:
-            log.info("what is in hand is given up, and read again by whoever reads on", messages=len(late))
-            for task in late:
-                task.cancel()
-            await asyncio.wait(late)
+        """Wait until all that is in hand is finished, give up what is not then, and commit the rest."""
+        if self._working:
+            _, late = await asyncio.wait(self._working, timeout=patience_s)
+            if late:
+                log.info("what is in hand is given up, and read again by whoever reads on", messages=len(late))
+                await _cancelled(late)
+        if self._committing is not None:
+            await _cancelled({self._committing})
+        ready = self.offsets.ready()
+        if ready and self._consumer is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_COMMIT_S):
+                    await self._consumer.commit_held(ready)
 
     # The steps
 
@@ -158,7 +165,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         decoded, unfit = self._decode(records)
         await self._put_aside(unfit)
         await self._decide_and_publish(decoded)
-        await self._commit(records, consumer)
+        self._commit(records, consumer)
         metrics.BATCH_SECONDS.observe(time.monotonic() - began)
         metrics.BATCH_MESSAGES.observe(len(records))
 
@@ -235,12 +242,21 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             return False
         return True
 
-    async def _commit(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    def _commit(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+        """Have them committed: at once, or a moment after the last commit. Nothing waits for it."""
         self.offsets.finish(records)
-        async with self._committing:
-            ready = self.offsets.ready(records)
-            if ready and await consumer.commit_held(ready):
-                self.offsets.committed(ready)
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_finished(consumer))
+            self._committing.add_done_callback(self._committed)
+
+    async def _commit_finished(self, consumer: KafkaConsumer) -> None:
+        """Commit what is finished, and what is finished meanwhile, until there is nothing more.
+
+        What a commit that comes to nothing was to commit is committed with what is finished next.
+        """
+        while (ready := self.offsets.ready()) and await consumer.commit_held(ready):
+            self.offsets.committed(ready)
+            await self._stopping_within(self._settings.commits_apart_s)
 
     # What holds for all of them
 
@@ -286,6 +302,10 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         metrics.IN_HAND.inc()
         return task
 
+    def _committed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stop(f"offsets cannot be committed: {kind_and_place(error)}")
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         metrics.IN_HAND.dec()
@@ -302,6 +322,13 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             len(self._working) >= limit.messages
             or sum(len(record.value or b"") for record in self.offsets.unfinished()) >= limit.bytes
         )
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _about(records: Sequence[Record]) -> dict[str, Any]:

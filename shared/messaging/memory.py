@@ -356,7 +356,9 @@ class MemoryConsumer:
         return logs[partition.partition] if partition.partition < len(logs) else []
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit of partitions still held."""
+        """Commit of partitions still held; with brokers away, or in a process that is no more, it comes to nothing."""
+        if self._instance.crashed or self._bus.away:
+            return False
         with self._instance.in_this_process():
             self._bus.reached("decided")  # where nothing was published
             self._bus.reached("published")

@@ -26,6 +26,8 @@ class OffsetsInHand:
 
     def __init__(self) -> None:
         self._partitions: defaultdict[TopicPartition, _Partition] = defaultdict(_Partition)
+        self._uncommitted: set[TopicPartition] = set()
+        """Where something was finished since."""
 
     def take(self, records: Iterable[Record]) -> None:
         """Note that these are in hand.
@@ -37,6 +39,7 @@ class OffsetsInHand:
             partition = TopicPartition(record.topic, record.partition)
             if record.offset < self._partitions[partition].read_to:
                 del self._partitions[partition]
+                self._uncommitted.discard(partition)
             at = self._partitions[partition]
             at.read_to = record.offset + 1
             at.unfinished[record.offset] = record
@@ -44,24 +47,29 @@ class OffsetsInHand:
     def finish(self, records: Iterable[Record]) -> None:
         """Note that these need nothing more."""
         for record in records:
-            at = self._partitions.get(TopicPartition(record.topic, record.partition))
+            partition = TopicPartition(record.topic, record.partition)
+            at = self._partitions.get(partition)
             if at is not None and at.unfinished.get(record.offset) is record:
                 del at.unfinished[record.offset]
+                self._uncommitted.add(partition)
 
-    def ready(self, records: Iterable[Record]) -> dict[TopicPartition, int]:
-        """The offsets to commit of these records' partitions: each one's oldest unfinished message."""
-        partitions = {TopicPartition(record.topic, record.partition) for record in records}
-        places = {partition: self._partitions[partition] for partition in partitions & self._partitions.keys()}
+    def ready(self) -> dict[TopicPartition, int]:
+        """The offsets to commit: of each partition its oldest unfinished message, where that is another one now."""
+        places = {partition: self._partitions[partition] for partition in self._uncommitted}
         return {partition: at.finished_to for partition, at in places.items() if at.finished_to != at.committed}
 
     def committed(self, offsets: dict[TopicPartition, int]) -> None:
         """Note what was committed."""
         for partition in offsets.keys() & self._partitions.keys():
-            self._partitions[partition].committed = offsets[partition]
+            at = self._partitions[partition]
+            at.committed = offsets[partition]
+            if at.committed == at.finished_to:
+                self._uncommitted.discard(partition)
 
     def forget(self) -> None:
         """Forget all of it, when nothing is in hand: it is read again from what is committed, here or elsewhere."""
         self._partitions.clear()
+        self._uncommitted.clear()
 
     def unfinished(self) -> Iterator[Record]:
         """All that is in hand."""

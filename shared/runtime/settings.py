@@ -41,6 +41,9 @@ class ServiceSettings(KafkaSettings):
     batches_apart_s: float = Field(default=0.2, ge=0)
     """How soon after the beginning of a batch that was not full the next one begins: it costs nearly as much to take in
     one message as a hundred, and none of them is in a hurry that no partner waits for."""
+    commits_apart_s: float = Field(default=0.1, ge=0)
+    """How soon after a commit of offsets the next one may follow. What was finished meanwhile is repeated if the
+    instance is killed, and comes to the same."""
     session_timeout_ms: int = Field(default=6_000, ge=1_000)
     """How long until a killed instance's partitions go to another one; brokers set bounds to it, by default 6 s."""
     metadata_max_age_ms: int = Field(default=2_000, ge=100)

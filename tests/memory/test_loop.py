@@ -26,6 +26,7 @@ SOURCE, TARGET, NOTES = Topic("texts", "any", (), (), -1, 1), "copies", "notes"
 STEPS: tuple[Step, ...] = get_args(Step)
 SETTINGS = ServiceSettings(
     batches_apart_s=0,
+    commits_apart_s=0,
     retry_first_s=0.001,
     retry_longest_s=0.002,
     dead_letter_window=10,
@@ -210,6 +211,31 @@ async def test_what_a_failed_commit_left_is_committed_with_what_follows(bus: Mem
         write(bus, "two", partition=0)
         await copying.until_idle()
     assert bus.committed("copier") == 2
+
+
+async def test_commits_are_a_moment_apart_and_leave_nothing_out_when_it_stops_or_its_partitions_are_revoked(
+    bus: MemoryBus,
+) -> None:
+    slow = Copier()
+    slow.settings = SETTINGS.model_copy(update={"commits_apart_s": 3600})
+    async with bus.instance(slow.build) as copying:
+
+        async def copied(text: str) -> None:
+            write(bus, text, partition=0)
+            await copying.until(lambda: f"{text} was copied" in copies(bus))
+
+        await copied("one")
+        await copying.until_idle()
+        await copied("two")
+        await copied("three")
+        assert bus.committed("copier") == 1
+        await bus.rebalance("copier")
+        assert bus.committed("copier") == 3
+        await copied("four")
+        await copying.until_idle()
+        await copied("five")
+    assert bus.committed("copier") == 5
+    assert slow.batches == [["one"], ["two"], ["three"], ["four"], ["five"]]
 
 
 async def test_a_fault_of_the_deployment_stops_the_service_and_commits_nothing(bus: MemoryBus, copier: Copier) -> None:

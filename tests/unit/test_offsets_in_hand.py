@@ -47,7 +47,7 @@ def test_every_offset_is_finished_before_it_is_passed_and_all_are_in_the_end(
             for record in [in_hand.pop()] if step < 200 and in_hand else in_hand:
                 offsets.finish([record])
                 finished[id(record)] = record
-                ready = offsets.ready([record])
+                ready = offsets.ready()
                 passed = [read[offset] for at in ready.values() for offset in range(at)]
                 assert all(id(record) in finished for record in passed)
                 if ready and not (commits_fail and chance.random() < 0.3 and step < 200):
@@ -59,7 +59,7 @@ def test_every_offset_is_finished_before_it_is_passed_and_all_are_in_the_end(
     last = records(range(length, length + 1))
     offsets.take(last)
     offsets.finish(last)
-    assert offsets.ready(last) == {PARTITION: length + 1}
+    assert offsets.ready() == {PARTITION: length + 1}
 
 
 def test_a_topic_that_was_made_again_is_read_from_its_beginning_and_committed_as_far_as_it_was_read() -> None:
@@ -67,13 +67,13 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning_and_committed_as
     old = records(range(90, 100))
     offsets.take(old)
     offsets.finish(old[:8])
-    offsets.committed(offsets.ready(old))
+    offsets.committed(offsets.ready())
     new = records(range(1), later=1000)
     offsets.take(new)
     offsets.finish(new)
-    assert offsets.ready(new) == {PARTITION: 1}
+    assert offsets.ready() == {PARTITION: 1}
     offsets.finish(old[8:])
-    assert offsets.ready(old) == {PARTITION: 1}
+    assert offsets.ready() == {PARTITION: 1}
 
 
 def test_what_is_finished_of_a_topic_before_it_was_made_again_passes_nothing_of_it_now() -> None:
@@ -82,9 +82,9 @@ def test_what_is_finished_of_a_topic_before_it_was_made_again_passes_nothing_of_
     offsets.take(old)
     offsets.take(new)
     offsets.finish(old)
-    assert offsets.ready(new) == {PARTITION: 0}
+    assert offsets.ready() == {}
     offsets.finish(new)
-    assert offsets.ready(new) == {PARTITION: 1}
+    assert offsets.ready() == {PARTITION: 1}
 
 
 def test_what_is_finished_after_all_was_forgotten_commits_nothing() -> None:
@@ -93,4 +93,4 @@ def test_what_is_finished_after_all_was_forgotten_commits_nothing() -> None:
     offsets.take(old)
     offsets.forget()
     offsets.finish(old)
-    assert offsets.ready(old) == {}
+    assert offsets.ready() == {}
