@@ -4,6 +4,7 @@ A test that asks for `stack` may stop, starve and empty what it likes: those hav
 in one process. All others share `connection`, from as many processes as run them, and with what the others do there.
 """
 
+import gc
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping
@@ -78,6 +79,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return number, item.get_closest_marker("last") is not None, str(item.path.parent)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from what stays to the end, modules and tests, and collect less often.
+
+    Going through all of that took an eighth of the time of unit and memory.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.hookimpl(wrapper=True)

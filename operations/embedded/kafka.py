@@ -46,8 +46,9 @@ _JVM = (
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "--sun-misc-unsafe-memory-access=allow",
-    f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.xml')}",
 )
+_LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.xml')}"
+"""No part of what an archive is made for: each checkout and each installation would make one of its own."""
 
 
 def archive() -> Path:
@@ -178,7 +179,7 @@ class EmbeddedKafka:
         archived = [] if self._notes is not None else options_with(archive())
         return ChildProcess(
             # Kafka's compression unpacks its native libraries into the folder for temporary files.
-            [JAVA, *_JVM, *archived, f"-Djava.io.tmpdir={self._folder / 'tmp'}", *arguments],
+            [JAVA, *_JVM, _LOGGING, *archived, f"-Djava.io.tmpdir={self._folder / 'tmp'}", *arguments],
             log=self._folder / "kafka.log",
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "CLASSPATH": os.pathsep.join(map(str, class_path))},
             cwd=cwd,

@@ -58,11 +58,17 @@ class Road:
         self.bus.append(REQUESTS.of(company), key, json.dumps(body).encode(), headers, partition=partition)
 
     async def run(self, *services: str) -> None:
-        """Let services read all there is, one after the other, until nothing more comes of it; by default all."""
-        before = None
-        while before != (before := self.length()):
-            for service in services or SERVICES:
+        """Let services read all there is, one after the other, until nothing more comes of it; by default all.
+
+        Each runs once; again only where something has come since, or where it crashed.
+        """
+        read: dict[str, int] = {}
+        while unread := [service for service in services or SERVICES if read.get(service) != self.length()]:
+            for service in unread:
+                crash = self.bus.crash_after
                 await self.bus.run_until_idle(lambda bus, service=service: self.build(service, bus))  # type: ignore[misc]
+                if crash == self.bus.crash_after:
+                    read[service] = self.length()
 
     def build(self, service: str, bus: Bus) -> Service:
         """Make an instance of a service, configured as in production: by its environment."""

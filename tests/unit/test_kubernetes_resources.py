@@ -4,10 +4,10 @@ import io
 import re
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -59,21 +59,28 @@ SPECS = {
 v1beta2 alone had, such as an ACL's one `operation`, is dropped or refused there."""
 
 
-def check(resource: dict[str, Any], api: str) -> None:
-    assert resource["apiVersion"] == f"kafka.strimzi.io/{api}"
+def whole(kind: str) -> dict[str, Any]:
     metadata = fields(
         ["name", "labels"],
         name={"type": "string", "pattern": NAME, "maxLength": 253},
         labels=fields([], **{"strimzi.io/cluster": TEXT}),
     )
-    whole = fields(
-        ["apiVersion", "kind", "metadata", "spec"],
-        apiVersion=TEXT,
-        kind=TEXT,
-        metadata=metadata,
-        spec=SPECS[resource["kind"]],
+    return fields(
+        ["apiVersion", "kind", "metadata", "spec"], apiVersion=TEXT, kind=TEXT, metadata=metadata, spec=SPECS[kind]
     )
-    jsonschema.validate(resource, whole)
+
+
+TAKEN = {kind: Draft202012Validator(whole(kind)) for kind in SPECS}
+
+
+def check(resource: dict[str, Any], api: str) -> None:
+    assert resource["apiVersion"] == f"kafka.strimzi.io/{api}"
+    TAKEN[resource["kind"]].validate(resource)
+
+
+def test_what_a_resource_is_held_against_is_a_schema() -> None:
+    for validator in TAKEN.values():
+        validator.check_schema(validator.schema)
 
 
 def written(*words: str) -> list[dict[str, Any]]:

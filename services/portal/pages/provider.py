@@ -1,11 +1,13 @@
 """Logging in with an OpenID Connect provider. Loaded only where there is one: Authlib and what it loads take 12 MiB."""
 
+import ssl
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
-from httpx2 import HTTPError
+from httpx2 import HTTPError, create_ssl_context
 from joserfc.errors import JoseError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -28,6 +30,12 @@ _CHOSEN_BY_PEOPLE = frozenset(
 """Claims that may change and need not be one person's (OpenID Connect Core 5.7): who takes another's is the other."""
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are trusted: read once, and not for each of the requests that a log-in takes."""
+    return create_ssl_context()
+
+
 class Provider:
     """An OpenID Connect provider: who it says somebody is, is looked up in the directory."""
 
@@ -39,7 +47,7 @@ class Provider:
             server_metadata_url=f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
             client_id=settings.oidc_client_id,
             client_secret=settings.oidc_client_secret.get_secret_value(),
-            client_kwargs={"scope": "openid profile", "code_challenge_method": "S256"},
+            client_kwargs={"scope": "openid profile", "code_challenge_method": "S256", "verify": _authorities()},
         )
         if settings.oidc_user_claim in _CHOSEN_BY_PEOPLE:
             log.warning("people can choose who they are at many log-in providers", claim=settings.oidc_user_claim)
