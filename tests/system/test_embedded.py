@@ -386,7 +386,8 @@ def test_what_a_stranger_sends_before_it_has_logged_in_is_small(kafka: EmbeddedK
 @BOUNDED
 def test_all_that_others_can_take_up_fits_into_the_brokers_memory(kafka: EmbeddedKafka) -> None:
     broker = ConfigResource(ConfigResource.Type.BROKER, "1")
-    settings = AdminClient(client(kafka, "operator")).describe_configs([broker])[broker].result(30)
+    admin = AdminClient(client(kafka, "operator"))
+    settings = admin.describe_configs([broker])[broker].result(30)
     requests = int(settings["queued.max.request.bytes"].value) + int(settings["socket.request.max.bytes"].value)
     connections = int(settings["max.connections.per.ip"].value) * CONNECTION_BYTES
     assert requests + connections + ITS_OWN_BYTES < HEAP_BYTES
