@@ -16,6 +16,10 @@ class WebSettings(BaseSettings):
     port: int = 8000
     url: str = ""
     """The address that people use, where it is not the host and port; https:// unless it is this machine's own."""
+    certificate_file: str = ""
+    """Speak TLS with this certificate, followed by those that lead to its authority; without, a proxy has to."""
+    key_file: str = ""
+    """The certificate's key; by default in the same file."""
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
