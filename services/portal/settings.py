@@ -1,10 +1,11 @@
 """The portal's settings, besides those of every service: `CLAIMBUS_PORTAL_…`."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.runtime.guessable import is_loopback
 
 
 class WebSettings(BaseSettings):
@@ -54,7 +55,7 @@ class WebSettings(BaseSettings):
     @property
     def is_on_loopback(self) -> bool:
         """Whether only people on this machine come."""
-        return _is_loopback(urlsplit(self.address).hostname or "")
+        return is_loopback(urlsplit(self.address).hostname or "")
 
     @model_validator(mode="after")
     def _is_secure_outside_loopback(self) -> "WebSettings":
@@ -64,10 +65,3 @@ class WebSettings(BaseSettings):
                 "CLAIMBUS_PORTAL_URL must begin with https://, or be at 127.0.0.1 or localhost"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -20,6 +20,8 @@ class KafkaSettings(BaseSettings):
     password: SecretStr = SecretStr("")
     ssl_ca_file: str | None = None
     """The authority that signed the brokers' certificates; by default those of the system."""
+    portal_url: str = ""
+    """Where people reach the portal of the same installation: what is for one machine alone may have easy secrets."""
 
     def client(self) -> dict[str, object]:
         """An aiokafka client how to connect."""
