@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random order of the tests: `default` draws another one, which is printed.
 SEED ?= 20261127
 
-.PHONY: install demo check test faults lint browser format lock assets screenshots
+.PHONY: install demo check test faults fuzz lint browser format lock assets screenshots
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ check: lint
 # Random clients and random faults for so many MINUTES, by SEED.
 faults: install
 	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1)
+
+# So many mutated MESSAGES, by SEED, through everything that decodes one; what is wrong is kept in ./found.
+fuzz: install
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --messages $(or $(MESSAGES),1000000)
 
 # Each page's picture, in docs/screenshots.
 screenshots: browser

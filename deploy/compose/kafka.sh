@@ -55,6 +55,11 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 num.io.threads=4
 num.network.threads=2
+# What others announce and have under way fits into the heap (docs/operate/start.md).
+socket.request.max.bytes=10485760
+queued.max.request.bytes=134217728
+sasl.server.max.receive.size=8192
+max.connections.per.ip=2000
 END
 
 if [ ! -e "$data/log/meta.properties" ]; then

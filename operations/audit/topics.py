@@ -28,7 +28,7 @@ from pydantic_core import from_json
 from operations.connection import Connection, Unreachable
 from operations.records import ReadRecord, read_all
 from services.permissions.claim_rules import check
-from services.permissions.received import ReceivedRequest
+from services.permissions.received import ReceivedRequest, is_settled_here
 from shared.audit.directory import Entry
 from shared.audit.invariants import passed_by
 from shared.audit.spool import Spool, digest
@@ -300,7 +300,8 @@ class TopicSpooler:
         )
         request = received.company, received.envelope.id
         checked: tuple[bytes, str, str] = (b"", "", "")
-        if received.is_about_directory:
+        about_directory = self._is_of_directory(*request, received.envelope.type)
+        if about_directory:
             headers = json.dumps([(name, value.decode("latin-1")) for name, value in record.headers])
             self._spool.add("directory_requests", *request, record.timestamp, headers, record.value)
         else:
@@ -311,10 +312,18 @@ class TopicSpooler:
             record.partition,
             record.offset,
             record.timestamp,
-            received.is_about_directory,
+            about_directory,
             *checked,
             passed,
         )
+
+    def _is_of_directory(self, company: str, id: str, type: str) -> bool:
+        """Whether `directory` remembers a request, or has yet to, and not the record."""
+        if is_settled_here(self._directory, company, type):
+            return True
+        model = REQUESTS_BY_TYPE.get(type)
+        is_about_it = model is not None and issubclass(model, DirectoryRequest)
+        return is_about_it and self._directory.settled(company, id) is not None
 
     def _internal(self, record: Record, envelope: Envelope, passed: int) -> None:
         place = record.partition, record.offset
@@ -326,7 +335,8 @@ class TopicSpooler:
             return
         body = from_json(envelope.body)
         if record.topic == REQUEST_OUTCOMES.name:
-            company, id, about_directory, requested_at = _outcome_of(envelope, body)
+            company, id, type, requested_at = _outcome_of(envelope, body)
+            about_directory = self._is_of_directory(company, id, type)
             _, code, decision = _decided(body, whole=False)
             found = digest(envelope.type, envelope.body)
             self._spool.add(
@@ -358,7 +368,8 @@ class TopicSpooler:
             return
         body = from_json(envelope.body)
         if envelope.type in OUTCOMES:
-            company, id, about_directory, requested_at = _outcome_of(envelope, body)
+            company, id, type, requested_at = _outcome_of(envelope, body)
+            about_directory = self._is_of_directory(company, id, type)
             row = receiver, company, id, about_directory, *place, requested_at, found
             self._spool.add("outcome_copies", *row)
         else:
@@ -394,12 +405,10 @@ def _decided(body: Any, *, whole: bool = True) -> tuple[bytes, str, str]:
     )
 
 
-def _outcome_of(envelope: Envelope, body: Any) -> tuple[str, str, bool, int]:
+def _outcome_of(envelope: Envelope, body: Any) -> tuple[str, str, str, int]:
     if envelope.type not in OUTCOMES:
         raise Undecodable(f"{envelope.type} is no outcome")
-    model = REQUESTS_BY_TYPE.get(body["request_type"])
-    about_directory = model is not None and issubclass(model, DirectoryRequest)
-    return str(body["company"]), str(body["request_id"]), about_directory, _ms_of(body["requested_at"])
+    return str(body["company"]), str(body["request_id"]), str(body["request_type"]), _ms_of(body["requested_at"])
 
 
 def _is(topic: Topic, name: str) -> bool:

@@ -50,6 +50,17 @@ _JVM = (
 _LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.xml')}"
 """No part of what an archive is made for: each checkout and each installation would make one of its own."""
 
+BOUNDS = {
+    # The room for a request is taken as soon as its size is announced. All of them, with one more, fit into the heap
+    # beside what the broker itself has (some 150 MiB); no request of ours is over 9 MiB (publisher.py).
+    "socket.request.max.bytes": str(10 * 1024 * 1024),
+    "queued.max.request.bytes": str(128 * 1024 * 1024),
+    # Of a connection that has not logged in; SCRAM takes some hundred bytes.
+    "sasl.server.max.receive.size": str(8 * 1024),
+    "max.connections.per.ip": "2000",
+}
+"""deploy/compose/kafka.sh has the same, and docs/operate/start.md asks it of a cluster."""
+
 
 def archive() -> Path:
     """Where the archive of Kafka's classes is, once it is made."""
@@ -232,6 +243,7 @@ class EmbeddedKafka:
             "group.min.session.timeout.ms": "1000",
             "num.io.threads": "4",
             "num.network.threads": "2",
+            **BOUNDS,
         }
         write_privately(self._folder / "server.properties", "".join(f"{k}={v}\n" for k, v in settings.items()))
 

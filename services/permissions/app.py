@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from services.permissions.claim_rules import check
-from services.permissions.directory_rules import settle
+from services.permissions.directory_rules import settle_in_order
 from services.permissions.messages import command, directory_message, outcome_of
-from services.permissions.received import ReceivedRequest
+from services.permissions.received import ReceivedRequest, is_settled_here
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
 from shared.directory_reader import DirectoryReader
@@ -38,23 +38,27 @@ def build(bus: Bus = KAFKA) -> Service:
     async def handle(requests: Sequence[ReceivedRequest]) -> Iterable[Outgoing]:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
         reader.unknown_settings.look()
-        messages: list[Outgoing] = []
-        for received in sorted(requests, key=lambda received: received.at):
-            if received.is_about_directory or directory.settled(received.company, received.envelope.id):
-                messages.append(await settled(received))
-            else:
-                messages.append(command(check(directory, received), received))
-        return messages
+        in_order = sorted(requests, key=lambda received: received.at)
+        await settle_all([received for received in in_order if is_ours(received)])
+        return [answer(received) for received in in_order]
 
-    async def settled(received: ReceivedRequest) -> Outgoing:
-        request = received.company, received.envelope.id
-        if directory.settled(*request) is None:
-            await service.publisher.publish([directory_message(settle(directory, received), received)])
-            await reader.catch_up()
-        outcome = directory.settled(*request)
-        if outcome is None:
+    def is_ours(received: ReceivedRequest) -> bool:
+        return is_settled_here(directory, received.company, received.envelope.type)
+
+    async def settle_all(requests: Sequence[ReceivedRequest]) -> None:
+        published = [directory_message(event, received) for event, received in settle_in_order(directory, requests)]
+        if not published:
+            return
+        await service.publisher.publish(published)
+        await reader.catch_up()
+
+    def answer(received: ReceivedRequest) -> Outgoing:
+        settled = directory.settled(received.company, received.envelope.id)
+        if settled is not None:
+            return outcome_of(settled, received)
+        if is_ours(received):
             raise Misconfigured(f"what was published on {DIRECTORY.name} cannot be read back")
-        return outcome_of(outcome, received)
+        return command(check(directory, received), received)
 
     return service
 

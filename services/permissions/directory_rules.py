@@ -4,7 +4,7 @@ Requests are decided against the directory as it is now, and not as it was when 
 own requests, sent one after the other without waiting, would be refused or not depending on how fast this service is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from services.permissions.received import ReceivedRequest, partner_office, sender_of
@@ -22,12 +22,28 @@ from shared.contract.requests import (
 )
 from shared.contract.topics import OPERATOR
 from shared.domain.companies import Company
-from shared.domain.directory import LATEST, Directory
+from shared.domain.directory import BEGINNING, LATEST, Directory
 from shared.domain.office_hours import region_of
 from shared.domain.public_holidays import unknown_region
 from shared.domain.refusal import Refused
 
+MOST_OFFICES = 2_000
+MOST_USERS = 20_000
+"""So many a company can register itself: each is in the memory of every service. The operator can register more."""
+
 _HIGHEST_LEVEL = {CompanyKind.INSURER: 6, CompanyKind.PARTNER: 4}
+
+
+def settle_in_order(
+    directory: Directory, requests: Iterable[ReceivedRequest]
+) -> Iterator[tuple[DirectoryEvent, ReceivedRequest]]:
+    """Settle what the directory does not remember yet, each request with those before it in force."""
+    ahead = directory.ahead()
+    for received in requests:
+        if ahead.settled(received.company, received.envelope.id) is None:
+            event = settle(ahead, received)
+            ahead.apply(event, BEGINNING)
+            yield event, received
 
 
 def settle(directory: Directory, received: ReceivedRequest) -> DirectoryEvent:
@@ -67,6 +83,8 @@ def check_office(directory: Directory, sender: Company, request: RegisterOffice)
     registered = directory.office(request.id, LATEST)
     if registered is not None and registered.company != request.company:
         raise Refused(Code.NOT_YOUR_OFFICE, "id", "belongs to another company")
+    if registered is None and sender.id != OPERATOR and directory.count_offices(sender.id) >= MOST_OFFICES:
+        raise Refused(Code.COMPANY_FULL, "id", f"the company has {MOST_OFFICES} offices")
 
 
 def check_user(directory: Directory, sender: Company, request: RegisterUser) -> None:
@@ -84,6 +102,8 @@ def check_user(directory: Directory, sender: Company, request: RegisterUser) -> 
     registered = directory.user(request.id, LATEST)
     if registered is not None and registered.company != request.company:
         raise Refused(Code.INVALID_REQUEST, "id", "is taken")
+    if registered is None and sender.id != OPERATOR and directory.count_users(sender.id) >= MOST_USERS:
+        raise Refused(Code.COMPANY_FULL, "id", f"the company has {MOST_USERS} users")
 
 
 def check_permission(directory: Directory, sender: Company, request: SetOfficePermission) -> None:

@@ -10,7 +10,7 @@ from shared.contract.envelope import Envelope, details_of
 from shared.contract.requests import REQUESTS, DirectoryRequest, Request
 from shared.domain.companies import Company, Office
 from shared.domain.creation import NO_PARTNER_OFFICE
-from shared.domain.directory import Directory
+from shared.domain.directory import LATEST, Directory
 from shared.domain.refusal import Refused
 
 
@@ -41,6 +41,19 @@ class ReceivedRequest:
             return model.model_validate_json(self.envelope.body)
         except ValidationError as error:
             raise Refused(Code.INVALID_REQUEST, details=details_of(error)) from None
+
+
+def is_settled_here(directory: Directory, company: str, type: str) -> bool:
+    """Whether a request is about the directory, and from a company of a kind that may send it.
+
+    What others send is refused for ever: a company stays of its kind. `claims` remembers that, as it does refusals of
+    requests about claims; `directory` is kept for ever, and in the memory of all who read it.
+    """
+    model = REQUESTS.get(type)
+    if model is None or not issubclass(model, DirectoryRequest):
+        return False
+    sender = directory.company(company, LATEST)
+    return sender is None or sender.kind in model.SENT_BY
 
 
 def sender_of(directory: Directory, company: str, request: Request, at: datetime) -> Company:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping
 
 import uvicorn
@@ -12,6 +13,7 @@ from services.portal.settings import WebSettings
 from shared.errors import kind_and_place
 from shared.messaging.service import QuietServer
 from shared.runtime.logs import log
+from shared.runtime.tls import server_context
 
 _GOODBYE_S = 3
 _KEPT_OPEN_S = 75
@@ -41,6 +43,7 @@ class WebServer:
 
     def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
         self._settings = settings
+        tls = _tls(settings) if settings.certificate_file else None
         self._server = QuietServer(
             uvicorn.Config(
                 app,
@@ -55,6 +58,7 @@ class WebServer:
                 server_header=False,
                 timeout_graceful_shutdown=_GOODBYE_S,
                 timeout_keep_alive=_KEPT_OPEN_S,
+                ssl_context_factory=(lambda *_: tls) if tls else None,
             )
         )
         self._serving: asyncio.Task[None] | None = None
@@ -71,6 +75,15 @@ class WebServer:
         if self._serving is not None:
             self._server.should_exit = True
             await self._serving
+
+
+def _tls(settings: WebSettings) -> ssl.SSLContext:
+    try:
+        return server_context(settings.certificate_file, settings.key_file or settings.certificate_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"CLAIMBUS_PORTAL_CERTIFICATE_FILE and CLAIMBUS_PORTAL_KEY_FILE cannot be used: {error}"
+        ) from error
 
 
 def side_by_side(others: Mapping[str, ASGIApp], app: ASGIApp) -> ASGIApp:

@@ -1,10 +1,11 @@
 """The portal's settings, besides those of every service: `CLAIMBUS_PORTAL_…`."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.runtime.guessable import is_loopback
 
 
 class WebSettings(BaseSettings):
@@ -16,6 +17,10 @@ class WebSettings(BaseSettings):
     port: int = 8000
     url: str = ""
     """The address that people use, where it is not the host and port; https:// unless it is this machine's own."""
+    certificate_file: str = ""
+    """Speak TLS with this certificate, followed by those that lead to its authority; without, a proxy has to."""
+    key_file: str = ""
+    """The certificate's key; by default in the same file."""
     secret: SecretStr = SecretStr("")
     """Signs the session cookies; the same for all instances."""
     session_hours: int = 12
@@ -50,7 +55,7 @@ class WebSettings(BaseSettings):
     @property
     def is_on_loopback(self) -> bool:
         """Whether only people on this machine come."""
-        return _is_loopback(urlsplit(self.address).hostname or "")
+        return is_loopback(urlsplit(self.address).hostname or "")
 
     @model_validator(mode="after")
     def _is_secure_outside_loopback(self) -> "WebSettings":
@@ -60,10 +65,3 @@ class WebSettings(BaseSettings):
                 "CLAIMBUS_PORTAL_URL must begin with https://, or be at 127.0.0.1 or localhost"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

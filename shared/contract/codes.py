@@ -38,6 +38,7 @@ class Code(StrEnum):
     NOT_LINKED = "not_linked"
     TOO_LATE_TO_UNLINK = "too_late_to_unlink"
     SETTINGS_NOT_UNDERSTOOD = "settings_not_understood"
+    COMPANY_FULL = "company_full"
 
     @property
     def message(self) -> LocalizedText:
@@ -169,5 +170,9 @@ _SENTENCES = {
     Code.SETTINGS_NOT_UNDERSTOOD: _sentence(
         "Denne installasjonen kan ikke bruke forsikringsselskapets innstillinger; detaljene sier hvorfor.",
         "This installation cannot apply the insurer's settings; the details say why.",
+    ),
+    Code.COMPANY_FULL: _sentence(
+        "Selskapet har så mange kontorer eller brukere at det ikke kan registrere flere selv.",
+        "The company has so many offices or users that it cannot register more itself.",
     ),
 }

@@ -5,9 +5,12 @@ request the first counts, so every reader comes to the same directory.
 """
 
 import sys
-from collections import defaultdict
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, MutableMapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from shared.contract.codes import Code
 from shared.contract.directory_events import (
@@ -45,6 +48,20 @@ class SettledRequest:
     details: tuple[Detail, ...] | None = None
 
 
+class _Copies(ChainMap[Any, Any]):
+    """A mapping with another's values, each copied as soon as it is asked for."""
+
+    def __init__(self, of: MutableMapping[Any, Any], make: Callable[[], Any]) -> None:
+        super().__init__({}, of)
+        self._make = make
+
+    def __getitem__(self, key: Any) -> Any:
+        own, of = self.maps
+        if key not in own:
+            own[key] = copy(of[key]) if key in of else self._make()
+        return own[key]
+
+
 class Directory:
     """Everything on the topic `directory`, by moment."""
 
@@ -58,6 +75,7 @@ class Directory:
         self._settings: defaultdict[str, SettingsHistory] = defaultdict(SettingsHistory)
         self._not_understood: defaultdict[str, History[tuple[str, ...]]] = defaultdict(History)
         self._offices_of: defaultdict[str, set[str]] = defaultdict(set)
+        self._users_of: defaultdict[str, set[str]] = defaultdict(set)
         self._settled: defaultdict[str, dict[str, SettledRequest]] = defaultdict(dict)
         self._latest = BEGINNING
         self._companies[OPERATOR].add(Company(OPERATOR, "Operator", CompanyKind.OPERATOR), BEGINNING)
@@ -76,6 +94,14 @@ class Directory:
         if code is None and self._put_in_force(event, effective_at):
             self.changes += 1
 
+    def ahead(self) -> "Directory":
+        """Return a directory that begins as this one and goes its own way; it costs what is looked at in it."""
+        ahead = copy(self)
+        for name, kept in vars(self).items():
+            if isinstance(kept, defaultdict) and kept.default_factory:
+                setattr(ahead, name, _Copies(kept, kept.default_factory))
+        return ahead
+
     def _put_in_force(self, event: DirectoryEvent, effective_at: datetime) -> bool:
         """Return whether anything is otherwise than before."""
         if isinstance(event, CompanyRegistered):
@@ -90,6 +116,7 @@ class Directory:
             return self._offices[office.id].add(Office(office.id, office.company, office.name), effective_at)
         if isinstance(event, UserRegistered):
             user = event.registered
+            self._users_of[user.company].add(user.id)
             return self._users[user.id].add(
                 User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level), effective_at
             )
@@ -168,6 +195,14 @@ class Directory:
     def user(self, id: str, at: datetime) -> User | None:
         """Return a user that was registered at a moment."""
         return self._users[id].at(at) if id in self._users else None
+
+    def count_offices(self, company: str) -> int:
+        """Count the offices that a company has now."""
+        return len(self._offices_of.get(company, ()))
+
+    def count_users(self, company: str) -> int:
+        """Count the users that a company has now."""
+        return len(self._users_of.get(company, ()))
 
     def permission(self, insurer: str, office: str, at: datetime) -> OfficePermission:
         """Return what an office may do for an insurer at a moment; by default nothing (domain rule 1)."""

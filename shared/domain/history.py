@@ -21,6 +21,11 @@ class History(Generic[T]):
         self._moments: list[datetime] = []
         self._values: list[T] = []
 
+    def __copy__(self) -> "History[T]":
+        copy: History[T] = History()
+        copy._moments, copy._values = list(self._moments), list(self._values)
+        return copy
+
     def add(self, value: T, effective_at: datetime) -> bool:
         """Add a value, unless it is as it was; return whether it was added.
 
@@ -58,6 +63,11 @@ class SettingsHistory:
         self._moments: list[datetime] = []
         self._before: list[Mapping[str, Any]] = []
         """What turns each version into the one before it; the first into the defaults."""
+
+    def __copy__(self) -> "SettingsHistory":
+        copy = SettingsHistory()
+        copy.latest, copy._moments, copy._before = self.latest, list(self._moments), list(self._before)
+        return copy
 
     def add(self, settings: PortalSettings, effective_at: datetime) -> bool:
         """Add settings, unless they are as they were; return whether they were added."""

@@ -512,3 +512,7 @@ class MemoryBatch:
         """Add a record; its time will be the broker's."""
         self.records.append((key, value, headers))
         return True
+
+    def size(self) -> int:
+        """Count the bytes of its values."""
+        return sum(len(value) for _, value, _ in self.records)

@@ -122,7 +122,8 @@ class Publisher:
 async def _send(producer: Any, messages: Sequence[Outgoing]) -> None:
     """Hand over whole batches of each partition, and wait for one acknowledgement of each.
 
-    So a message costs what appending it costs, and not a future and a look at its partition's queue.
+    So a message costs what appending it costs, and not a future and a look at its partition's queue. A request has a
+    batch of each partition, and brokers bound requests: no more is under way at once than the largest message.
     """
     queued: dict[tuple[str, int], list[Any]] = {}
     partitions = {topic: len(await producer.partitions_for(topic)) for topic in {message.topic for message in messages}}
@@ -133,9 +134,13 @@ async def _send(producer: Any, messages: Sequence[Outgoing]) -> None:
         if not batches or batches[-1].append(**record) is None:
             batches.append(producer.create_batch())
             batches[-1].append(**record)
-    acknowledged = [
-        await producer.send_batch(batch, topic, partition=partition)
-        for (topic, partition), batches in queued.items()
-        for batch in batches
-    ]
+    acknowledged: list[Any] = []
+    under_way = 0
+    for (topic, partition), batches in queued.items():
+        for batch in batches:
+            if under_way and under_way + batch.size() > LARGEST_MESSAGE_BYTES:
+                await asyncio.gather(*acknowledged)
+                acknowledged, under_way = [], 0
+            acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
+            under_way += batch.size()
     await asyncio.gather(*acknowledged)

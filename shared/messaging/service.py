@@ -29,6 +29,7 @@ from shared.messaging.loop import Concurrency, Decode, Handler, Instead, Loop
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record
 from shared.runtime import metrics
+from shared.runtime.guessable import refuse_what_can_be_guessed
 from shared.runtime.logs import configure_logs, log
 from shared.runtime.settings import ServiceSettings
 
@@ -305,6 +306,7 @@ def run(build: Callable[[], Service]) -> None:
 
     async def main() -> Service:
         service = build()
+        refuse_what_can_be_guessed(service.name, service.settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.stop)

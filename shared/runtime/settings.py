@@ -1,10 +1,11 @@
 """How a service is configured: environment variables `CLAIMBUS_…`, which is all it reads."""
 
-import ssl
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.runtime.tls import client_context
 
 
 class KafkaSettings(BaseSettings):
@@ -19,10 +20,12 @@ class KafkaSettings(BaseSettings):
     password: SecretStr = SecretStr("")
     ssl_ca_file: str | None = None
     """The authority that signed the brokers' certificates; by default those of the system."""
+    portal_url: str = ""
+    """Where people reach the portal of the same installation: what is for one machine alone may have easy secrets."""
 
     def client(self) -> dict[str, object]:
         """An aiokafka client how to connect."""
-        tls = ssl.create_default_context(cafile=self.ssl_ca_file) if self.security_protocol == "SASL_SSL" else None
+        tls = client_context(self.ssl_ca_file) if self.security_protocol == "SASL_SSL" else None
         return {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,

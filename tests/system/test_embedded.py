@@ -1,5 +1,6 @@
 """A real Kafka and PostgreSQL as child processes: who gets in, what stays, and that nothing is left behind."""
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -16,14 +17,23 @@ from typing import Any
 import asyncpg
 import platformdirs
 import pytest
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
+from shared.contract.topics import MIB
 
 ODD = """it's "odd", a]b\\ @/ø"""
 PASSWORDS = {"operator": "of the operator", "stranger": "of a stranger", "odd": ODD}
+BOUNDED = pytest.mark.promise(
+    "What a company or a stranger announces to the embedded Kafka, and how often it connects, does not end it.",
+    about="running",
+)
+CONNECTION_BYTES = 64 * 1024
+"""What a connection takes that has sent nothing; measured, some 15 KiB."""
+ITS_OWN_BYTES, HEAP_BYTES = 192 * MIB, 512 * MIB
 LONG_AGO_MS = 1_000_000_000_000
 
 SUPERVISOR = """
@@ -103,6 +113,28 @@ def read_one(kafka: EmbeddedKafka, topic: str, user: str = "operator") -> Any:
         return consumer.poll(30)
     finally:
         consumer.close()
+
+
+async def announced(kafka: EmbeddedKafka, size: int) -> AIOKafkaConnection:
+    """Log in, announce a request of so many bytes, and send eight of them."""
+    host, _, port = kafka.bootstrap_servers.partition(":")
+    connection = await create_conn(
+        host,
+        int(port),
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_plain_username="stranger",
+        sasl_plain_password=PASSWORDS["stranger"],
+    )
+    connection._writer.write(size.to_bytes(4, "big") + bytes(8))
+    await connection._writer.drain()
+    return connection
+
+
+async def is_ended_by_broker(connection: AIOKafkaConnection) -> bool:
+    async with asyncio.timeout(30):
+        await asyncio.wait({connection._read_task})
+    return not connection.connected()
 
 
 def error_of_login(configuration: dict[str, Any]) -> KafkaError:
@@ -314,3 +346,53 @@ given = {{processes.free_port() for _ in range(20)}}
 assert len(given) == 20 and {port} not in given, given
 """
     subprocess.run([sys.executable, "-c", others], check=True, timeout=60)
+
+
+# What a stranger or a company can do to the broker
+
+
+@BOUNDED
+async def test_a_request_of_a_hundred_mebibytes_is_refused_as_soon_as_it_is_announced(kafka: EmbeddedKafka) -> None:
+    create_topic(kafka, "announced")
+    attackers = [await announced(kafka, 100 * MIB) for _ in range(8)]
+    assert [await is_ended_by_broker(attacker) for attacker in attackers] == [True] * 8
+    await asyncio.to_thread(produce, kafka, "announced", b"of another")
+    assert kafka.is_running()
+
+
+@BOUNDED
+async def test_requests_of_the_largest_size_that_are_never_sent_fit_into_the_brokers_memory(
+    kafka: EmbeddedKafka,
+) -> None:
+    create_topic(kafka, "unsent")
+    attackers = [await announced(kafka, 10 * MIB) for _ in range(12)]
+    await asyncio.to_thread(produce, kafka, "unsent", b"of another")
+    attackers += [await announced(kafka, 10 * MIB) for _ in range(30)]  # then it reads no further
+    for attacker in attackers:
+        attacker.close()
+    await asyncio.to_thread(produce, kafka, "unsent", b"of another")
+    assert kafka.is_running()
+
+
+@BOUNDED
+def test_what_a_stranger_sends_before_it_has_logged_in_is_small(kafka: EmbeddedKafka) -> None:
+    with contextlib.ExitStack() as stack:
+        strangers = [stack.enter_context(connected(kafka)) for _ in range(40)]
+        for stranger in strangers:
+            stranger.sendall((512 * 1024).to_bytes(4, "big") + bytes(8))
+        assert [stranger.recv(1) for stranger in strangers] == [b""] * 40
+
+
+@BOUNDED
+def test_all_that_others_can_take_up_fits_into_the_brokers_memory(kafka: EmbeddedKafka) -> None:
+    broker = ConfigResource(ConfigResource.Type.BROKER, "1")
+    admin = AdminClient(client(kafka, "operator"))
+    settings = admin.describe_configs([broker])[broker].result(30)
+    requests = int(settings["queued.max.request.bytes"].value) + int(settings["socket.request.max.bytes"].value)
+    connections = int(settings["max.connections.per.ip"].value) * CONNECTION_BYTES
+    assert requests + connections + ITS_OWN_BYTES < HEAP_BYTES
+
+
+def connected(kafka: EmbeddedKafka) -> socket.socket:
+    host, _, port = kafka.bootstrap_servers.partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)

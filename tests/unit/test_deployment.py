@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from operations import connection
+from operations.embedded.kafka import BOUNDS
 from operations.services import HEALTH_PORT, REGISTRY, WITH_DATABASE
 from shared.contract.topics import SERVICES, ReadModel
 from shared.runtime.settings import DatabaseSettings, MediaSettings
@@ -220,3 +221,9 @@ def test_the_guide_names_every_setting_and_no_other() -> None:
     read |= variables(settings_of("services.linking.settings"))
     assert listed <= read
     assert {name for name in read - listed if not name.startswith("CLAIMBUS_LINK_RETRY_")} == set()
+
+
+def test_the_compose_files_kafka_has_the_bounds_of_the_embedded_one() -> None:
+    script = (ROOT / "deploy" / "compose" / "kafka.sh").read_text()
+    settings = dict(re.findall(r"^([a-z.]+)=(\S+)$", script, re.MULTILINE))
+    assert settings.items() >= BOUNDS.items()

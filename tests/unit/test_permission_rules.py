@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
+from services.permissions import directory_rules
 from services.permissions.claim_rules import check
 from services.permissions.directory_rules import settle
 from services.permissions.received import ReceivedRequest
@@ -30,7 +31,7 @@ from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
 from shared.domain.creation import decide_creation, rights_in_force
-from shared.domain.directory import Directory
+from shared.domain.directory import LATEST, Directory
 from shared.domain.refusal import Refused
 from tests.builders.content import INCIDENT, POLICYHOLDER
 from tests.builders.directory import (
@@ -784,6 +785,38 @@ def test_an_insurer_gives_permissions_only_to_registered_partners_offices(office
     assert (code_of(answer), fields_of(answer)) == ("unknown_office", ["office"])
 
 
+@pytest.mark.parametrize("name", ["register-office", "register-user"])
+def test_a_company_registers_so_many_offices_and_users_and_only_the_operator_more(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_rules, "MOST_OFFICES", 5)
+    monkeypatch.setattr(directory_rules, "MOST_USERS", 5)
+    directory = registered()
+    answers = {n: applied(directory, VEST, name, BODIES[name] | {"id": f"n-{n}"}, at=TUESDAY_NOON) for n in range(6)}
+    refused = {n: answer for n, answer in answers.items() if code_of(answer) == "company_full"}
+    assert list(refused) == ([3, 4, 5] if name == "register-office" else [5])  # Vest has two offices, and no user
+    assert {code_of(answer) for answer in answers.values()} == {None, "company_full"}
+    assert fields_of(refused[5]) == ["id"]
+    takes_effect(directory, VEST, name, BODIES[name] | {"id": "n-0", "name": "Another name"})
+    takes_effect(directory, OPERATOR, name, BODIES[name] | {"id": "n-5"})
+
+
+def test_what_is_settled_ahead_leaves_the_directory_as_it_is() -> None:
+    directory = permitted("never")
+    before = [directory.settings(FJORD, TUESDAY_NOON), directory.permission(FJORD, VEST_BERGEN, TUESDAY_NOON)]
+    requests = [
+        asks(FJORD, "set-portal-settings", {"enhanced_function": True}, at=TUESDAY_NOON),
+        asks(FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, at=TUESDAY_NOON),
+        asks(VEST, "register-office", {"id": "ny", "company": VEST, "name": "Ny"}, at=TUESDAY_NOON),
+        asks(VEST, "register-user", BODIES["register-user"] | {"office": "ny"}, at=TUESDAY_NOON),
+    ]
+    settled = [event for event, _ in directory_rules.settle_in_order(directory, requests)]
+    assert [code_of(event) for event in settled] == [None] * 4
+    assert before == [directory.settings(FJORD, LATEST), directory.permission(FJORD, VEST_BERGEN, LATEST)]
+    assert (directory.office("ny", LATEST), directory.count_offices(VEST)) == (None, 2)
+    assert not [request for request in requests if directory.settled(request.company, request.envelope.id)]
+
+
 def test_a_companys_requests_about_the_directory_may_follow_each_other_without_waiting() -> None:
     """They are judged against the directory as it is now, even where it learnt of something after they were sent."""
     directory = registered()
@@ -1094,7 +1127,7 @@ def test_the_codes_are_the_contracts() -> None:
         target_not_linkable budget_missing media_missing media_mismatch media_not_allowed too_many_media
         incident_in_future
     """
-    ours = ["claim_full", "not_linked", "too_late_to_unlink", "settings_not_understood"]
+    ours = ["claim_full", "not_linked", "too_late_to_unlink", "settings_not_understood", "company_full"]
     assert [code.value for code in Code] == [*contract.split(), *ours]
 
 
