@@ -388,7 +388,9 @@ def test_all_that_others_can_take_up_fits_into_the_brokers_memory(kafka: Embedde
     broker = ConfigResource(ConfigResource.Type.BROKER, "1")
     admin = AdminClient(client(kafka, "operator"))
     settings = admin.describe_configs([broker])[broker].result(30)
-    requests = int(settings["queued.max.request.bytes"].value) + int(settings["socket.request.max.bytes"].value)
+    queued = int(settings["queued.max.request.bytes"].value)
+    assert queued > 0, "-1 is no bound"
+    requests = queued + int(settings["socket.request.max.bytes"].value)
     connections = int(settings["max.connections.per.ip"].value) * CONNECTION_BYTES
     assert requests + connections + ITS_OWN_BYTES < HEAP_BYTES
 
