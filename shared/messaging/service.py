@@ -120,8 +120,8 @@ class Service:
                 # that cannot be read would take its whole batch with it.
                 return KafkaAckableMessage(body=b"", raw_message=records, consumer=subscriber.consumer)
 
-            async def take(message: KafkaAckableMessage) -> None:
-                await loop.take(message.raw_message, cast("upstream.KafkaConsumer", message.consumer))
+            async def take(fetched: Any) -> None:
+                await loop.take(*fetched)
 
             instance = self.settings.instance
             subscriber = self._broker.subscriber(
@@ -141,7 +141,7 @@ class Service:
                 partition_assignment_strategy=(upstream.sticky_assignor(),),
                 listener=loop,
                 parser=unparsed,
-                decoder=_itself,
+                decoder=_fetched,
             )
             subscriber(take)
             for topic in topics:  # so that a rate can be computed from the first one on
@@ -337,5 +337,11 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECTED_AFTER)
 
 
-async def _itself(message: KafkaAckableMessage) -> KafkaAckableMessage:
-    return message
+async def _fetched(message: KafkaAckableMessage) -> tuple[Sequence[Record], upstream.KafkaConsumer]:
+    """Take out of a message what a handler gets.
+
+    FastStream has the message in a context variable, and each timer that was set meanwhile keeps that: also one that
+    was cancelled, as those of `publish_timeout_s` are, until its time has come.
+    """
+    records, message.raw_message = message.raw_message, ()
+    return records, cast("upstream.KafkaConsumer", message.consumer)

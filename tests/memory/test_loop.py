@@ -1,12 +1,14 @@
 """The steps of the loop, in order and concurrently, with a crash, a rebalance or a fault between any two of them."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import get_args
 
 import pytest
+from faststream.kafka.message import KafkaAckableMessage
 
 from shared.contract.envelope import Outgoing, Undecodable
 from shared.contract.topics import DEAD_LETTERS, Topic
@@ -128,6 +130,17 @@ async def test_nothing_is_committed_before_it_is_published(bus: MemoryBus, copie
     with bus.crash(after="published"):
         await bus.run_until_idle(copier.build)
     assert bus.committed("copier") < len(copies(bus)) <= 2
+
+
+async def test_what_was_finished_is_not_kept_until_timers_have_run_out(bus: MemoryBus, copier: Copier) -> None:
+    copier.settings = SETTINGS.model_copy(update={"batch_max_records": 1})
+    async with bus.instance(copier.build) as copying:
+        write(bus, *(f"text {n}" for n in range(20)), partition=0)
+        await copying.until_idle()
+        gc.collect()
+        messages = [thing for thing in gc.get_objects() if isinstance(thing, KafkaAckableMessage)]
+    assert len(copier.batches) == 20
+    assert not any(message.raw_message for message in messages)
 
 
 async def test_a_batch_that_was_not_full_is_not_followed_at_once_by_another(bus: MemoryBus) -> None:
