@@ -39,7 +39,8 @@ def build(bus: Bus = KAFKA) -> Service:
         await reader.catch_up_to_now()  # the barrier: every setting in force at these requests' moments
         reader.unknown_settings.look()
         in_order = sorted(requests, key=lambda received: received.at)
-        await settle_all([received for received in in_order if is_ours(received)])
+        if ours := [received for received in in_order if is_ours(received)]:
+            await settle_all(ours)
         return [answer(received) for received in in_order]
 
     def is_ours(received: ReceivedRequest) -> bool:
