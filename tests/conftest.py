@@ -96,7 +96,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Show the end of each service's log below a test that failed."""
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and isinstance(stack, Stack):
+    if report.failed and report.when != "teardown" and isinstance(stack, Stack):  # whose folder may be gone by then
         report.sections += [(f"log of {instance.name}", instance.log_tail()) for instance in stack.instances]
     return report
 

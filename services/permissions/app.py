@@ -51,7 +51,7 @@ def build(bus: Bus = KAFKA) -> Service:
         if not published:
             return
         await service.publisher.publish(published)
-        await reader.catch_up()
+        await read_the_directory()
 
     def answer(received: ReceivedRequest) -> Outgoing:
         settled = directory.settled(received.company, received.envelope.id)
