@@ -26,7 +26,7 @@ NAME = "claims"
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-commands` ─▶ `claim-events`, `request-outcomes` and the steps of links."""
     service = Service(NAME, RoadSettings(), bus)
-    engine = engine_for(DatabaseSettings())
+    engine = engine_for(DatabaseSettings(), ask_first=False)
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())
     needed = NeededVersion(engine, NAME, VERSION)
@@ -41,9 +41,7 @@ def build(bus: Bus = KAFKA) -> Service:
     @service.subscriber(CLAIM_COMMANDS, decode=read_command)
     async def handle(commands: Sequence[Command | Step]) -> Iterable[Outgoing]:
         async with store.transaction() as record:
-            remembered = await record.remembered({command.key for command in commands})
-            undecided = [command for command in commands if command.key not in remembered]
-            batch = await load_and_decide(record, undecided, keys)
+            remembered, batch = await load_and_decide(record, commands, keys)
             await record.save(batch)
             accepted = [command for command in commands if is_accepted(command, remembered, batch)]
             again = await republished(record, accepted)
@@ -62,11 +60,17 @@ def build(bus: Bus = KAFKA) -> Service:
     return service
 
 
-async def load_and_decide(record: Transaction, commands: Sequence[Command | Step], keys: MediaKeys) -> Batch:
-    """Load what the commands' deciders declare, and decide them in order."""
-    batch = await record.load(declared_needs(commands), keys.verify)
-    batch.decide_in_order(commands)
-    return batch
+async def load_and_decide(
+    record: Transaction, commands: Sequence[Command | Step], keys: MediaKeys
+) -> tuple[dict[RequestKey, Remembered], Batch]:
+    """Find the commands that were decided before; load what the others' deciders declare, and decide them in order."""
+    needs = declared_needs(commands)
+    all_claims = {claim for each in needs.values() for claim in each.claims}
+    remembered, claims = await record.remembered_and_claims(needs, all_claims)
+    undecided = {key: each for key, each in needs.items() if key not in remembered}
+    batch = await record.load(undecided, keys.verify, claims)
+    batch.decide_in_order([command for command in commands if command.key in undecided])
+    return remembered, batch
 
 
 def is_accepted(command: Command | Step, remembered: Mapping[RequestKey, Remembered], batch: Batch) -> bool:

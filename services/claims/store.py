@@ -7,8 +7,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select
-from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided
@@ -19,20 +18,34 @@ from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numb
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.media.keys import UploadedMedia
-from shared.storage.arrays import columns_of, insert_of, pairs, replacement_of, where_pair_is_given
+from shared.storage.arrays import (
+    columns_of_tables,
+    in_one_statement,
+    insert_of,
+    pairs,
+    replacement_of,
+    where_pair_is_given,
+)
 from shared.storage.database import transaction
 
-_REMEMBERED = where_pair_is_given(
-    select(
+_REMEMBERED_AND_CLAIMS = union_all(
+    where_pair_is_given(
+        select(
+            requests.c.company,
+            requests.c.request_id,
+            requests.c.claim_id,
+            requests.c.outcome_type,
+            requests.c.outcome,
+            null().label("claim"),
+        ),
         requests.c.company,
         requests.c.request_id,
-        requests.c.claim_id,
-        requests.c.outcome_type,
-        requests.c.outcome,
     ),
-    requests.c.company,
-    requests.c.request_id,
+    select(null(), null(), claims.c.id, null(), null(), claims.c.claim).where(
+        claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
+    ),
 )
+"""In one round trip, since every batch needs both; of the rows of claims only `claim_id` and `claim` are there."""
 _EVENTS_OF_REQUESTS = where_pair_is_given(
     select(claim_events), claim_events.c.company, claim_events.c.request_id
 ).order_by(claim_events.c.claim_id, claim_events.c.version)
@@ -49,12 +62,12 @@ _HISTORIES = (
     .where(claim_events.c.claim_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
     .order_by(claim_events.c.claim_id, claim_events.c.version)
 )
-_CLAIMS = select(claims.c.id, claims.c.claim).where(claims.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
 _NUMBERS_IN_USE = where_pair_is_given(select(claim_numbers), claim_numbers.c.insurer, claim_numbers.c.claim_number)
 
-_NEW_REQUESTS, _NEW_NUMBERS = insert_of(requests), insert_of(claim_numbers)
-_NEW_EVENTS, _NEW_FOLLOW_UPS = insert_of(claim_events), insert_of(follow_ups)
-_CHANGED_CLAIMS = replacement_of(claims)
+_SAVE = in_one_statement(
+    *(insert_of(table, qualified=True) for table in (requests, claim_numbers, claim_events, follow_ups)),
+    replacement_of(claims, qualified=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +133,25 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def load(self, needs: dict[RequestKey, Needs], uploads: Callable[[str], UploadedMedia | None]) -> Batch:
-        """Load what deciding commands needs to know; `uploads` reads the key of an upload."""
+    async def load(
+        self,
+        needs: dict[RequestKey, Needs],
+        uploads: Callable[[str], UploadedMedia | None],
+        claims: Mapping[UUID, Claim],
+    ) -> Batch:
+        """Load what deciding commands needs to know, with the claims that were read already of those that are needed.
+
+        `uploads` reads the key of an upload.
+        """
         all_needs = NOTHING_MORE.union(*needs.values())
         numbers = await self.numbers_in_use(
             {key for number in all_needs.numbers | all_needs.claims_by_number for key in number_keys(*number)}
         )
         by_number = {key for number in all_needs.claims_by_number for key in number_keys(*number)}
-        holders = {claim for key, claim in numbers.items() if key in by_number}
+        holders = {claim for key, claim in numbers.items() if key in by_number} - claims.keys()
         return Batch(
             needs=needs,
-            claims=await self.claims(all_needs.claims | holders),
+            claims={**claims, **await self.claims(holders)},
             numbers=numbers,
             histories=await self.histories(all_needs.histories),
             steps=await self.steps_decided(all_needs.steps),
@@ -138,10 +159,14 @@ class Transaction:
             uploads=uploads,
         )
 
-    async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
-        """Find what came of the requests and steps that were decided before; events are in order."""
-        rows = await self._connection.execute(_REMEMBERED, pairs(keys))
-        found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows}
+    async def remembered_and_claims(
+        self, keys: Collection[RequestKey], claim_ids: Collection[UUID]
+    ) -> tuple[dict[RequestKey, Remembered], dict[UUID, Claim]]:
+        """Find what came of requests and steps that were decided before, their events in order, and claims by id."""
+        parameters = {**pairs(keys), "ids": list(claim_ids)}
+        rows = (await self._connection.execute(_REMEMBERED_AND_CLAIMS, parameters)).all()
+        claims = {row.claim_id: Claim.model_validate_json(row.claim) for row in rows if row.claim is not None}
+        found = {(row.company, row.request_id): Remembered(_outcome(row)) for row in rows if row.claim is None}
         if found:
             for row in await self._connection.execute(_EVENTS_OF_REQUESTS, pairs(found)):
                 found[row.company, row.request_id].events.append(_event(row))
@@ -149,7 +174,15 @@ class Transaction:
                 found[row.company, row.request_id].follow_ups.append(
                     StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
                 )
-        return found
+        return found, claims
+
+    async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
+        """Find what came of requests and steps alone."""
+        return (await self.remembered_and_claims(keys, ()))[0]
+
+    async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
+        """Find claims by id alone."""
+        return (await self.remembered_and_claims((), ids))[1] if ids else {}
 
     async def steps_decided(self, steps: Collection[str]) -> set[str]:
         """Return which of these steps of links were decided before."""
@@ -181,11 +214,6 @@ class Transaction:
             found[row.claim_id].append(_event(row))
         return found
 
-    async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
-        """Find claims by id."""
-        rows = await self._connection.execute(_CLAIMS, {"ids": list(ids)})
-        return {row.id: Claim.model_validate_json(row.claim) for row in rows}
-
     async def numbers_in_use(self, keys: Collection[NumberKey]) -> dict[NumberKey, UUID]:
         """Return the claims that have or had these numbers, without the numbers that are free."""
         if not keys:
@@ -198,15 +226,16 @@ class Transaction:
 
         A request, an event version or a claim number that is there already ends the transaction.
         """
-        await self._write(_NEW_REQUESTS, _request_rows(batch.decided))
-        await self._write(_NEW_NUMBERS, _number_rows(batch.decided))
-        await self._write(_NEW_EVENTS, _event_rows(batch.decided))
-        await self._write(_NEW_FOLLOW_UPS, _follow_up_rows(batch.decided))
-        await self._write(_CHANGED_CLAIMS, _claim_rows(batch.changed))
-
-    async def _write(self, statement: Insert, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            await self._connection.execute(statement, columns_of(rows))
+        if not batch.decided:
+            return
+        rows = {
+            requests: _request_rows(batch.decided),
+            claim_numbers: _number_rows(batch.decided),
+            claim_events: _event_rows(batch.decided),
+            follow_ups: _follow_up_rows(batch.decided),
+            claims: _claim_rows(batch.changed),
+        }
+        await self._connection.execute(_SAVE, columns_of_tables(rows))
 
 
 def _event(row: Any) -> StoredEvent:

@@ -7,27 +7,36 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Delete, Select, Table, Text, bindparam, column, delete, func, select
+from sqlalchemy import ARRAY, Column, Delete, Select, Table, Text, bindparam, column, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 Pair = tuple[str, str]
 
 
-def insert_of(table: Table, *, without: Collection[str] = ()) -> Insert:
-    """Make the statement that inserts rows into a table, without some columns; executed with `columns_of(rows)`."""
+def insert_of(table: Table, *, without: Collection[str] = (), qualified: bool = False) -> Insert:
+    """Make the statement that inserts rows into a table, without some columns; executed with `columns_of(rows)`.
+
+    Qualified, it can be one of several (`in_one_statement`).
+    """
     columns = [each for each in table.c if each.name not in without]
-    arrays = (bindparam(each.name, type_=ARRAY(each.type)) for each in columns)
+    prefix = f"{table.name}_" if qualified else ""
+    arrays = (bindparam(prefix + each.name, type_=ARRAY(each.type)) for each in columns)
     rows = func.unnest(*arrays).table_valued(*(column(each.name, each.type) for each in columns))
     rows = rows.render_derived(name="rows")
     return insert(table).from_select([each.name for each in columns], select(*rows.c))
 
 
-def replacement_of(table: Table) -> Insert:
+def replacement_of(table: Table, *, qualified: bool = False) -> Insert:
     """Make the statement that inserts rows, or replaces those of the same primary key."""
-    statement = insert_of(table)
+    statement = insert_of(table, qualified=qualified)
     keys = [each.name for each in table.primary_key]
     others = {each.name: statement.excluded[each.name] for each in table.c if each.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def in_one_statement(*inserts: Insert) -> Select[Any]:
+    """Make one statement, and one round trip, of several qualified ones; executed with `columns_of_tables(rows)`."""
+    return select(literal(1)).add_cte(*(each.cte(f"{each.table.name}_written") for each in inserts))
 
 
 def deletion_of(table: Table) -> Delete:
@@ -42,6 +51,15 @@ def deletion_of(table: Table) -> Delete:
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Turn rows, one at least and all with the same columns, into one list for each column."""
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def columns_of_tables(rows: Mapping[Table, Sequence[Mapping[str, Any]]]) -> dict[str, list[Any]]:
+    """Turn the rows of several tables, of some of them none, into one list for each column."""
+    return {
+        f"{table.name}_{column.name}": [row[column.name] for row in given]
+        for table, given in rows.items()
+        for column in table.c
+    }
 
 
 def columns_of_objects(objects: Sequence[Any]) -> dict[str, list[Any]]:

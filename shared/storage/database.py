@@ -46,14 +46,18 @@ class DatabaseOutdated(TryAgain):
     """The database must be migrated first: `claimbus migrate`."""
 
 
-def engine_for(settings: DatabaseSettings, *, connections: int = 4) -> AsyncEngine:
-    """Make the connection pool, of at most so many connections."""
+def engine_for(settings: DatabaseSettings, *, connections: int = 4, ask_first: bool = True) -> AsyncEngine:
+    """Make the connection pool, of at most so many connections.
+
+    Each transaction asks first whether its connection still works, which costs a round trip; what tries again anyway
+    need not.
+    """
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
     return create_async_engine(
         url,
         pool_size=2,
         max_overflow=connections - 2,
-        pool_pre_ping=True,
+        pool_pre_ping=ask_first,
         pool_timeout=10,
         hide_parameters=True,  # an error's text would hold what somebody wrote in a claim
         connect_args={"server_settings": SESSION},

@@ -60,7 +60,7 @@ async def test_of_two_instances_that_decide_the_same_requests_one_loses_and_writ
 
     async def instance() -> None:
         async with store.transaction() as record:
-            batch = await load_and_decide(record, commands, KEYS)
+            _, batch = await load_and_decide(record, commands, KEYS)
             await decided.wait()  # both have read, and neither has written
             await record.save(batch)
 
@@ -73,7 +73,7 @@ async def test_what_was_decided_is_found_again_as_it_was_published(engine: Async
     command = creation("r-1")
     store = Store(engine)
     async with store.transaction() as record:
-        batch = await load_and_decide(record, [command], KEYS)
+        _, batch = await load_and_decide(record, [command], KEYS)
         await record.save(batch)
     async with store.transaction() as record:
         remembered = (await record.remembered([command.key]))[command.key]
@@ -96,7 +96,7 @@ async def test_what_deciders_declare_is_loaded_and_nothing_else(engine: AsyncEng
     step = Step(given_up, NO_CLAIM, TUESDAY_EVENING, "cause")
     store = Store(engine)
     async with store.transaction() as record:
-        saved = await load_and_decide(record, [created, normal, refused, step], KEYS)
+        _, saved = await load_and_decide(record, [created, normal, refused, step], KEYS)
         await record.save(saved)
     claim, number = created.claim_id, (INSURER, "sk-1")
     needs = {
@@ -109,7 +109,10 @@ async def test_what_deciders_declare_is_loaded_and_nothing_else(engine: AsyncEng
         "nothing": NOTHING_MORE,
     }
     async with store.transaction() as record:
-        loaded = {name: await record.load({("x", name): each}, KEYS.verify) for name, each in needs.items()}
+        loaded = {
+            name: await record.load({("x", name): each}, KEYS.verify, await record.claims(each.claims))
+            for name, each in needs.items()
+        }
     found = {name: (b.claims, b.numbers, b.histories, b.steps, b.refused_creations) for name, b in loaded.items()}
     both = {(INSURER, "sk-1"): normal.claim_id}
     assert found == {
@@ -135,7 +138,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
     async def hangs() -> None:
         async with transaction(engine) as connection:
             record = Transaction(connection)
-            await record.save(await load_and_decide(record, commands, KEYS))
+            await record.save((await load_and_decide(record, commands, KEYS))[1])
             saved.set()
             if between_statements:
                 await taken_over.wait()
@@ -144,7 +147,7 @@ async def test_an_instance_that_hangs_within_its_transaction_does_not_hold_up_th
 
     async def takes_over() -> None:
         async with store.transaction() as record:
-            await record.save(await load_and_decide(record, commands, KEYS))
+            await record.save((await load_and_decide(record, commands, KEYS))[1])
 
     hanging = asyncio.create_task(hangs())
     await saved.wait()
@@ -163,7 +166,7 @@ async def test_a_batch_that_fails_halfway_leaves_nothing(engine: AsyncEngine) ->
 
     async def interrupted() -> None:
         async with store.transaction() as record:
-            await record.save(await load_and_decide(record, [creation("r-1")], KEYS))
+            await record.save((await load_and_decide(record, [creation("r-1")], KEYS))[1])
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -176,7 +179,7 @@ async def test_a_number_is_found_by_every_spelling_of_it(engine: AsyncEngine) ->
 
     async def decide(command: Command) -> Decided:
         async with store.transaction() as record:
-            batch = await load_and_decide(record, [command], KEYS)
+            _, batch = await load_and_decide(record, [command], KEYS)
             await record.save(batch)
         return batch.decided[command.key]
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy import Table
 
 import services.claims.link_rules
 import services.claims.store
@@ -17,6 +18,7 @@ import shared.messaging.publisher
 from services.claims.claim import Claim
 from services.claims.decisions import Accepted, RequestKey
 from services.claims.store import Remembered, Transaction
+from services.claims.tables import claim_events, claim_numbers, claims, follow_ups, requests
 from services.delivery.rules import Letter, addressed
 from services.portal.tables import open_tasks
 from shared.contract.envelope import Outgoing
@@ -28,6 +30,7 @@ from shared.messaging.loop import Loop
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.record import Record
 from shared.messaging.upstream import KafkaConsumer
+from shared.storage.arrays import in_one_statement, insert_of, replacement_of
 
 Defect = Callable[[pytest.MonkeyPatch], None]
 
@@ -81,22 +84,28 @@ def publishes_without_waiting(patch: pytest.MonkeyPatch) -> None:
 def skips_the_remembered_answer(patch: pytest.MonkeyPatch) -> None:
     """Decide a request that comes again as if it were the first time, and keep the first outcome in the record."""
 
-    async def nothing(_: Transaction, __: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
-        return {}
+    read = Transaction.remembered_and_claims
 
-    patch.setattr(Transaction, "remembered", nothing)
-    _pass_over(patch, "_NEW_REQUESTS")
+    async def claims_alone(
+        self: Transaction, _: Collection[RequestKey], ids: Collection[UUID]
+    ) -> tuple[dict[RequestKey, Remembered], dict[UUID, Claim]]:
+        return await read(self, (), ids)
+
+    patch.setattr(Transaction, "remembered_and_claims", claims_alone)
+    _pass_over(patch, requests)
 
 
 def skips_the_version_check(patch: pytest.MonkeyPatch) -> None:
     """Let what another instance has written since pass, instead of beginning again."""
-    for statement in ("_NEW_REQUESTS", "_NEW_NUMBERS", "_NEW_EVENTS", "_NEW_FOLLOW_UPS"):
-        _pass_over(patch, statement)
+    _pass_over(patch, requests, claim_numbers, claim_events, follow_ups)
 
 
-def _pass_over(patch: pytest.MonkeyPatch, name: str) -> None:
-    statement: Insert = getattr(services.claims.store, name)
-    patch.setattr(services.claims.store, name, statement.on_conflict_do_nothing())
+def _pass_over(patch: pytest.MonkeyPatch, *tables: Table) -> None:
+    """Write nothing where the key is there already."""
+    new = {table: insert_of(table, qualified=True) for table in (requests, claim_numbers, claim_events, follow_ups)}
+    new |= {table: new[table].on_conflict_do_nothing() for table in tables}
+    save = in_one_statement(*new.values(), replacement_of(claims, qualified=True))
+    patch.setattr(services.claims.store, "_SAVE", save)
 
 
 def skips_the_barrier(patch: pytest.MonkeyPatch) -> None:
