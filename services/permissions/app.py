@@ -13,7 +13,7 @@ from shared.directory_reader import DirectoryReader
 from shared.errors import Misconfigured
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
-from shared.runtime.settings import RoadSettings
+from shared.runtime.settings import FirstOnTheRoadSettings
 
 NAME = "permissions"
 
@@ -22,7 +22,7 @@ _LOG_APPEND_TIME = 1
 
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `requests.<company>` ─▶ `claim-commands`, `directory` and `request-outcomes`."""
-    service = Service(NAME, RoadSettings(), bus)
+    service = Service(NAME, FirstOnTheRoadSettings(), bus)
     reader = DirectoryReader(service.settings, bus.consumer)
     directory = reader.directory
     service.notes.append(reader.unknown_settings.notes)

@@ -111,7 +111,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         if self._concurrency is None:
             await asyncio.wait({self._begin(records, consumer)})
             if len(records) < self._settings.batch_max_records:
-                await self._stopping_within(self._began_at + self._settings.batches_apart_s - time.monotonic())
+                await self._stopping_within(rest_s(self._settings, time.monotonic() - self._began_at))
             return
         for record in records:
             self._begin([record], consumer)
@@ -322,6 +322,11 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             len(self._working) >= limit.messages
             or sum(len(record.value or b"") for record in self.offsets.unfinished()) >= limit.bytes
         )
+
+
+def rest_s(settings: ServiceSettings, took_s: float) -> float:
+    """Return for how long to rest after a batch that was not full and took so long, in seconds."""
+    return max(settings.batches_apart_s - took_s, min(took_s, settings.rest_longest_s))
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:

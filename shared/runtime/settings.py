@@ -44,6 +44,9 @@ class ServiceSettings(KafkaSettings):
     batches_apart_s: float = Field(default=0.2, ge=0)
     """How soon after the beginning of a batch that was not full the next one begins: it costs nearly as much to take in
     one message as a hundred, and none of them is in a hurry that no partner waits for."""
+    rest_longest_s: float = Field(default=0, ge=0)
+    """After a batch that was not full it rests for as long as that took, but no longer than this: where work is dense
+    the next batch is larger, and so are those of every service behind it."""
     commits_apart_s: float = Field(default=0.1, ge=0)
     """How soon after a commit of offsets the next one may follow. What was finished meanwhile is repeated if the
     instance is killed, and comes to the same."""
@@ -80,6 +83,12 @@ class RoadSettings(ServiceSettings):
 
     batch_max_records: int = Field(default=300, ge=1)
     batches_apart_s: float = Field(default=0, ge=0)
+
+
+class FirstOnTheRoadSettings(RoadSettings):
+    """The settings of the service that meets a partner's request first, and sets the pace of those behind it."""
+
+    rest_longest_s: float = Field(default=0.03, ge=0)
 
 
 class DatabaseSettings(BaseSettings):

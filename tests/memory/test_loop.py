@@ -14,7 +14,7 @@ from shared.contract.envelope import Outgoing, Undecodable
 from shared.contract.topics import DEAD_LETTERS, Topic
 from shared.errors import Conflict, Misconfigured
 from shared.messaging import health
-from shared.messaging.loop import Concurrency
+from shared.messaging.loop import Concurrency, rest_s
 from shared.messaging.memory import MemoryBus, Step
 from shared.messaging.record import Record
 from shared.messaging.service import Bus, Service
@@ -155,6 +155,22 @@ async def test_a_batch_that_was_not_full_is_not_followed_at_once_by_another(bus:
     assert [len(batch) for batch in slow.batches] == [5, 5, 2]
     await bus.run_until_idle(slow.build)  # stopping did not wait for it either
     assert slow.batches[3] == [f"text {n}" for n in range(13, 18)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "took_s", "rests_s"),
+    [
+        ({}, 0.01, 0.19),
+        ({}, 0.3, 0),
+        ({"batches_apart_s": 0}, 0.01, 0),
+        ({"batches_apart_s": 0, "rest_longest_s": 0.03}, 0.01, 0.01),
+        ({"batches_apart_s": 0, "rest_longest_s": 0.03}, 2, 0.03),
+    ],
+)
+def test_a_rest_is_what_is_left_until_the_next_batch_or_as_long_as_the_last_one_took(
+    settings: dict[str, float], took_s: float, rests_s: float
+) -> None:
+    assert rest_s(ServiceSettings(**settings), took_s) == pytest.approx(rests_s)  # type: ignore[arg-type]
 
 
 async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_goes_through(
