@@ -131,7 +131,7 @@ class Reader:
         empty_since = max(consumer.empty_since or now, self._loop.assigned_at)
         if now - empty_since > _UNANSWERED_S:
             for partition, place in self._places.items():
-                if place.unanswered_s is None or place.unanswered_s > _UNANSWERED_S:
+                if time.time() - (place.answered_ms or 0) / 1000 > _UNANSWERED_S:
                     named = f"{partition.topic}/{partition.partition}"
                     return Problem(NotReady.UNANSWERED, f"the brokers give nothing of {named}")
         return None
@@ -141,7 +141,7 @@ class Reader:
         consumer = self._consumer
         if consumer is None or consumer.polled_at < self._renewed_at:
             return False
-        return all(place.unanswered_s is not None for place in self._places.values())
+        return all(place.answered_ms is not None for place in self._places.values())
 
     def _measure(self) -> None:
         """Set the metrics of lag, also while nothing is committed."""
@@ -179,26 +179,21 @@ class Reader:
     async def _renew(self) -> None:
         """Give the consumer up and read with a new one, from what is committed."""
         metrics.CONSUMERS_RENEWED.inc()
-        await self._give_up_consumer()
+        self._subscriber.running = False  # nothing more is taken from the old one
+        await self._loop.on_partitions_revoked(())
+        await self._stop_reading()
         try:
             async with asyncio.timeout(_START_S + 3 * self._settings.session_timeout_ms / 1000):
-                await self._subscriber.stop()
                 await self._subscriber.start()
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the new reader cannot start", reason=kind_and_place(error))
-            await self._give_up_consumer()
+            await self._stop_reading()
 
-    async def _give_up_consumer(self) -> None:
-        """Have it leave its group if it can, without waiting for brokers that hang."""
-        old, self._subscriber.consumer = self._consumer, None
-        self._subscriber.running = False  # nothing more is taken from the old one
-        if old is None:
-            return
+    async def _stop_reading(self) -> None:
+        """Have the consumer leave its group if it can, without waiting for brokers that hang."""
         try:
-            await self._loop.on_partitions_revoked(old.assignment())
-        finally:
-            try:
-                async with asyncio.timeout(_GOODBYE_S):
-                    await old.abandon()
-            except TimeoutError:
-                log.info("the old reader is cut off")
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._subscriber.stop()
+        except TimeoutError:
+            log.info("the old reader is cut off")
+        self._subscriber.consumer = None
