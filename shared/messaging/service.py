@@ -104,15 +104,15 @@ class Service:
         """
 
         def subscribe(handler: Handler[T]) -> Handler[T]:
-            loop = Loop(
+            loop: Loop[T] = Loop(
                 self.name,
                 self.settings,
                 self.publisher,
                 decode,
                 handler,
-                stop=self.give_up,
-                concurrency=concurrency,
-                instead=instead,
+                instead,
+                concurrency,
+                self.give_up,
             )
 
             async def unparsed(records: tuple[Record, ...]) -> KafkaAckableMessage:
@@ -291,6 +291,8 @@ class Service:
             reasons = {problem.reason for problem in (await self.problems()).values()}
             for reason in NotReady:
                 metrics.NOT_READY.labels(reason).set(reason in reasons)
+            metrics.IN_HAND.set(sum(len(loop.working) for loop in self.loops))
+            metrics.RETRYING.set(sum(len(loop.retrying) for loop in self.loops))
             await exposed(scope, receive, send)
 
         return [

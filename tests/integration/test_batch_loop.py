@@ -129,7 +129,7 @@ async def test_a_service_that_is_stopped_while_it_waits_commits_nothing_of_what_
     service = probe.build()
     async with _running(service):
         await _send(probe, ["one"])
-        await _until(lambda: service.loops[0].retrying > 0)
+        await _until(lambda: bool(service.loops[0].retrying))
         assert (await _ready(service))[0] == 503
     assert await _committed(probe) is None
     probe.away_for = 0

@@ -362,7 +362,7 @@ async def test_a_publish_under_way_when_its_topic_goes_away_fails_and_is_repeate
         await copying.until(lambda: len(copies(bus)) == 1)
         del bus.topics[TARGET]
         bus.holds_acknowledgements = False
-        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        await copying.until(lambda: bool(copying.service.loops[0].retrying))
         assert bus.committed("copier") == 0
         bus.create(TARGET)
         await copying.until_idle()
@@ -434,7 +434,7 @@ async def test_an_instance_that_is_stopped_while_it_waits_commits_nothing(bus: M
     copier.away = [ConnectionError] * 1000
     write(bus, "one")
     async with bus.instance(copier.build) as copying:
-        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        await copying.until(lambda: bool(copying.service.loops[0].retrying))
         assert [p.words for p in (await copying.service.problems()).values()] == ["a batch is being tried again"]
     assert bus.committed("copier") == 0
 
