@@ -37,7 +37,6 @@ from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, d
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
-from shared.messaging.upstream import KafkaConsumer
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -95,7 +94,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self._paused: set[TopicPartition] = set()
         self._committing: asyncio.Task[None] | None = None
 
-    async def take(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    async def take(self, records: Sequence[Record], consumer: Any) -> None:
         """Take what was fetched: until it is finished, or concurrently until it is begun. Nothing is raised."""
         self._consumer = consumer
         if self.stopping.is_set() or consumer.polled_at < self._revoked_at:

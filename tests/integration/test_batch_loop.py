@@ -229,7 +229,8 @@ async def test_two_instances_of_one_name_take_partitions_from_each_other_and_los
 def _held(service: Service) -> frozenset[TopicPartition]:
     """The partitions that an instance reads."""
     (reader,) = service.readers
-    return reader.assignment()
+    consumer = reader._subscriber.consumer
+    return frozenset() if consumer is None else frozenset(consumer.assignment())
 
 
 def _shares(*services: Service) -> list[int]:
