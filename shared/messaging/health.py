@@ -1,4 +1,4 @@
-"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and its renewal.
+"""Whether a reader gets on, how far it is behind, and its renewal.
 
 *Ready* means that it was polled a moment ago without an error, that the coordinator knows it, that fetches of all its
 partitions are answered, and that what it has in hand gets finished. A reader whose trouble lasts is made anew, as the

@@ -19,12 +19,7 @@ _IS_IT_THERE_AFTER_S = 1.0
 
 
 class Publisher:
-    """An idempotent producer that is thrown away whenever a publish fails.
-
-    What a reader sees of a batch is always a beginning of it, partition by partition. An idempotent producer can get
-    stuck after a broker's outage (aiokafka issue 1017); a new one, and the batch published again with the same ids, is
-    the way out.
-    """
+    """An idempotent producer that is thrown away whenever a publish fails (docs/decisions/0004)."""
 
     def __init__(self, settings: ServiceSettings, producer: Callable[[ServiceSettings], Any] = KafkaProducer) -> None:
         self._settings = settings

@@ -195,8 +195,6 @@ async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any
     except asyncio.CancelledError:
         return False  # as aiokafka's own answers when the partitions are revoked
     for state, at in zip(new, committed, strict=True):
-        if state.has_valid_position or state.awaiting_reset:
-            continue  # somebody has sought meanwhile
         if at.offset == UNKNOWN_OFFSET:
             state.await_reset(self._default_reset_strategy)
         else:
@@ -234,10 +232,9 @@ class KafkaConsumer(AIOKafkaConsumer):
         FastStream sleeps after an empty poll for as long as it had it wait: with short ones a service without work
         would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
 
-        A fetch names every partition, which is much work for brokers and for us where there are thousands. So one that
-        begins when there has been nothing for a while waits for longer; but not while some partition is left out of it,
-        whose messages would have to wait until it is over. So do those that come right after a rebalance: brokers
-        answer a connection's requests in order.
+        A fetch names every partition, which is much work where there are thousands. So one that begins when there has
+        been nothing for a while may take longer; but not while a partition is left out of it, or after a rebalance:
+        brokers answer a connection's requests in order, so what comes meanwhile would wait until it is over.
         """
         idle_s = 0.0 if self.empty_since is None else time.monotonic() - self.empty_since
         if idle_s > _IDLE_AFTER_S and not self.paused():
@@ -263,10 +260,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         return fetched
 
     def _shares(self, max_records: int) -> list[tuple[list[TopicPartition], int]]:
-        """The partitions of each topic of which something was fetched, with as much for each as for every other.
-
-        See docs/decisions/0072.
-        """
+        """Of which partitions to take how many, topic by topic, where several have something (docs/decisions/0072)."""
         topics: dict[str, list[TopicPartition]] = {}
         for partition in self._fetcher._records:
             topics.setdefault(partition.topic, []).append(partition)
