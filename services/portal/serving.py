@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.portal.connections import Connections
 from services.portal.settings import WebSettings
 from shared.errors import kind_and_place
-from shared.messaging.service import QuietServer
 from shared.runtime.logs import log
+from shared.runtime.server import QuietServer
 from shared.runtime.tls import server_context
 
 _GOODBYE_S = 3

@@ -57,9 +57,7 @@ def is_outsiders(record: Record) -> bool:
 class DeadLetterLimit:
     """Watches the share of dead letters that are our fault among each partition's recent messages.
 
-    What our own services wrote stops the reader as soon as one partition is over the share. What companies wrote is
-    counted only where the service fails on it, and then takes the topics of two companies at once: else one that has
-    found what we fail on would stop everybody's claims.
+    Of our own topics one partition over the share is enough, of companies' it takes those of two (docs/decisions/0005).
     """
 
     def __init__(self, *, share: float, window: int) -> None:

@@ -37,19 +37,15 @@ class TopicReader:
         self._next = 0
 
     async def catch_up(self) -> None:
-        """Read to where the topic ends now: everything that was acknowledged before this call is applied after it.
-
-        Raises KafkaError or TimeoutError; what was applied stays applied, and the next call goes on from there.
-        """
+        """Apply everything that was acknowledged before this call. Raises as `unread` does."""
         async for records in self.unread():
             for record in records:
                 self._apply(record)
 
     async def catch_up_to_now(self) -> None:
-        """Read everything that was appended up to this moment, to the millisecond that append times have.
+        """Apply everything that was appended up to this moment, to the millisecond that append times have.
 
-        The topic's end is asked for a millisecond later, so that a message with the append time of a record that has
-        already been fetched cannot come after it.
+        The end is asked for a millisecond later: nothing with this moment's append time can come after that.
         """
         await asyncio.sleep(0.001)
         await self.catch_up()

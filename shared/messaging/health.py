@@ -1,4 +1,4 @@
-"""Whether a reader gets on: polled, coordinated, assigned, answered; how far it is behind; and its renewal.
+"""Whether a reader gets on, how far it is behind, and its renewal.
 
 *Ready* means that it was polled a moment ago without an error, that the coordinator knows it, that fetches of all its
 partitions are answered, and that what it has in hand gets finished. A reader whose trouble lasts is made anew, as the
@@ -7,9 +7,9 @@ publisher's producer is. If that does not help while the brokers answer others, 
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -43,12 +43,19 @@ class NotReady(StrEnum):
     AWAY = "away"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Why something is not ready, for a metric and in words."""
 
     reason: NotReady
     words: str
+
+
+class Lag(NamedTuple):
+    """What of a partition is not finished."""
+
+    messages: int
+    oldest: float
+    """The append time of the oldest one, or if it was not fetched when it was first known to be there: a Unix time."""
 
 
 class Reader:
@@ -58,22 +65,11 @@ class Reader:
         self._subscriber = subscriber
         self._loop = loop
         self._settings = settings
-        self._places: dict[TopicPartition, Place] = {}
         self._trouble: Problem | None = None
         """As of the last look."""
         self._troubled_since: float | None = None
         self._renewed_at = 0.0
-        self._behind_since: dict[TopicPartition, float] = {}
-        self._reported: dict[TopicPartition, tuple[int, float]] = {}
-
-    @property
-    def _consumer(self) -> KafkaConsumer | None:
-        consumer: KafkaConsumer | None = self._subscriber.consumer
-        return consumer
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that it reads."""
-        return self._consumer.assignment() if self._consumer is not None else frozenset()
+        self._lags: dict[TopicPartition, Lag] = {}
 
     def problem(self) -> Problem | None:
         """Why it is not ready."""
@@ -83,14 +79,14 @@ class Reader:
         begun = self._loop.batch_since()
         if begun is not None and now - begun > self._settings.stuck_after_s:
             return Problem(NotReady.STUCK, f"a batch has been in hand for {now - begun:.0f} s")
-        return self._trouble if self._troubled_for(now) > _A_MOMENT_S else None
+        return self._trouble if self._troubled_s() > _A_MOMENT_S else None
 
     def is_hopeless(self) -> bool:
         """Whether it has been in trouble for so long, in spite of new consumers, that only a new process can help."""
-        return self._troubled_for(time.monotonic()) > self._settings.dead_after_s
+        return self._troubled_s() > self._settings.dead_after_s
 
-    def _troubled_for(self, now: float) -> float:
-        return 0.0 if self._troubled_since is None else now - self._troubled_since
+    def _troubled_s(self) -> float:
+        return 0.0 if self._troubled_since is None else time.monotonic() - self._troubled_since
 
     async def watch(self) -> None:
         """Look every second, for ever."""
@@ -102,23 +98,23 @@ class Reader:
                 log.error("a reader cannot be watched", reason=kind_and_place(error))
 
     async def _look(self) -> None:
-        self._places = self._consumer.places() if self._consumer is not None else {}
-        self._measure()
-        self._trouble = self._find_trouble()
+        consumer: KafkaConsumer | None = self._subscriber.consumer
+        places = consumer.places() if consumer is not None else {}
+        self._measure(places)
+        self._trouble = self._find_trouble(consumer, places)
+        all_answered = all(place.answered_ms is not None for place in places.values())
         now = time.monotonic()
-        if self._trouble is None:
-            if self._has_proved_itself():
-                self._troubled_since = None
-            return
-        self._troubled_since = self._troubled_since or now
-        if now - max(self._troubled_since, self._renewed_at) > self._settings.renew_after_s:
-            log.warning("the reader is made anew", reason=self._trouble.words)
-            await self._renew()
-            self._renewed_at = time.monotonic()
+        if self._trouble is not None:
+            self._troubled_since = self._troubled_since or now
+            if now - max(self._troubled_since, self._renewed_at) > self._settings.renew_after_s:
+                log.warning("the reader is made anew", reason=self._trouble.words)
+                await self._renew()
+                self._renewed_at = time.monotonic()
+        elif all_answered and consumer is not None and consumer.polled_at >= self._renewed_at:
+            self._troubled_since = None
 
-    def _find_trouble(self) -> Problem | None:
+    def _find_trouble(self, consumer: KafkaConsumer | None, places: Mapping[TopicPartition, Place]) -> Problem | None:
         """A problem that a new consumer may solve."""
-        consumer = self._consumer
         if consumer is None:
             return Problem(NotReady.FAILING, "the reader is not connected")
         if consumer.error is not None:
@@ -128,77 +124,54 @@ class Reader:
         now = time.monotonic()
         if self._loop.batch_since() is None and now - consumer.polled_at > _UNANSWERED_S:
             return Problem(NotReady.SILENT, f"nothing was read for {now - consumer.polled_at:.0f} s")
-        empty_since = max(consumer.empty_since or now, self._loop.assigned_at)
-        if now - empty_since > _UNANSWERED_S:
-            for partition, place in self._places.items():
-                if place.unanswered_s is None or place.unanswered_s > _UNANSWERED_S:
+        if now - max(consumer.empty_since or now, self._loop.assigned_at) > _UNANSWERED_S:
+            for partition, place in places.items():
+                if time.time() - (place.answered_ms or 0) / 1000 > _UNANSWERED_S:
                     named = f"{partition.topic}/{partition.partition}"
                     return Problem(NotReady.UNANSWERED, f"the brokers give nothing of {named}")
         return None
 
-    def _has_proved_itself(self) -> bool:
-        """Whether the consumer has had an answer for all its partitions since it was replaced."""
-        consumer = self._consumer
-        if consumer is None or consumer.polled_at < self._renewed_at:
-            return False
-        return all(place.unanswered_s is not None for place in self._places.values())
-
-    def _measure(self) -> None:
+    def _measure(self, places: Mapping[TopicPartition, Place]) -> None:
         """Set the metrics of lag, also while nothing is committed."""
-        lags = self._lag()
-        for partition in self._reported.keys() - lags.keys():
-            for gauge in (metrics.LAG_MESSAGES, metrics.LAG_SECONDS):
-                gauge.remove(partition.topic, str(partition.partition))
-        for partition, lag in lags.items():
-            if self._reported.get(partition) != lag:
-                metrics.LAG_MESSAGES.labels(partition.topic, str(partition.partition)).set(lag[0])
-                metrics.LAG_SECONDS.labels(partition.topic, str(partition.partition)).set(lag[1])
-        self._reported = lags
-
-    def _lag(self) -> dict[TopicPartition, tuple[int, float]]:
-        """The number of unfinished messages of each assigned partition, and the oldest one's age in seconds.
-
-        The age is by its append time once it was fetched, and until then by when it was first known to be there.
-        """
-        lags: dict[TopicPartition, tuple[int, float]] = {}
-        for partition, place in self._places.items():
+        now, before, self._lags = time.time(), self._lags, {}
+        for partition, place in places.items():
             oldest = self._loop.offsets.oldest(partition)
             unread_from = place.position if oldest is None else oldest.offset
             if unread_from is None:
                 continue
-            end = max(place.end or 0, unread_from + (oldest is not None))
-            if end == unread_from:
-                self._behind_since.pop(partition, None)
-                lags[partition] = 0, 0.0
+            messages = max(place.end or 0, unread_from + (oldest is not None)) - unread_from
+            known = before.get(partition)
+            if oldest is not None:
+                since = oldest.timestamp / 1000
             else:
-                since = self._behind_since.setdefault(partition, time.time())
-                begins = since if oldest is None else oldest.timestamp / 1000
-                lags[partition] = end - unread_from, max(0.0, time.time() - begins)
-        return lags
+                since = known.oldest if known is not None and known.messages else now
+            self._lags[partition] = Lag(messages, since)
+            if messages or known is None or known.messages:  # else they are 0 as before, of thousands of partitions
+                seconds = max(0.0, now - since) if messages else 0.0
+                metrics.LAG_MESSAGES.labels(partition.topic, str(partition.partition)).set(messages)
+                metrics.LAG_SECONDS.labels(partition.topic, str(partition.partition)).set(seconds)
+        for partition in before.keys() - self._lags.keys():
+            for gauge in (metrics.LAG_MESSAGES, metrics.LAG_SECONDS):
+                gauge.remove(partition.topic, str(partition.partition))
 
     async def _renew(self) -> None:
         """Give the consumer up and read with a new one, from what is committed."""
         metrics.CONSUMERS_RENEWED.inc()
-        await self._give_up_consumer()
+        self._subscriber.running = False  # nothing more is taken from the old one
+        await self._loop.on_partitions_revoked(())
+        await self._stop_reading()
         try:
             async with asyncio.timeout(_START_S + 3 * self._settings.session_timeout_ms / 1000):
-                await self._subscriber.stop()
                 await self._subscriber.start()
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the new reader cannot start", reason=kind_and_place(error))
-            await self._give_up_consumer()
+            await self._stop_reading()
 
-    async def _give_up_consumer(self) -> None:
-        """Have it leave its group if it can, without waiting for brokers that hang."""
-        old, self._subscriber.consumer = self._consumer, None
-        self._subscriber.running = False  # nothing more is taken from the old one
-        if old is None:
-            return
+    async def _stop_reading(self) -> None:
+        """Have the consumer leave its group if it can, without waiting for brokers that hang."""
         try:
-            await self._loop.on_partitions_revoked(old.assignment())
-        finally:
-            try:
-                async with asyncio.timeout(_GOODBYE_S):
-                    await old.abandon()
-            except TimeoutError:
-                log.info("the old reader is cut off")
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._subscriber.stop()
+        except TimeoutError:
+            log.info("the old reader is cut off")
+        self._subscriber.consumer = None

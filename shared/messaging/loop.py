@@ -37,7 +37,6 @@ from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, d
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
-from shared.messaging.upstream import KafkaConsumer
 from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
@@ -49,6 +48,7 @@ Instead = Callable[[T], Iterable[Outgoing]]
 
 _TRIES_ALONE = 3
 _CONFLICTS_IN_A_ROW = 20
+"""Nobody else can be in the way for longer: then it conflicts with itself."""
 _REASONS_OF_OURS = (KafkaError, OSError, TimeoutError, TryAgain)
 _LAST_COMMIT_S = 1.0
 _FINAL = (Stopping, TooManyDeadLetters, Misconfigured)
@@ -62,66 +62,58 @@ class Concurrency:
     bytes: int
 
 
+@dataclass(eq=False)
 class Loop(ConsumerRebalanceListener, Generic[T]):
     """Takes what a subscriber reads through the steps, in order or concurrently."""
 
-    def __init__(
-        self,
-        service: str,
-        settings: ServiceSettings,
-        publisher: Publisher,
-        decode: Decode[T],
-        handler: Handler[T],
-        *,
-        stop: Callable[[str], None],
-        concurrency: Concurrency | None,
-        instead: Instead[T],
-    ) -> None:
-        """`stop` gets a fault that somebody has to mend; `instead` returns what is sent of a message put aside."""
-        self._service = service
-        self._settings = settings
-        self._publisher = publisher
-        self._decode_message = decode
-        self._handler = handler
-        self._stop = stop
-        self._concurrency = concurrency
-        self._instead = instead
-        self._fails = f"the service {service} fails on it; see its log"
-        self._limit = DeadLetterLimit(share=settings.dead_letter_share, window=settings.dead_letter_window)
-        self._consumer: KafkaConsumer | None = None
-        self._working: set[asyncio.Task[None]] = set()
+    service: str
+    settings: ServiceSettings
+    publisher: Publisher
+    decode: Decode[T]
+    handler: Handler[T]
+    instead: Instead[T]
+    """Returns what is sent of a message put aside."""
+    concurrency: Concurrency | None
+    give_up: Callable[[str], None]
+    """Stops the service, for a fault that somebody has to mend."""
+
+    def __post_init__(self) -> None:
+        self.working: set[asyncio.Task[None]] = set()
         """On a batch; concurrently on a message each."""
-        self._began_at = 0.0
-        self._paused: set[TopicPartition] = set()
-        self._revoked_at = 0.0
-        self._committing: asyncio.Task[None] | None = None
+        self.retrying: set[object] = set()
+        """Attempts at batches or messages that have failed, and are made again."""
+        self.offsets = OffsetsInHand()
         self.assigned_at = time.monotonic()
         """When partitions were last assigned."""
-        self.offsets = OffsetsInHand()
         self.stopping = asyncio.Event()
-        self.retrying = 0
-        """How many batches or messages are waiting to be tried again."""
+        self._fails = f"the service {self.service} fails on it; see its log"
+        self._limit = DeadLetterLimit(share=self.settings.dead_letter_share, window=self.settings.dead_letter_window)
+        self._consumer: Any = None
+        self._began_at = 0.0
+        self._revoked_at = 0.0
+        self._paused: set[TopicPartition] = set()
+        self._committing: asyncio.Task[None] | None = None
 
-    async def take(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    async def take(self, records: Sequence[Record], consumer: Any) -> None:
         """Take what was fetched: until it is finished, or concurrently until it is begun. Nothing is raised."""
         self._consumer = consumer
         if self.stopping.is_set() or consumer.polled_at < self._revoked_at:
             return  # it is fetched again: after the next start, or by its partition's new owner
         self.offsets.take(records)
-        if self._concurrency is None:
-            await asyncio.wait({self._begin(records, consumer)})
-            if len(records) < self._settings.batch_max_records:
-                await self._stopping_within(rest_s(self._settings, time.monotonic() - self._began_at))
+        if self.concurrency is None:
+            await asyncio.wait({self._begin(records)})
+            if len(records) < self.settings.batch_max_records:
+                await self._stopping_within(rest_s(self.settings, time.monotonic() - self._began_at))
             return
         for record in records:
-            self._begin([record], consumer)
+            self._begin([record])
         if self._is_full():
             self._paused |= consumer.assignment()
             consumer.pause(*self._paused)
 
     def batch_since(self) -> float | None:
         """Since when the batch has been in hand that must be finished before more is read."""
-        return self._began_at if self._working and self._concurrency is None else None
+        return self._began_at if self.working and self.concurrency is None else None
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
         """Finish what is in hand, or give it up: called before the partitions, all of them, are reassigned.
@@ -129,8 +121,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         A member that its group no longer knows learns of it too late: another has them already.
         """
         self._revoked_at = time.monotonic()
-        is_member = self._consumer is None or self._consumer.coordination_problem() is None
-        await self._end(self._settings.session_timeout_ms / 2000 if is_member else 0)
+        is_expelled = self._consumer is not None and self._consumer.coordination_problem() is not None
+        await self._end(0 if is_expelled else self.settings.session_timeout_ms / 2000)
         self.offsets.forget()
         self._paused.clear()
 
@@ -141,31 +133,30 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
     async def stop(self) -> None:
         """Finish a batch that is in hand, or give it up; it is fetched again after the next start."""
         self.stopping.set()
-        await self._end(self._settings.stop_timeout_s if self._concurrency is None else 0)
+        await self._end(self.settings.stop_timeout_s if self.concurrency is None else 0)
 
     async def _end(self, patience_s: float) -> None:
         """Wait until all that is in hand is finished, give up what is not then, and commit the rest."""
-        if self._working:
-            _, late = await asyncio.wait(self._working, timeout=patience_s)
+        if self.working:
+            _, late = await asyncio.wait(self.working, timeout=patience_s)
             if late:
                 log.info("what is in hand is given up, and read again by whoever reads on", messages=len(late))
                 await _cancelled(late)
         if self._committing is not None:
             await _cancelled({self._committing})
-        ready = self.offsets.ready()
-        if ready and self._consumer is not None:
+        if ready := self.offsets.ready():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_COMMIT_S):
                     await self._consumer.commit_held(ready)
 
     # The steps
 
-    async def _finish(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    async def _finish(self, records: Sequence[Record]) -> None:
         began = time.monotonic()
         decoded, unfit = self._decode(records)
         await self._put_aside(unfit)
         await self._decide_and_publish(decoded)
-        self._commit(records, consumer)
+        self._commit(records)
         metrics.BATCH_SECONDS.observe(time.monotonic() - began)
         metrics.BATCH_MESSAGES.observe(len(records))
 
@@ -174,25 +165,29 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
         Raises Misconfigured, and TooManyDeadLetters before any of them is passed.
         """
-        decoded: list[tuple[Record, T]] = []
-        unfit: list[tuple[Record, str]] = []
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MESSAGES_READ.labels(topic).inc(count)
+        decoded: list[tuple[Record, T]] = []
+        unfit: list[tuple[Record, str]] = []
+        read: list[tuple[Record, bool]] = []
         for record in records:
+            reason = None
             try:
                 if isinstance(record, UndecodableRecord):
-                    unfit.append((record, record.reason))
+                    reason = record.reason
                 else:
-                    decoded.append((record, self._decode_message(record)))
+                    decoded.append((record, self.decode(record)))
             except Undecodable as problem:
-                unfit.append((record, str(problem)))
+                reason = str(problem)
             except Misconfigured:
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of ours that this message brings out
+                reason = self._fails
                 log.error("message fails", reason=kind_and_place(error), **_about([record]))
-                unfit.append((record, self._fails))
-        ours = {id(record) for record, reason in unfit if reason is self._fails or not is_outsiders(record)}
-        self._limit.check((record, id(record) in ours) for record in records)
+            if reason is not None:
+                unfit.append((record, reason))
+            read.append((record, reason is self._fails or (reason is not None and not is_outsiders(record))))
+        self._limit.check(read)
         return decoded, unfit
 
     async def _put_aside(self, unfit: Sequence[tuple[Record, str]], instead: Iterable[Outgoing] = ()) -> None:
@@ -204,85 +199,78 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             metrics.DEAD_LETTERS.labels(record.topic).inc()
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.warning("message is put aside", reason=reason, **place)
-            messages.append(dead_letter(record, service=self._service, reason=reason))
-        try:
-            await self._until_it_works(
-                lambda: self._publisher.publish(messages), _about([record for record, _ in unfit])
-            )
-        except _FINAL:
-            raise
-        except Exception as error:
-            raise Misconfigured(f"dead letters cannot be published: {kind_and_place(error)}") from error
+            messages.append(dead_letter(record, service=self.service, reason=reason))
+        if not await self._succeeds(lambda: self.publisher.publish(messages), [record for record, _ in unfit]):
+            raise Misconfigured("dead letters cannot be published; see the log")
 
     async def _decide_and_publish(self, decoded: Sequence[tuple[Record, T]]) -> None:
         """Take the batch apart where the service fails on it, and put aside what it fails on alone."""
-        if len(decoded) > 1 and await self._succeeds(decoded):
+        if len(decoded) > 1 and await self._is_handled(decoded):
             return
         for record, message in decoded:
             for _ in range(_TRIES_ALONE):
-                if await self._succeeds([(record, message)]):
+                if await self._is_handled([(record, message)]):
                     break
             else:
                 self._limit.check([(record, True)])
-                await self._put_aside([(record, self._fails)], self._instead(message))
+                await self._put_aside([(record, self._fails)], self.instead(message))
 
-    async def _succeeds(self, decoded: Sequence[tuple[Record, T]]) -> bool:
+    async def _is_handled(self, decoded: Sequence[tuple[Record, T]]) -> bool:
         """Whether it was decided and published; else the service fails on one of these messages."""
-        about = _about([record for record, _ in decoded])
 
         async def decide_and_publish() -> None:
-            await self._publisher.publish(list(await self._handler([message for _, message in decoded])))
+            await self.publisher.publish([*await self.handler([message for _, message in decoded])])
 
-        try:
-            await self._until_it_works(decide_and_publish, about)
-        except _FINAL:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of the service that a message brings out
-            log.error("message fails" if len(decoded) == 1 else "batch fails", reason=kind_and_place(error), **about)
-            return False
-        return True
+        return await self._succeeds(decide_and_publish, [record for record, _ in decoded])
 
-    def _commit(self, records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    def _commit(self, records: Sequence[Record]) -> None:
         """Have them committed: at once, or a moment after the last commit. Nothing waits for it."""
         self.offsets.finish(records)
         if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_finished(consumer))
-            self._committing.add_done_callback(self._committed)
+            self._committing = asyncio.create_task(self._commit_finished())
+            self._committing.add_done_callback(self._ended)
 
-    async def _commit_finished(self, consumer: KafkaConsumer) -> None:
+    async def _commit_finished(self) -> None:
         """Commit what is finished, and what is finished meanwhile, until there is nothing more.
 
         What a commit that comes to nothing was to commit is committed with what is finished next.
         """
-        while (ready := self.offsets.ready()) and await consumer.commit_held(ready):
+        while (ready := self.offsets.ready()) and await self._consumer.commit_held(ready):
             self.offsets.committed(ready)
-            await self._stopping_within(self._settings.commits_apart_s)
+            await self._stopping_within(self.settings.commits_apart_s)
 
     # What holds for all of them
 
-    async def _until_it_works(self, attempt: Callable[[], Awaitable[None]], about: dict[str, Any]) -> None:
-        """Try for as long as it fails for a reason of ours; anything else is raised."""
-        waits_s = self._settings.retry_first_s
-        failures = conflicts = 0
+    async def _succeeds(self, attempt: Callable[[], Awaitable[None]], records: Sequence[Record]) -> bool:
+        """Try for as long as it fails for a reason of ours; False if the service itself fails on these records.
+
+        Raises what stops the service.
+        """
+        wait_s = self.settings.retry_first_s
+        conflicts = 0
         try:
             while not self.stopping.is_set():
                 try:
-                    return await attempt()
-                except MessageSizeTooLargeError:
+                    await attempt()
+                except _FINAL:
                     raise
-                except _REASONS_OF_OURS as error:
+                except Exception as error:  # noqa: BLE001 - a fault of the service that a message brings out
                     conflicts = conflicts + 1 if isinstance(error, Conflict) else 0
-                    if conflicts > _CONFLICTS_IN_A_ROW:
-                        raise  # nobody else can be in the way for so long: it conflicts with itself
-                    failures += 1
-                    self._count_retrying(failures == 1)
+                    about = {"reason": kind_and_place(error), **_about(records)}
+                    is_too_large = isinstance(error, MessageSizeTooLargeError)
+                    if not isinstance(error, _REASONS_OF_OURS) or is_too_large or conflicts > _CONFLICTS_IN_A_ROW:
+                        log.error("message fails" if len(records) == 1 else "batch fails", **about)
+                        return False
                     metrics.RETRIES.labels(type(error).__name__).inc()
-                    log.warning("batch is tried again", reason=kind_and_place(error), wait_s=waits_s, **about)
-                await self._stopping_within(waits_s)
-                waits_s = min(waits_s * 2, self._settings.retry_longest_s)
+                    log.warning("batch is tried again", wait_s=wait_s, **about)
+                else:
+                    return True
+                self.retrying.add(attempt)
+                await self._stopping_within(wait_s)
+                wait_s = min(wait_s * 2, self.settings.retry_longest_s)
             raise Stopping
         finally:
-            self._count_retrying(-(failures > 0))
+            self.retrying.discard(attempt)
 
     async def _stopping_within(self, seconds: float) -> None:
         """Wait for so long, or until it is to stop."""
@@ -290,36 +278,26 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             async with asyncio.timeout(seconds):
                 await self.stopping.wait()
 
-    def _count_retrying(self, change: int) -> None:
-        self.retrying += change
-        metrics.RETRYING.inc(change)
-
-    def _begin(self, records: Sequence[Record], consumer: KafkaConsumer) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._finish(records, consumer))
+    def _begin(self, records: Sequence[Record]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._finish(records))
         task.add_done_callback(self._ended)
-        self._working.add(task)
+        self.working.add(task)
         self._began_at = time.monotonic()
-        metrics.IN_HAND.inc()
         return task
 
-    def _committed(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._stop(f"offsets cannot be committed: {kind_and_place(error)}")
-
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._working.discard(task)
-        metrics.IN_HAND.dec()
-        if self._paused and self._consumer is not None and not self._is_full():
+        self.working.discard(task)
+        if self._paused and not self._is_full():
             self._consumer.resume(*self._paused & self._consumer.assignment())
             self._paused.clear()
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Stopping):
-            self._stop(str(error) if isinstance(error, _FINAL) else f"the loop fails: {kind_and_place(error)}")
+            self.give_up(str(error) if isinstance(error, _FINAL) else f"the loop fails: {kind_and_place(error)}")
 
     def _is_full(self) -> bool:
-        limit = self._concurrency
+        limit = self.concurrency
         return limit is not None and (
-            len(self._working) >= limit.messages
+            len(self.working) >= limit.messages
             or sum(len(record.value or b"") for record in self.offsets.unfinished()) >= limit.bytes
         )
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -110,7 +110,7 @@ class MemoryBus:
     def append_undecodable(self, topic: str, partition: int = 0) -> None:
         """Append a record that Kafka's client cannot decode."""
         log = self.topics[topic][partition]
-        log.append(UndecodableRecord(topic, partition, len(log), int(self.now.timestamp() * 1000)))
+        log.append(UndecodableRecord(topic, partition, len(log), int(self.now.timestamp() * 1000), "it is not UTF-8"))
         self._wake()
 
     def records(self, topic: str) -> list[Record]:
@@ -268,18 +268,14 @@ class MemoryConsumer:
             await self._bus.rebalance(self.group_id)
 
     async def stop(self) -> None:
-        """Leave the group."""
+        """Leave the group; revocations are no longer announced."""
+        self._listener = None
         await self._bus.stops.wait()
         self._stopped = True
         self._is_assigned.set()
         if self in self._group.members:
             self._group.members.remove(self)
             await self._bus.rebalance(self.group_id or "")
-
-    async def abandon(self) -> None:
-        """Leave the group; revocations are no longer announced."""
-        self._listener = None
-        await self.stop()
 
     def wanted(self) -> set[TopicPartition]:
         """The partitions of what it is subscribed to."""
@@ -412,7 +408,8 @@ class MemoryConsumer:
 
     def places(self) -> Mapping[TopicPartition, Place]:
         """How far each assigned partition was fetched."""
-        return {partition: Place(at, len(self._log(partition)), 0.0) for partition, at in self._positions.items()}
+        now_ms = time.time_ns() // 1_000_000
+        return {partition: Place(at, len(self._log(partition)), now_ms) for partition, at in self._positions.items()}
 
     def coordination_problem(self) -> str | None:
         """What keeps it from being a member of its group, or None."""
@@ -432,21 +429,15 @@ class MemoryProducer:
         await self.ping()
 
     async def stop(self) -> None:
-        """Close the connection."""
-
-    async def know(self, _topics: set[str]) -> None:
-        """Begin to publish, to these topics."""
-        self._sent = 0
-
-    async def abandon(self) -> None:
         """Send nothing any more."""
 
     async def partitions_for(self, topic: str) -> set[int]:
         """The partitions of a topic that exists."""
         return set(range(len(self._bus.topics[topic])))
 
-    async def missing(self, topics: set[str]) -> set[str]:
-        """The topics that do not exist."""
+    async def missing(self, topics: Set[str]) -> Set[str]:
+        """The topics that do not exist; it is asked before each batch."""
+        self._sent = 0
         with self._instance.in_this_process():
             return topics - self._bus.topics.keys()
 

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from shared.contract.envelope import Outgoing
-from shared.contract.topics import DEAD_LETTERS
 from shared.messaging.partitions import partition_of
 from shared.messaging.upstream import KafkaProducer
 from shared.runtime import metrics
@@ -20,12 +19,7 @@ _IS_IT_THERE_AFTER_S = 1.0
 
 
 class Publisher:
-    """An idempotent producer that is thrown away whenever a publish fails.
-
-    What a reader sees of a batch is always a beginning of it, partition by partition. An idempotent producer can get
-    stuck after a broker's outage (aiokafka issue 1017); a new one, and the batch published again with the same ids, is
-    the way out.
-    """
+    """An idempotent producer that is thrown away whenever a publish fails (docs/decisions/0004)."""
 
     def __init__(self, settings: ServiceSettings, producer: Callable[[ServiceSettings], Any] = KafkaProducer) -> None:
         self._settings = settings
@@ -34,8 +28,6 @@ class Publisher:
         self._starting = asyncio.Lock()
         self._publishing = asyncio.Lock()
         """One batch after the other: one that fails takes the producer, and all that it has not sent, with it."""
-        self._topics = {DEAD_LETTERS.name}
-        """What is asked for. Without any topic a client asks for the metadata of all that the cluster has."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Publish in order and wait until all are acknowledged.
@@ -48,45 +40,33 @@ class Publisher:
         for message in messages:
             if len(message.value) > LARGEST_MESSAGE_BYTES:
                 raise MessageSizeTooLargeError(f"{len(message.value)} bytes for {message.topic}")
-        topics = {message.topic for message in messages}
+        topics = Counter(message.topic for message in messages)
         async with self._publishing, asyncio.timeout(self._settings.publish_timeout_s):
             producer = await self._started()
-            self._topics |= topics
             try:
-                await producer.know(self._topics)
-                missing = await producer.missing(topics)
+                missing = await producer.missing(topics.keys())
                 if not missing:
-                    await self._acknowledged(asyncio.create_task(_send(producer, messages)), topics)
+                    await self._acknowledged(asyncio.create_task(_send(producer, messages)), topics.keys())
             except BaseException:
-                await self._discard()
+                await self.stop()
                 metrics.PRODUCERS_RENEWED.inc()
                 raise
-            self._refuse(missing)
-        for topic, count in Counter(message.topic for message in messages).items():
+            _refuse(missing)
+        for topic, count in topics.items():
             metrics.MESSAGES_PUBLISHED.labels(topic).inc(count)
 
-    async def _acknowledged(self, sending: asyncio.Task[None], topics: set[str]) -> None:
+    async def _acknowledged(self, sending: asyncio.Task[None], topics: Set[str]) -> None:
         """Wait for it, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""
         try:
             while not (await asyncio.wait({sending}, timeout=_IS_IT_THERE_AFTER_S))[0]:
-                self._refuse(await self.missing(topics))
+                _refuse(await self.missing(topics))
             await sending
         finally:
             sending.cancel()
 
-    def _refuse(self, missing: set[str]) -> None:
-        """Raise UnknownTopicOrPartitionError for topics that do not exist, which are then no longer asked for."""
-        if missing:
-            self._topics -= missing
-            raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
-
-    async def missing(self, topics: set[str]) -> set[str]:
-        """The topics that do not exist, at once; the producer itself would wait for them.
-
-        What it knows is as old as `metadata_max_age_ms`. Raises TopicAuthorizationFailedError for one that it may not
-        know of: that is a fault of the deployment and says nothing of the topic.
-        """
-        missing: set[str] = await (await self._started()).missing(topics)
+    async def missing(self, topics: Set[str]) -> Set[str]:
+        """The topics that do not exist, at once, as of `metadata_max_age_ms` ago. Raises KafkaError or OSError."""
+        missing: Set[str] = await (await self._started()).missing(topics)
         return missing
 
     async def ping(self) -> None:
@@ -97,8 +77,10 @@ class Publisher:
         await (await self._started()).ping()
 
     async def stop(self) -> None:
-        """Close the connection; what was not acknowledged is published again after the next start."""
-        await self._discard()
+        """Throw the producer away; what was not acknowledged is published again after the next start."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
 
     async def _started(self) -> Any:
         async with self._starting:
@@ -106,17 +88,16 @@ class Publisher:
                 producer = self._make(self._settings)
                 try:
                     await producer.start()
-                    await producer.know(self._topics)
                 except BaseException:
-                    await producer.abandon()
+                    await producer.stop()
                     raise
                 self._producer = producer
             return self._producer
 
-    async def _discard(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.abandon()
+
+def _refuse(missing: Set[str]) -> None:
+    if missing:
+        raise UnknownTopicOrPartitionError(f"there is no topic {', '.join(sorted(missing))}")
 
 
 async def _send(producer: Any, messages: Sequence[Outgoing]) -> None:

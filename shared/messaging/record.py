@@ -29,8 +29,8 @@ class UndecodableRecord:
     offset: int
     timestamp: int
     """When it was met, in milliseconds since 1970 UTC."""
+    reason: str
     timestamp_type: int = 1
     key: bytes | None = None
     value: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
-    reason: str = "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"

@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
-import uvicorn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
@@ -19,7 +17,6 @@ from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import make_asgi_app
-from uvicorn.server import Server
 
 from shared.contract.topics import Topic
 from shared.errors import TryAgain, kind_and_place
@@ -31,6 +28,8 @@ from shared.messaging.record import Record
 from shared.runtime import metrics
 from shared.runtime.guessable import refuse_what_can_be_guessed
 from shared.runtime.logs import configure_logs, log
+from shared.runtime.process import spare_the_collector
+from shared.runtime.server import serving
 from shared.runtime.settings import ServiceSettings
 
 T = TypeVar("T")
@@ -42,9 +41,6 @@ _SLEEP_MS = 20
 _FETCHED_OF_A_PARTITION = 64 * 1024
 _FETCHED_AT_ONCE = 1024 * 1024
 """What is read ahead and held in memory, in bytes; a larger message is fetched all the same."""
-
-_COLLECTED_AFTER = 50_000, 20, 50
-"""How many more objects than were freed, and collections of the young and the middle ones, start a collection."""
 
 
 class Bus(NamedTuple):
@@ -77,7 +73,6 @@ class Service:
         self.loops: list[Loop[Any]] = []
         self.readers: list[Reader] = []
         self.is_started = False
-        self._watching: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._broker = KafkaBroker(
             self.settings.bootstrap_servers,
@@ -104,15 +99,8 @@ class Service:
         """
 
         def subscribe(handler: Handler[T]) -> Handler[T]:
-            loop = Loop(
-                self.name,
-                self.settings,
-                self.publisher,
-                decode,
-                handler,
-                stop=self.give_up,
-                concurrency=concurrency,
-                instead=instead,
+            loop: Loop[T] = Loop(
+                self.name, self.settings, self.publisher, decode, handler, instead, concurrency, self.give_up
             )
 
             async def unparsed(records: tuple[Record, ...]) -> KafkaAckableMessage:
@@ -120,8 +108,14 @@ class Service:
                 # that cannot be read would take its whole batch with it.
                 return KafkaAckableMessage(body=b"", raw_message=records, consumer=subscriber.consumer)
 
-            async def take(fetched: Any) -> None:
-                await loop.take(*fetched)
+            async def fetched(message: KafkaAckableMessage) -> Sequence[Record]:
+                # FastStream has the message in a context variable, and each timer that was set meanwhile keeps that:
+                # also one that was cancelled, as those of `publish_timeout_s` are, until its time has come.
+                records, message.raw_message = message.raw_message, ()
+                return records
+
+            async def take(records: Any) -> None:
+                await loop.take(records, subscriber.consumer)
 
             instance = self.settings.instance
             subscriber = self._broker.subscriber(
@@ -141,7 +135,7 @@ class Service:
                 partition_assignment_strategy=(upstream.sticky_assignor(),),
                 listener=loop,
                 parser=unparsed,
-                decoder=_fetched,
+                decoder=fetched,
             )
             subscriber(take)
             for topic in topics:  # so that a rate can be computed from the first one on
@@ -158,24 +152,10 @@ class Service:
         """Run until SIGTERM or SIGINT, or until it gives up (then `fault` says why)."""
         upstream.check()
         # Its own lifespan would begin to answer only when hooks and broker are up, and end when they cannot be yet.
-        config = uvicorn.Config(
-            AsgiFastStream(asgi_routes=self._routes(), logger=None),
-            host=self.settings.health_host,
-            port=self.settings.health_port,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-        )
-        server = QuietServer(config)
-        socket = config.bind_socket()
-        self.health_url = "http://{}:{}".format(*socket.getsockname()[:2])
-        serving = asyncio.create_task(server.serve(sockets=[socket]))
-        try:
-            async with self.running():
-                await self._stop.wait()
-        finally:
-            server.should_exit = True
-            await serving
+        app = AsgiFastStream(asgi_routes=self._routes(), logger=None)
+        at = self.settings.health_host, self.settings.health_port
+        async with serving(app, *at) as self.health_url, self.running():
+            await self._stop.wait()
 
     def stop(self) -> None:
         """Ask it to stop: it finishes the batch it is in, or leaves it uncommitted if that cannot be finished."""
@@ -192,13 +172,12 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start, in the background, so that health is answered meanwhile, and stop all of it again."""
-        starting = asyncio.create_task(self._start())
+        reading = asyncio.create_task(self._start_and_watch())
         try:
             yield
         finally:
-            for task in (starting, *self._watching):
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
             await asyncio.gather(*(loop.stop() for loop in self.loops))
             await self._stop_reading()
             for hook in self.on_stop:
@@ -206,14 +185,15 @@ class Service:
             await self.publisher.stop()
             log.info("stopped", fault=self.fault)
 
-    async def _start(self) -> None:
+    async def _start_and_watch(self) -> None:
         wait_s = self.settings.retry_first_s
-        while True:
+        while not self.is_started:
             try:
                 for hook in self.on_start:
                     await hook()
                 await upstream.read_with(self._broker, self._consumer)
                 await self._broker.start()
+                self.is_started = True
             except (KafkaError, OSError, TryAgain) as error:
                 log.warning("not started yet", reason=type(error).__name__, wait_s=wait_s)
                 await self._stop_reading()
@@ -222,12 +202,9 @@ class Service:
             except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to mend it
                 self.give_up(f"it cannot start: {kind_and_place(error)}: {error}")
                 return
-            else:
-                self.is_started = True
-                _spare_the_collector()
-                self._watching = [asyncio.create_task(reader.watch()) for reader in self.readers]
-                log.info("started", health=self.health_url)
-                return
+        spare_the_collector()
+        log.info("started", health=self.health_url)
+        await asyncio.gather(*(reader.watch() for reader in self.readers))
 
     async def _stop_reading(self) -> None:
         try:
@@ -291,14 +268,11 @@ class Service:
             reasons = {problem.reason for problem in (await self.problems()).values()}
             for reason in NotReady:
                 metrics.NOT_READY.labels(reason).set(reason in reasons)
+            metrics.IN_HAND.set(sum(len(loop.working) for loop in self.loops))
+            metrics.RETRYING.set(sum(len(loop.retrying) for loop in self.loops))
             await exposed(scope, receive, send)
 
-        return [
-            ("/health/live", live),
-            ("/health/ready", ready),
-            ("/metrics", measured),
-            ("/asyncapi.json", asyncapi),
-        ]
+        return [("/health/live", live), ("/health/ready", ready), ("/metrics", measured), ("/asyncapi.json", asyncapi)]
 
 
 def run(build: Callable[[], Service]) -> None:
@@ -315,33 +289,3 @@ def run(build: Callable[[], Service]) -> None:
         return service
 
     sys.exit(1 if asyncio.run(main()).fault else 0)
-
-
-class QuietServer(Server):
-    """A server that leaves the process's signals to the service."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them as they are."""
-        yield
-
-
-def _spare_the_collector() -> None:
-    """Leave what a process has from its start to the end out of every garbage collection, and collect less often.
-
-    A batch makes tens of thousands of objects and leaves none of them in a cycle. By default each 700 of them start a
-    collection, and some of those go through all that was ever imported.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTED_AFTER)
-
-
-async def _fetched(message: KafkaAckableMessage) -> tuple[Sequence[Record], upstream.KafkaConsumer]:
-    """Take out of a message what a handler gets.
-
-    FastStream has the message in a context variable, and each timer that was set meanwhile keeps that: also one that
-    was cancelled, as those of `publish_timeout_s` are, until its time has come.
-    """
-    records, message.raw_message = message.raw_message, ()
-    return records, cast("upstream.KafkaConsumer", message.consumer)

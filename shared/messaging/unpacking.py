@@ -4,77 +4,50 @@ A batch of some hundred kilobytes can be hundreds of megabytes unpacked, and a b
 aiokafka (0.14) unpacks whatever there is: one company's batch would take the memory of the service that reads for all.
 """
 
-import zlib
 from collections.abc import Callable
 from mmap import mmap
 from typing import Any
 
-import cramjam
 from aiokafka import codec
 from aiokafka.record._crecords import default_records
+from cramjam import DecompressionError, gzip, lz4, snappy, zstd
 
 LARGEST_UNPACKED_BYTES = 16 * 1024 * 1024
 """Far more than a client puts into a batch: they bound one by what it is before it is compressed."""
 
-_GZIP = 16 + zlib.MAX_WBITS
-_GZIP_MEMBERS = 16
-"""Clients write one; brokers take several in a row, each of which costs a copy of all behind it."""
+_room = mmap(-1, LARGEST_UNPACKED_BYTES)
+"""Where one batch after the other is unpacked; it is memory as far as it was ever written to."""
 
 
 class CannotBeUnpacked(Exception):
     """A batch is larger than that, or broken; the message says it for people."""
 
 
-def _gzip(packed: Any) -> bytes:
-    unpacked, rest = b"", bytes(packed)
-    for _ in range(_GZIP_MEMBERS):
-        unpacking = zlib.decompressobj(_GZIP)
-        unpacked += unpacking.decompress(rest, LARGEST_UNPACKED_BYTES + 1 - len(unpacked))
-        if len(unpacked) > LARGEST_UNPACKED_BYTES or not unpacking.eof:
-            break
-        rest = unpacking.unused_data.lstrip(b"\0")
-        if not rest:
-            return unpacked
-    raise CannotBeUnpacked("its batch is too large unpacked, or broken")
-
-
-def _into_a_buffer(unpack_into: Callable[[Any, Any], int]) -> Callable[[Any], bytes]:
+def _bounded(unpack_into: Callable[[Any, Any], int]) -> Callable[[Any], bytes]:
     def unpack(packed: Any) -> bytes:
-        with mmap(-1, LARGEST_UNPACKED_BYTES) as room:  # it is memory only as far as it is written to
-            return room[: unpack_into(packed, room)]
+        try:
+            return _room[: unpack_into(packed, _room)]
+        except (DecompressionError, ValueError) as error:
+            raise CannotBeUnpacked("its batch is too large unpacked, or broken") from error
 
     return unpack
 
 
-def _snappy(packed: Any) -> bytes:
-    size, rest = 0, memoryview(packed)
-    if codec._detect_xerial_stream(packed):
-        rest = rest[16:]
-        while rest:
-            end = 4 + int.from_bytes(rest[:4], "big")
-            size += cramjam.snappy.decompress_raw_len(rest[4:end])
-            rest = rest[end:]
-    else:
-        size = cramjam.snappy.decompress_raw_len(rest)
-    if size > LARGEST_UNPACKED_BYTES:
-        raise CannotBeUnpacked("its batch is too large unpacked")
-    unpacked: bytes = codec.snappy_decode(packed)
-    return unpacked
-
-
-def _bounded(unpack: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    def bounded(packed: Any) -> bytes:
-        try:
-            return unpack(packed)
-        except (zlib.error, cramjam.DecompressionError, ValueError) as error:
-            raise CannotBeUnpacked("its batch is too large unpacked, or broken") from error
-
-    return bounded
+def _unpack_snappy(packed: Any, room: Any) -> int:
+    """Unpack what librdkafka writes, or the blocks that Java's clients write, each behind its length."""
+    if not codec._detect_xerial_stream(packed):
+        return snappy.decompress_raw_into(packed, room)
+    blocks, left = memoryview(packed)[16:], memoryview(room)
+    while blocks:
+        end = 4 + int.from_bytes(blocks[:4], "big")
+        left = left[snappy.decompress_raw_into(blocks[4:end], left) :]
+        blocks = blocks[end:]
+    return len(room) - len(left)
 
 
 def unpack_within_bounds() -> None:
     """Have aiokafka unpack the batches of all consumers of this process so."""
-    default_records.gzip_decode = _bounded(_gzip)
-    default_records.snappy_decode = _bounded(_snappy)
-    default_records.lz4_decode = _bounded(_into_a_buffer(cramjam.lz4.decompress_into))
-    default_records.zstd_decode = _bounded(_into_a_buffer(cramjam.zstd.decompress_into))
+    default_records.gzip_decode = _bounded(gzip.decompress_into)
+    default_records.snappy_decode = _bounded(_unpack_snappy)
+    default_records.lz4_decode = _bounded(lz4.decompress_into)
+    default_records.zstd_decode = _bounded(zstd.decompress_into)

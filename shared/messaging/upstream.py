@@ -5,47 +5,51 @@
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
 | `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
-| `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
+| `Records` | a header's name that is not UTF-8 stops the reader | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
-| `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
+| `Fetched` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
+| `KafkaConsumer._shares` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
 | `read_with` | FastStream has no option for the consumer that it reads with | FastStream 0.7 |
-| `KafkaConsumer.abandon` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
-| `KafkaProducer.abandon` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
+| `KafkaConsumer.stop` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
+| `KafkaProducer.stop` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
 
-`check` says at the start what of that which is replaced or read here is no longer there.
-`tests/integration/test_upstream.py` fails when one of these is mended and can go.
+`tests/integration/test_upstream.py` fails when one of these is mended and can go. With another version of the two than
+these tests were run with no service starts: what reaches inside them could do nothing there, and nobody would see it.
 """
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Set
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import UNKNOWN_OFFSET, OffsetResetStrategy
-from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import Assignment
+from aiokafka.consumer.fetcher import UNKNOWN_OFFSET
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
-from aiokafka.record._crecords import default_records
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from faststream.kafka import KafkaBroker
 
+from shared.contract.topics import DEAD_LETTERS
 from shared.errors import Misconfigured
 from shared.messaging.record import UndecodableRecord
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
+
+TESTED_VERSIONS = {"aiokafka": "0.14.0", "faststream": "0.7.8"}
 
 _LARGEST_REQUEST_BYTES = 9 * 1024 * 1024
 _BATCH_BYTES = 128 * 1024
@@ -53,7 +57,6 @@ _LOOKS_APART_S = 0.1
 _METADATA_OF_A_TOPIC_MS = 5
 _OLDEST_METADATA_MS = 10_000
 _COMMIT_S = 2.0
-"""How long a commit may take before it is asked whether its topics are still there."""
 _PATIENCE_MS = 1000
 _TOPICS_AT_ONCE = 30
 _BUSY_FETCH_MS = 500
@@ -63,60 +66,17 @@ _IDLE_AFTER_S = 10.0
 _CLOSING_S = 2.0
 
 
-_TOUCHED = """
-    KafkaBroker.connect
-    StickyPartitionAssignor.member_assignment
-    consumer._client._metadata_update consumer._client._metadata_max_age_ms consumer._client.cluster
-    consumer._coordinator consumer._fetcher
-    reading._records reading._fetch_max_wait_ms reading._update_fetch_positions reading._default_reset_strategy
-    consumer._subscription._listener consumer._subscription.subscription
-    coordinator._coordination_task coordinator.coordinator_id coordinator.generation
-    assignment.tps state.consumed_to state.has_valid_position state.highwater state.timestamp
-    state.awaiting_reset state.await_reset state.reset_to state.fetch_committed
-    fetched._assignment fetched._partition_records fetched._topic_partition fetched.check_assignment
-    records.next_fetch_offset records._records
-    unpacking.gzip_decode unpacking.snappy_decode unpacking.lz4_decode unpacking.zstd_decode
-    producer._sender.sender_task producer.client
-"""
-
-
 def check() -> None:
-    """Raise Misconfigured where something that is replaced or looked at here is no longer there.
-
-    What only instances have is looked for in some that are not started, for which an event loop must be running.
-    """
-    consumer, producer, partition = AIOKafkaConsumer(), AIOKafkaProducer(), TopicPartition("a-topic", 0)
-    consumer._closed = producer._closed = True  # nobody is to miss their stop
-    coordinator = GroupCoordinator(consumer._client, consumer._subscription)
-    coordinator._coordination_task.cancel()
-    assignment = Assignment([partition])
-    state = assignment.state_value(partition)
-    fetched = fetcher.FetchResult(partition, assignment=assignment, partition_records=None, backoff=0)
-    records = fetcher.PartitionRecords(partition, None, None, 0, None, None, check_crcs=False, isolation_level=0)
-    reading = fetcher.Fetcher(consumer._client, consumer._subscription)
-    reading._fetch_task.cancel()
-    unpacking = default_records
-    parts = locals() | {part.__name__: part for part in (KafkaBroker, StickyPartitionAssignor)}
-    for path in _TOUCHED.split():
-        owner, _, names = path.partition(".")
-        try:
-            attrgetter(names)(parts[owner])
-        except AttributeError:
-            raise Misconfigured(f"{path} of FastStream or aiokafka is gone (shared/messaging/upstream.py)") from None
+    """Raise Misconfigured where another version is installed than the one that was tested."""
+    for package, tested in TESTED_VERSIONS.items():
+        if (installed := version(package)) != tested:
+            raise Misconfigured(f"{package} is {installed}, not {tested} (shared/messaging/upstream.py)")
 
 
 async def read_with(broker: KafkaBroker, consumer: Callable[..., Any]) -> None:
-    """Make the broker's subscribers read with our consumers instead of aiokafka's own.
-
-    Raises Misconfigured where FastStream no longer makes its consumers as it did: reading with another would lose
-    messages silently.
-    """
+    """Make the broker's subscribers read with our consumers instead of aiokafka's own."""
     await broker.connect()
-    config = broker.config.broker_config
-    made_by = getattr(config.builder, "func", config.builder)
-    if made_by not in (AIOKafkaConsumer, consumer):
-        raise Misconfigured("FastStream makes its consumers in another way (shared/messaging/upstream.py)")
-    config.builder = consumer
+    broker.config.broker_config.builder = consumer
 
 
 def sticky_assignor() -> type[AbstractPartitionAssignor]:
@@ -147,78 +107,78 @@ def wait_between_looks(client: Any) -> None:
     client._metadata_update = update_after_a_pause
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """How far a partition that is assigned was fetched."""
 
     position: int | None
     """The next offset that a poll gives; None until it is known."""
     end: int | None
     """Where the partition ended at the last answer to a fetch; None before the first."""
-    unanswered_s: float | None
-    """How long ago that was."""
+    answered_ms: int | None
+    """When that was, in milliseconds since 1970 UTC."""
 
 
-class _Batches:
-    """The record batches of a fetch, and which was begun last."""
+class Records(fetcher.PartitionRecords):
+    """The records fetched of a partition, with an UndecodableRecord in the place of what cannot be decoded.
 
-    def __init__(self, batches: Any) -> None:
-        self._batches = batches
-        self.last: Any = None
+    Brokers take any bytes as a header's name. What its producer sent in the same batch behind a bad one cannot be
+    decoded either. A batch that is too large unpacked is passed as a whole.
+    """
 
-    def has_next(self) -> bool:
-        return bool(self._batches.has_next())
+    def _unpack_records(self) -> Iterator[Any]:
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"a batch of {self._tp.topic}/{self._tp.partition} has another checksum")
+            if not batch.is_control_batch:
+                yield from self._records_of(batch)
+            self.next_fetch_offset = batch.next_offset
 
-    def next_batch(self) -> Any:
-        self.last = self._batches.next_batch()
-        return self.last
+    def _records_of(self, batch: Any) -> Iterator[Any]:
+        topic, partition = self._tp
+        try:
+            for record in batch:
+                if record.offset >= self.next_fetch_offset:
+                    decoded = self._consumer_record(self._tp, record)
+                    self.next_fetch_offset = record.offset + 1
+                    yield decoded
+        except UnicodeDecodeError:
+            reason = "a header's name in its batch is not UTF-8, so it cannot be read; it is still on its topic"
+            for offset in range(self.next_fetch_offset, batch.next_offset):
+                self.next_fetch_offset = offset + 1
+                yield UndecodableRecord(topic, partition, offset, _now_ms(), reason)
+        except CannotBeUnpacked as error:
+            first, self.next_fetch_offset = self.next_fetch_offset, batch.next_offset
+            reason = f"{error}, with all from offset {first} on, so it cannot be read; it is still on its topic"
+            yield UndecodableRecord(topic, partition, batch.next_offset - 1, _now_ms(), reason)
 
 
 class Fetched(fetcher.FetchResult):
-    """What was fetched of a partition; what of it cannot be decoded costs nothing else.
+    """What was fetched of a partition; an error in it is raised when the poll before it has handed over what it took.
 
-    Brokers take any bytes as a header's name. aiokafka raises UnicodeDecodeError where it meets one, is past what it
-    had taken of other partitions, fetches the same again and raises again: one company's record would stop the reader
-    for all. What its producer sent in the same batch behind it cannot be decoded either, and is passed likewise, one
-    fetch after the other. A batch that is too large unpacked is passed as a whole. Any other error is raised when the
-    poll before it has handed over what it had taken.
+    aiokafka raises it at once, and is past what it has taken of other partitions.
     """
 
     _partition_records: Any
     _error: Exception | None = None
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        """Take records, with an UndecodableRecord in the place of one with a bad header, or of a batch's last one."""
+        """Take records."""
         if self._error is not None:
             error, self._error = self._error, None  # then it is fetched again
             raise error
         taken: list[Any] = []
-        at, records = self._topic_partition, self._partition_records
-        if not self.check_assignment(at):
-            return taken
-        if not isinstance(records._records, _Batches):
-            records._records = _Batches(records._records)
-        try:
-            for record in records:
-                taken.append(record)
-                if len(taken) == max_records:
-                    break
-            else:
+        if self.check_assignment(self._topic_partition):
+            try:
+                for record in self._partition_records:
+                    taken.append(record)
+                    if len(taken) == max_records:
+                        break
+            except Exception as error:  # noqa: BLE001 - raised by the next poll, which comes to it first
+                self._error = error
+            self._update_position()
+            if self._error is None and len(taken) != max_records:
                 self._partition_records = None
-        except UnicodeDecodeError:
-            offset = records.next_fetch_offset
-            taken.append(UndecodableRecord(at.topic, at.partition, offset, _now_ms()))
-            records.next_fetch_offset = offset + 1
-            self._partition_records = None
-        except CannotBeUnpacked as error:
-            first, end = records.next_fetch_offset, records._records.last.next_offset
-            reason = f"{error}, with all from offset {first} on, so it cannot be read; it is still on its topic"
-            taken.append(UndecodableRecord(at.topic, at.partition, end - 1, _now_ms(), reason=reason))
-            records.next_fetch_offset = end
-            self._partition_records = None
-        except Exception as error:  # noqa: BLE001 - raised by the next poll, which comes to it first
-            self._error = error
-        self._assignment.state_value(at).consumed_to(records.next_fetch_offset)
         return taken
 
 
@@ -230,24 +190,22 @@ async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any
     """Begin new partitions where the group has committed, which is asked of all of them at once."""
     states = [assignment.state_value(partition) for partition in partitions]
     new = [state for state in states if not (state.has_valid_position or state.awaiting_reset)]
-    if self._default_reset_strategy != OffsetResetStrategy.NONE:
-        try:
-            committed = await asyncio.gather(*(state.fetch_committed() for state in new))
-        except asyncio.CancelledError:
-            return False  # as aiokafka's own answers when the partitions are revoked
-        for state, at in zip(new, committed, strict=True):
-            if state.has_valid_position or state.awaiting_reset:
-                continue  # somebody has sought meanwhile
-            if at.offset == UNKNOWN_OFFSET:
-                state.await_reset(self._default_reset_strategy)
-            else:
-                state.reset_to(at.offset)
+    try:
+        committed = await asyncio.gather(*(state.fetch_committed() for state in new))
+    except asyncio.CancelledError:
+        return False  # as aiokafka's own answers when the partitions are revoked
+    for state, at in zip(new, committed, strict=True):
+        if at.offset == UNKNOWN_OFFSET:
+            state.await_reset(self._default_reset_strategy)
+        else:
+            state.reset_to(at.offset)
     found: bool = await _update_fetch_positions(self, assignment, node, partitions)
     return found
 
 
 _update_fetch_positions = fetcher.Fetcher._update_fetch_positions
 fetcher.Fetcher._update_fetch_positions = _find_positions
+fetcher.PartitionRecords = Records
 fetcher.FetchResult = Fetched
 unpack_within_bounds()
 
@@ -269,28 +227,31 @@ class KafkaConsumer(AIOKafkaConsumer):
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[Any]]:
-        """Fetch records as AIOKafkaConsumer does, but wait for a second at least if there are none.
+        """Fetch records as AIOKafkaConsumer does, shared out between topics, but wait for a second at least.
 
         FastStream sleeps after an empty poll for as long as it had it wait: with short ones a service without work
         would wake up 25 times a second, with long ones a message that comes meanwhile would wait.
 
-        A fetch names every partition, which is much work for brokers and for us where there are thousands. So one that
-        begins when there has been nothing for a while waits for longer; but not while some partition is left out of it,
-        whose messages would have to wait until it is over. So do those that come right after a rebalance: brokers
-        answer a connection's requests in order.
+        A fetch names every partition, which is much work where there are thousands. So one that begins when there has
+        been nothing for a while may take longer; but not while a partition is left out of it, or after a rebalance:
+        brokers answer a connection's requests in order, so what comes meanwhile would wait until it is over.
         """
         idle_s = 0.0 if self.empty_since is None else time.monotonic() - self.empty_since
         if idle_s > _IDLE_AFTER_S and not self.paused():
             self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
+        fetched: dict[TopicPartition, list[Any]] = {}
         try:
-            fetched = await self._shared_out(max_records) if max_records and not partitions else {}
-            if not fetched:
-                fetched = await super().getmany(
-                    *partitions, timeout_ms=max(timeout_ms, _PATIENCE_MS), max_records=max_records
-                )
+            for some, share in self._shares(max_records) if max_records and not partitions else ():
+                fetched |= await super().getmany(*some, max_records=share)
+            left = max_records and max_records - sum(map(len, fetched.values()))
+            if left != 0:
+                wait_ms = 0 if fetched else max(timeout_ms, _PATIENCE_MS)
+                rest = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=left)
+                fetched |= {at: fetched.get(at, []) + records for at, records in rest.items()}
         except Exception as error:
-            self.error = type(error).__name__
-            raise
+            if not fetched:
+                self.error = type(error).__name__
+                raise  # else what was taken would be lost: it fails again at the next poll, or is mended by then
         finally:
             self._fetcher._fetch_max_wait_ms = _BUSY_FETCH_MS
         self.polled_at = time.monotonic()
@@ -298,102 +259,64 @@ class KafkaConsumer(AIOKafkaConsumer):
         self.empty_since = None if fetched else self.empty_since or self.polled_at
         return fetched
 
-    async def _shared_out(self, max_records: int) -> dict[TopicPartition, list[Any]]:
-        """Take as much of each topic as of every other that has something, and fill up with what there is more.
-
-        aiokafka goes through its partitions, and takes all that it has fetched of the first before the next: with a
-        topic for each company, what one has sent at once would hold up the others.
-        """
+    def _shares(self, max_records: int) -> list[tuple[list[TopicPartition], int]]:
+        """Of which partitions to take how many, topic by topic, where several have something (docs/decisions/0072)."""
         topics: dict[str, list[TopicPartition]] = {}
         for partition in self._fetcher._records:
             topics.setdefault(partition.topic, []).append(partition)
         if len(topics) < 2:
-            return {}
-        fetched: dict[TopicPartition, list[Any]] = {}
+            return []
         chosen = random.sample(list(topics), min(len(topics), _TOPICS_AT_ONCE, max_records))
-        parts = [(topics[topic], max_records // len(chosen)) for topic in chosen]
-        left = max_records
-        for partitions, share in [*parts, ([], max_records)]:
-            if not left:
-                break
-            try:
-                taken = await super().getmany(*partitions, max_records=min(share, left))
-            except Exception:
-                if not fetched:
-                    raise
-                break  # what was taken would be lost with it; it fails again at the next poll, or is mended by then
-            for partition, records in taken.items():
-                fetched.setdefault(partition, []).extend(records)
-                left -= len(records)
-        return fetched
+        return [(topics[topic], max_records // len(chosen)) for topic in chosen]
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit of partitions still held and still there; return whether all of these are committed.
 
         What has gone to another instance is repeated there and comes to the same; so is what a member has that its
         group no longer knows: a group without members would take its commit, and go back. A commit for a topic that was
-        deleted is tried for ever, and that of all others with it; so it is asked which are still there.
+        deleted is tried for ever, and that of all others with it: until it is known to be gone, nothing is committed.
         """
-        while held := {partition: at for partition, at in offsets.items() if partition in self.assignment()}:
-            if self._coordinator.generation < 0:
-                return False
-            try:
-                async with asyncio.timeout(_COMMIT_S):
-                    await self.commit(held)
-            except (KafkaError, IllegalStateError) as error:
-                log.info("offsets were not committed", reason=type(error).__name__)
-                return False
-            except TimeoutError:
-                with contextlib.suppress(KafkaError, OSError):
-                    there = await self.topics()
-                    offsets = {partition: at for partition, at in held.items() if partition.topic in there}
-                gone = sorted({partition.topic for partition in held.keys() - offsets.keys()})
-                log.warning("offsets are committed again", without=gone)
-            else:
-                return True
-        return False
+        assigned = self.assignment()
+        held = {at: end for at, end in offsets.items() if at in assigned and self.partitions_for_topic(at.topic)}
+        if not held or self._coordinator.generation < 0:
+            return False
+        try:
+            async with asyncio.timeout(_COMMIT_S):
+                await self.commit(held)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            log.info("offsets were not committed", reason=type(error).__name__)
+            return False
+        return len(held) == len(offsets)
 
     def places(self) -> dict[TopicPartition, Place]:
         """How far each assigned partition was fetched."""
-        subscription = self._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None:
-            return {}
-        states = {partition: assignment.state_value(partition) for partition in assignment.tps}
-        return {
-            partition: Place(
-                state.position if state.has_valid_position else None,
-                state.highwater,
-                None if state.timestamp is None else max(0.0, time.time() - state.timestamp / 1000),
-            )
-            for partition, state in states.items()
-        }
+        assigned = self.assignment()
+        states = {at: self._subscription.subscription.assignment.state_value(at) for at in assigned}
+        return {at: Place(state._position, state.highwater, state.timestamp) for at, state in states.items()}
 
     def coordination_problem(self) -> str | None:
         """What keeps it from being a member of its group that can go on, or None."""
         coordinator = self._coordinator
-        if not isinstance(coordinator, GroupCoordinator):
+        if coordinator is None:
             return "it is not started"
         if coordinator._coordination_task.done():
             return "its coordination has ended"
-        if coordinator.coordinator_id is None:
-            return "its group's coordinator is not known"
-        if coordinator.generation < 0:
+        if coordinator.coordinator_id is None or coordinator.generation < 0:
             return "it is not in its group"
         return None
 
-    async def abandon(self) -> None:
+    async def stop(self) -> None:
         """Leave the group, and leave nothing behind, also if that hangs and is cancelled.
 
         It joins no more from the first moment on, so that it cannot take the place of the next consumer of the same
         static name. Nobody is told any more of its revocations: what is in hand is another consumer's by now.
         """
         self._subscription._listener = None
-        if self._coordinator is not None:
-            self._coordinator._coordination_task.cancel()
-            await asyncio.wait({self._coordinator._coordination_task})
+        if (coordinating := getattr(self._coordinator, "_coordination_task", None)) is not None:
+            coordinating.cancel()
+            await asyncio.wait({coordinating})
         try:
-            await asyncio.gather(self.stop(), return_exceptions=True)  # it raises what its own tasks are cancelled with
+            await asyncio.gather(super().stop(), return_exceptions=True)  # it raises what its tasks are cancelled with
         finally:
             await _closed(self._fetcher, self._client)
 
@@ -415,15 +338,38 @@ class KafkaProducer(AIOKafkaProducer):
         )
         wait_between_looks(self.client)
 
-    async def know(self, topics: set[str]) -> None:
-        """Know of these topics, and of no others, within `metadata_max_age_ms`."""
-        await self.client.set_topics(topics)
+    async def start(self) -> None:
+        """Connect; a client that asks for no topic is given the metadata of all that the cluster has."""
+        await super().start()
+        await self.client.set_topics({DEAD_LETTERS.name})
 
-    async def abandon(self) -> None:
+    async def missing(self, topics: Set[str]) -> Set[str]:
+        """The topics that do not exist; the others are known from now on, within `metadata_max_age_ms`.
+
+        Raises KafkaConnectionError, and TopicAuthorizationFailedError for one that it may not know of: that is a fault
+        of the deployment and says nothing of the topic.
+        """
+        client = self.client
+        if topics <= client.cluster.topics():
+            return set()
+        client.set_topics(client._topics | topics)
+        await self.ping()
+        if unauthorized := topics & client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(unauthorized)
+        missing: Set[str] = topics - client.cluster.topics()
+        client.set_topics(client._topics - missing)
+        return missing
+
+    async def ping(self) -> None:
+        """Raise KafkaConnectionError if no broker answers."""
+        if not await self.client.force_metadata_update():
+            raise KafkaConnectionError("no broker answers")
+
+    async def stop(self) -> None:
         """Send nothing any more, and leave nothing behind.
 
-        `stop` sends what is pending first, and an idempotent producer tries that for ever: behind messages that are
-        newer by then, and for partitions of which another instance has the say.
+        aiokafka's own sends what is pending first, and an idempotent producer tries that for ever: behind messages that
+        are newer by then, and for partitions of which another instance has the say.
         """
         self._closed = True
         sending = self._sender.sender_task
@@ -431,24 +377,6 @@ class KafkaProducer(AIOKafkaProducer):
             sending.cancel()  # again, since it waits then for what it has under way
             await asyncio.sleep(0)
         await _closed(self.client)
-
-    async def missing(self, topics: set[str]) -> set[str]:
-        """The topics that do not exist. Raises KafkaConnectionError and TopicAuthorizationFailedError."""
-        unknown = topics - self.client.cluster.topics()
-        if not unknown:
-            return set()
-        now = ClusterMetadata()
-        if not await self.client._metadata_update(now, sorted(unknown)):
-            raise KafkaConnectionError("no broker answers")
-        if now.unauthorized_topics:
-            raise TopicAuthorizationFailedError(now.unauthorized_topics)
-        missing: set[str] = unknown - now.topics()
-        return missing
-
-    async def ping(self) -> None:
-        """Raise KafkaConnectionError if no broker answers."""
-        if not await self.client.force_metadata_update():
-            raise KafkaConnectionError("no broker answers")
 
 
 async def _closed(*parts: Any) -> None:

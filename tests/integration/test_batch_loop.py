@@ -129,7 +129,7 @@ async def test_a_service_that_is_stopped_while_it_waits_commits_nothing_of_what_
     service = probe.build()
     async with _running(service):
         await _send(probe, ["one"])
-        await _until(lambda: service.loops[0].retrying > 0)
+        await _until(lambda: bool(service.loops[0].retrying))
         assert (await _ready(service))[0] == 503
     assert await _committed(probe) is None
     probe.away_for = 0
@@ -223,13 +223,14 @@ async def test_two_instances_of_one_name_take_partitions_from_each_other_and_los
         await _until(lambda: bool(_held(first)))
         await _send(probe, ["the last"])
         assert {*texts, "the last"} == set(await _published(probe, until="the last"))
-    assert await _committed(probe) == 201
+        await _until(lambda: asyncio.run(_committed(probe)) == 201)  # by whoever joined again, if it was thrown out
 
 
 def _held(service: Service) -> frozenset[TopicPartition]:
     """The partitions that an instance reads."""
     (reader,) = service.readers
-    return reader.assignment()
+    consumer = reader._subscriber.consumer
+    return frozenset() if consumer is None else frozenset(consumer.assignment())
 
 
 def _shares(*services: Service) -> list[int]:

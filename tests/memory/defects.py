@@ -29,7 +29,6 @@ from shared.directory_reader import DirectoryReader
 from shared.messaging.loop import Loop
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.record import Record
-from shared.messaging.upstream import KafkaConsumer
 from shared.storage.arrays import in_one_statement, insert_of, replacement_of
 
 Defect = Callable[[pytest.MonkeyPatch], None]
@@ -38,9 +37,9 @@ Defect = Callable[[pytest.MonkeyPatch], None]
 def commits_before_publishing(patch: pytest.MonkeyPatch) -> None:
     """Commit the offsets of a batch when it is decoded."""
 
-    async def finish(loop: Loop[Any], records: Sequence[Record], consumer: KafkaConsumer) -> None:
+    async def finish(loop: Loop[Any], records: Sequence[Record]) -> None:
         decoded, _ = loop._decode(records)
-        loop._commit(records, consumer)
+        loop._commit(records)
         await loop._decide_and_publish(decoded)
 
     patch.setattr(Loop, "_finish", finish)

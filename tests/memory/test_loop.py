@@ -183,8 +183,8 @@ async def test_a_message_on_which_the_service_fails_is_put_aside_and_the_rest_go
     fails = "the service copier fails on it; see its log"
     assert copies(bus) == ["four was copied", "instead", "one was copied", "two was copied"]
     assert [reason[:40] for reason in reasons(bus)] == [
-        "a header's name in its batch is not UTF-8, "[:40],
         "it is a question",
+        "it is not UTF-8",
         fails[:40],
         fails[:40],
     ]
@@ -363,7 +363,7 @@ async def test_a_reader_that_its_group_has_forgotten_is_made_anew_and_reads_on(b
         await reader._look()
         copier.waits_on["in hand"].set()
         await copying.until_idle()
-        assert reader.assignment() == copying.consumers[-1].assignment()
+        assert reader._subscriber.consumer is copying.consumers[-1]
     assert len(copying.consumers) == 2
     assert sorted(chain(*copier.batches)) == ["in hand", "in hand", "one"], "what was in hand was given up"
     assert copies(bus) == ["in hand was copied", "one was copied"]
@@ -378,7 +378,7 @@ async def test_a_publish_under_way_when_its_topic_goes_away_fails_and_is_repeate
         await copying.until(lambda: len(copies(bus)) == 1)
         del bus.topics[TARGET]
         bus.holds_acknowledgements = False
-        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        await copying.until(lambda: bool(copying.service.loops[0].retrying))
         assert bus.committed("copier") == 0
         bus.create(TARGET)
         await copying.until_idle()
@@ -450,7 +450,7 @@ async def test_an_instance_that_is_stopped_while_it_waits_commits_nothing(bus: M
     copier.away = [ConnectionError] * 1000
     write(bus, "one")
     async with bus.instance(copier.build) as copying:
-        await copying.until(lambda: copying.service.loops[0].retrying > 0)
+        await copying.until(lambda: bool(copying.service.loops[0].retrying))
         assert [p.words for p in (await copying.service.problems()).values()] == ["a batch is being tried again"]
     assert bus.committed("copier") == 0
 

@@ -20,7 +20,7 @@ from operations.embedded.processes import is_listening
 from services.portal.connections import Connections
 from services.portal.serving import WebServer
 from services.portal.settings import WebSettings
-from shared.messaging.service import QuietServer
+from shared.runtime.server import QuietServer
 from tests.unit.test_portal_log_in import application, log_in
 from tests.world import wait_until
 

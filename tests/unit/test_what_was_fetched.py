@@ -2,11 +2,14 @@
 
 import asyncio
 import gzip
+import random
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+import cramjam
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import TopicPartition, codec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
@@ -55,9 +58,9 @@ async def consumer() -> AsyncIterator[Consumer]:
     await consumer.fetcher.close()
 
 
-def batch(offset: int, *, is_whole: bool = True, codec: int = 0, size: int = 5) -> bytes:
+def batch(offset: int, *, is_whole: bool = True, kind: int = 0, size: int = 5) -> bytes:
     """Make a batch of three records; if it is not whole its checksum is another."""
-    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 10**9)
+    builder = DefaultRecordBatchBuilder(2, kind, 0, -1, -1, -1, 10**9)
     for n in range(3):
         builder.append(n, 1, b"key", b"v" * size, [])
     built = bytearray(builder.build())
@@ -83,18 +86,39 @@ async def test_what_is_before_it_and_of_other_partitions_is_handed_over_and_then
     assert [consumer.position(partition) for partition in (GOOD, BAD, LATER)] == [6, 3, 3]
 
 
-def test_gzip_in_several_members_is_read_whole_and_in_thousands_not_at_all() -> None:
+def test_gzip_in_several_members_is_read_whole() -> None:
     one, other = gzip.compress(b"one "), gzip.compress(b"other")
-    assert default_records.gzip_decode(one + other) == b"one other"
-    for packed in (one * 10_000, one + other[:-9]):
+    assert default_records.gzip_decode(one * 10_000 + other) == b"one " * 10_000 + b"other"
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("gzip", codec.gzip_encode),
+        ("snappy", codec.snappy_encode),
+        ("snappy", cramjam.snappy.compress_raw),
+        ("lz4", codec.lz4_encode),
+        ("zstd", codec.zstd_encode),
+    ],
+    ids=["gzip", "snappy in blocks", "snappy", "lz4", "zstd"],
+)
+def test_what_clients_pack_is_read_whole_and_what_is_broken_or_too_large_is_not(
+    name: str, pack: Callable[[bytes], Any]
+) -> None:
+    unpack: Callable[[bytes], bytes] = getattr(default_records, f"{name}_decode")
+    text = random.Random(1).randbytes(1000) * 100
+    packed = bytes(pack(text))
+    assert unpack(packed) == text
+    for wrong in (packed[:-9], packed[:9], b"", bytes(pack(bytes(LARGEST_UNPACKED_BYTES + 1)))):
         with pytest.raises(CannotBeUnpacked):
-            default_records.gzip_decode(packed)
+            unpack(wrong)
+    assert unpack(packed) == text
 
 
-@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
-async def test_a_batch_that_is_far_larger_unpacked_is_passed_in_bounded_memory(consumer: Consumer, codec: int) -> None:
-    consumer.fetched(GOOD, batch(0, codec=codec), batch(3, codec=codec, size=30_000_000), batch(6))
-    consumer.fetched(LATER, batch(0, codec=codec, size=LARGEST_UNPACKED_BYTES // 4))
+@pytest.mark.parametrize("kind", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
+async def test_a_batch_that_is_far_larger_unpacked_is_passed_in_bounded_memory(consumer: Consumer, kind: int) -> None:
+    consumer.fetched(GOOD, batch(0, kind=kind), batch(3, kind=kind, size=30_000_000), batch(6))
+    consumer.fetched(LATER, batch(0, kind=kind, size=LARGEST_UNPACKED_BYTES // 4))
     tracemalloc.start()
     try:
         taken = await consumer.fetcher.fetched_records((), 0, None)
@@ -102,10 +126,10 @@ async def test_a_batch_that_is_far_larger_unpacked_is_passed_in_bounded_memory(c
     finally:
         tracemalloc.stop()
     assert peak < 4 * LARGEST_UNPACKED_BYTES
-    assert [record.offset for record in taken[GOOD]] == [0, 1, 2, 5]
+    assert [record.offset for record in taken[GOOD]] == [0, 1, 2, 5, 6, 7, 8]
     assert [record.offset for record in taken[LATER]] == [0, 1, 2]
-    assert "from offset 3 on" in taken[GOOD][-1].reason
-    assert consumer.position(GOOD) == 6
+    assert "from offset 3 on" in taken[GOOD][3].reason
+    assert consumer.position(GOOD) == 9
 
 
 async def test_no_more_are_taken_than_asked_for_and_the_rest_by_the_next_poll(consumer: Consumer) -> None:
