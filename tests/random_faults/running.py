@@ -8,16 +8,17 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from operations.bus import Company, NewRequest
 from operations.connection import write_privately
+from operations.groups import Groups
 from operations.provisioning import provision_companies
 from operations.services import REGISTRY
 from operations.stack import Stack
@@ -288,28 +289,21 @@ class _Faulty:
     def looked_at(self) -> Iterator[None]:
         """Look at each service every now and then."""
         over = threading.Event()
-        client = self._stack.connection.client()
-        admin = AdminClient(client)
-        # An AdminClient that asks for a group's offsets ends its process at times when the connection ends
-        # (librdkafka issue 4605).
-        groups = {
-            service: Consumer(client | {"group.id": service, "enable.auto.commit": False}) for service in REGISTRY
-        }
+        admin = AdminClient(self._stack.connection.client())
 
         def look() -> None:
             while not over.wait(_LOOK_EVERY_S):
                 with contextlib.suppress(KafkaException, TimeoutError):  # the brokers are away
                     self.looks += [*_looks(self._stack, admin, groups)]
 
-        looking = threading.Thread(target=look)
-        looking.start()
-        try:
-            yield
-        finally:
-            over.set()
-            looking.join()
-            for group in groups.values():
-                group.close()
+        with Groups(self._stack.connection) as groups:
+            looking = threading.Thread(target=look)
+            looking.start()
+            try:
+                yield
+            finally:
+                over.set()
+                looking.join()
 
     def _begun(self, fault: Fault) -> Callable[[], None] | None:
         if fault.kind in _OF_COMPANIES:
@@ -420,11 +414,10 @@ _SWITCHES: dict[Kind, tuple[str, object, object]] = {
 }
 
 
-def _looks(stack: Stack, admin: AdminClient, groups: Mapping[str, Consumer]) -> Iterator[Look]:
+def _looks(stack: Stack, admin: AdminClient, groups: Groups) -> Iterator[Look]:
     """Look at each service: what it has committed, how much there is, and whether all its instances are ready."""
-    for service, ends in ends_of(admin, tuple(groups)).items():
-        places = groups[service].committed([TopicPartition(*partition) for partition in ends], timeout=_ERRAND_S)
-        committed = {(place.topic, place.partition): place.offset for place in places}
+    for service, ends in ends_of(admin, tuple(REGISTRY)).items():
+        committed = groups.committed(service, ends)
         progress = frozenset(committed.items())
         instances = [instance for instance in stack.of(service) if instance.wanted]
         all_ready = all(instance.is_ready() for instance in instances)
