@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ _RUBBISH, _TWICE, _LARGE, _SWAPPED = 0.05, 0.03, 0.01, 0.05
 """How likely each is of a request: that rubbish is sent before it, that it is appended twice, that it is as large as
 a message may be, that it changes places with the next one."""
 _LARGE_TEXT = "x" * 900_000
+COPIED = "a file was copied for a link"
 
 
 @dataclass
@@ -97,6 +98,9 @@ class Client:
                     asked.outcomes.append(message)
             elif "version" in message.body and message.body["version"] not in self.events[message.body["claim_id"]]:
                 self.events[message.body["claim_id"]].append(message.body["version"])
+                if message.type == "content-imported":
+                    reports = [report for task in message.body["tasks"] for report in task["reports"]]
+                    self.provoked[COPIED] += sum(len(report["media"]) for report in reports)
 
     def read_from(self, company: Company) -> None:
         """Read with another connection the next time, where the topic was made again; any thread may ask for it."""
@@ -159,8 +163,13 @@ def refused_requests(world: World, run: str) -> Iterator[NewRequest]:
         yield world.creation(id=f"{run}:{n}", office=world.other_office)
 
 
-def partners_requests(world: World, chance: random.Random, run: str) -> Iterator[NewRequest]:
-    """Make a partner's: mostly new claims, and what is done to them, some of it wrong, some sent twice."""
+def partners_requests(
+    world: World, chance: random.Random, run: str, file: Callable[[], list[dict[str, Any]]]
+) -> Iterator[NewRequest]:
+    """Make a partner's: mostly new claims, and what is done to them, some of it wrong, some sent twice.
+
+    A report names what `file` gives.
+    """
     created: list[NewRequest] = []
     n = 0
     while True:
@@ -182,7 +191,7 @@ def partners_requests(world: World, chance: random.Random, run: str) -> Iterator
             yield world.creation(id=id, policyholder={"name": "", "phone": "12"})
         elif kind < 0.80:
             task = str(ids.created_task_id(claim, 1))
-            yield new_request("report-task", **of, task_id=task, text=f"Rapport {n}", media=[])
+            yield new_request("report-task", **of, task_id=task, text=f"Rapport {n}", media=file())
         elif kind < 0.90:
             yield new_request("assign-task", **of, kind="inspection", office=None)
         else:

@@ -8,11 +8,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -25,10 +28,12 @@ from operations.stack import Stack
 from operations.under_way import ends_of, wait_until_finished
 from shared.audit.liveness import Look, lag_of, standstills
 from shared.contract.topics import EVENTS
-from tests.random_faults.clients import Client, insurers_requests, partners_requests, refused_requests
+from tests.random_faults.clients import COPIED, Client, insurers_requests, partners_requests, refused_requests
 from tests.random_faults.crashing import CRASHING_WHILE, PLACES
-from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy
-from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, Fault, Kind, schedule
+from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy, StoreProxy
+from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, STORE, Extra, Fault, Kind, schedule
+from tests.random_faults.uploads import UPLOADED, Uploader
+from tests.s3 import BUCKET, s3_server
 from tests.world import Names, World, Worlds, as_json, claimbus, register
 
 _TURN_S = 0.1
@@ -62,7 +67,19 @@ SOMETIMES_WANTED = (
     "sent in another order",
 )
 """What every run provokes, however short, beside the faults of its schedule."""
-ANSWER_LOST = {KAFKA: "the answer to a publish was lost", POSTGRES: "the answer to a COMMIT was lost"}
+ANSWER_LOST = {
+    KAFKA: "the answer to a publish was lost",
+    POSTGRES: "the answer to a COMMIT was lost",
+    STORE: "the store's answer was lost",
+}
+WITHIN_A_WHILE = {
+    Kind.FAIL_STORE: "the store answered 503 Slow Down",
+    Kind.FILL_STORE: "the store answered 507 Insufficient Storage",
+    Kind.SPOIL_STORE: "the store gave wrong bytes",
+    Kind.HALVE_UPLOADS: "half a file was sent to the store",
+}
+"""What comes of a kind that lasts for a while, in all."""
+_A_WHILE_S = 15
 
 
 @dataclass
@@ -71,6 +88,7 @@ class Found:
 
     seed: int
     faults: Sequence[Fault]
+    extras: Collection[Extra]
     requests: int = 0
     provoked: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -80,6 +98,11 @@ class Found:
         """What should have happened and never did: a run that has not provoked it shows nothing of it."""
         wanted = {*SOMETIMES_WANTED, *(fault.kind.value for fault in self.faults)}
         wanted |= {ANSWER_LOST[fault.target] for fault in self.faults if fault.kind is Kind.DROP_ANSWERS}
+        wanted |= {UPLOADED, COPIED} if Extra.MEDIA in self.extras else set()
+        lasting: Counter[Kind] = Counter()
+        for fault in self.faults:
+            lasting[fault.kind] += round(fault.for_s)
+        wanted |= {WITHIN_A_WHILE[kind] for kind in WITHIN_A_WHILE if lasting[kind] >= _A_WHILE_S}
         return sorted(name for name in wanted if not self.provoked[name])
 
     def __str__(self) -> str:
@@ -90,14 +113,42 @@ class Found:
         return "\n".join(lines)
 
 
-def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] = lambda _: None) -> Found:
+def run(
+    folder: Path,
+    seed: int,
+    seconds: float,
+    extras: Collection[Extra] = (),
+    report: Callable[[str], None] = lambda _: None,
+) -> Found:
     """Run a stack, clients and faults for so many seconds; what is found is returned, not raised."""
-    found = Found(seed, schedule(seed, seconds))
+    found = Found(seed, schedule(seed, seconds, extras), extras)
+    with store_behind_proxy(folder) if Extra.MEDIA in extras else contextlib.nullcontext() as store:
+        _run(folder, seed, seconds, store, found, report)
+    return found
+
+
+@contextlib.contextmanager
+def store_behind_proxy(folder: Path) -> Iterator[StoreProxy]:
+    """Run a store of media with S3's API, and have all that is started meanwhile reach it through a proxy."""
+    with (
+        s3_server(folder / "s3.log") as variables,
+        contextlib.closing(StoreProxy(urlsplit(variables["AWS_ENDPOINT_URL"]).port or 0)) as proxy,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for name, value in (variables | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}).items():
+            environment.setenv(name, value)
+        yield proxy
+
+
+def _run(
+    folder: Path, seed: int, seconds: float, store: StoreProxy | None, found: Found, report: Callable[[str], None]
+) -> None:
     crashing = folder / "crashing"
     os.environ[CRASHING_WHILE] = str(crashing)
     stack = Stack(
         folder,
         {"claims": 2, "permissions": 2},
+        media=BUCKET if store else None,
         kafka=KafkaBehindProxy,
         postgres=PostgresBehindProxy,
         module_of=lambda _: "tests.random_faults.crashing",
@@ -105,7 +156,7 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
     faulty: _Faulty | None = None
     try:
         stack.start()
-        faulty = _Faulty(stack, seed, report)
+        faulty = _Faulty(stack, store, seed, report)
         for world in [Worlds(2).next(stack.connection) for _ in range(2)]:
             faulty.take_in(world)
         with _watched(stack), faulty.looked_at():
@@ -115,15 +166,19 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
             crashing.unlink()
             found.violations += faulty.end()
             _let_finish(stack, faulty.clients, found)
-            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id)
+            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id, with_media=store is not None)
         found.requests = sum(len(client.asked) for client in faulty.clients)
         found.violations += [each for client in faulty.clients for each in _broken(client)]
         found.violations += [f"{each.about}: {each.sentence}" for each in standstills(faulty.looks, _STANDSTILL_S)]
         found.provoked += _provoked(folder / "logs") + Counter(faulty.done)
         for client in faulty.clients:
             found.provoked += client.provoked
+        for uploader in faulty.uploaders:
+            found.provoked += uploader.provoked
+            found.violations += uploader.problems
         for server, proxy in faulty.proxies.items():
             found.provoked[ANSWER_LOST[server]] = proxy.answers_dropped
+        found.provoked += store.provoked if store else Counter()
     finally:
         if faulty is not None:
             faulty.close()
@@ -132,7 +187,6 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
             server_proxy: Proxy | None = getattr(getattr(stack, server, None), "proxy", None)
             if server_proxy is not None:
                 server_proxy.close()
-    return found
 
 
 def _torment(faulty: "_Faulty", found: Found, seconds: float) -> None:
@@ -171,10 +225,11 @@ def _let_finish(stack: Stack, clients: Sequence[Client], found: Found) -> None:
         client.read()
 
 
-def _audited(stack: Stack, connection_file: Path, unlucky: str) -> Iterator[str]:
+def _audited(stack: Stack, connection_file: Path, unlucky: str, *, with_media: bool) -> Iterator[str]:
     """What `claimbus audit` finds broken; what was on the topic of the unlucky company went away with it."""
     write_privately(connection_file, stack.connection.model_dump_json())
-    done = claimbus("audit", "--json", connection_file=connection_file)
+    words = ["audit", "--json", *(["--media"] if with_media else [])]
+    done = claimbus(*words, connection_file=connection_file)
     if not done.stdout:
         yield done.stderr
         return
@@ -209,8 +264,11 @@ def _provoked(logs: Path) -> Counter[str]:
 class _Faulty:
     """Begins faults and ends them, and knows the companies that they happen to."""
 
-    def __init__(self, stack: Stack, seed: int, report: Callable[[str], None]) -> None:
+    def __init__(self, stack: Stack, store: StoreProxy | None, seed: int, report: Callable[[str], None]) -> None:
         self.proxies: dict[str, Proxy] = {server: getattr(stack, server).proxy for server in SERVERS}
+        if store is not None:
+            self.proxies[STORE] = store
+        self.uploaders: list[Uploader] = []
         self.done: Counter[str] = Counter()
         self.clients: list[Client] = []
         self.looks: list[Look] = []
@@ -245,8 +303,19 @@ class _Faulty:
 
         if number == 0:
             client(world.other, refused_requests(world, f"{run}:o"), is_patient=False)
-        partner = client(world.partner, partners_requests(world, chance, f"{run}:p"), is_patient=number == 0)
+        partner = client(
+            world.partner,
+            partners_requests(world, chance, f"{run}:p", self._files_of(world.partner.id, run)),
+            is_patient=number == 0,
+        )
         client(world.insurer, insurers_requests(world, partner, chance, f"{run}:i"), is_patient=number == 0)
+
+    def _files_of(self, company: str, run: str) -> Callable[[], list[dict[str, Any]]]:
+        """What a company has uploaded, where there is a store that faults happen to."""
+        if STORE not in self.proxies:
+            return list
+        self.uploaders.append(Uploader(self._stack.connection, company, random.Random(f"{run}/files")))
+        return self.uploaders[-1].next
 
     def take_in_the_new(self) -> None:
         """Let those send requests that were registered meanwhile."""
@@ -256,6 +325,8 @@ class _Faulty:
     def close(self) -> None:
         """Close the companies' connections."""
         self._errands.shutdown(cancel_futures=True)
+        for uploader in self.uploaders:
+            uploader.stop()
         for client in self.clients:
             client.close()
 
@@ -411,6 +482,10 @@ _SWITCHES: dict[Kind, tuple[str, object, object]] = {
     Kind.DROP_ANSWERS: ("dropping_answers", True, False),
     Kind.DRIP: ("dripping", True, False),
     Kind.SLOW: ("late_s", _LATE_S, 0.0),
+    Kind.FAIL_STORE: ("failing", True, False),
+    Kind.FILL_STORE: ("full", True, False),
+    Kind.SPOIL_STORE: ("spoiling", True, False),
+    Kind.HALVE_UPLOADS: ("halving", True, False),
 }
 
 
