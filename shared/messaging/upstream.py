@@ -5,6 +5,7 @@
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
 | `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
+| `_await_reset` | what was deleted before it was read is passed without a word that we could count | aiokafka (0.14) |
 | `Fetched` | a header's name that is not UTF-8 loses all that was fetched | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
 | `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
@@ -34,7 +35,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import UNKNOWN_OFFSET, OffsetResetStrategy
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import Assignment
+from aiokafka.consumer.subscription_state import Assignment, TopicPartitionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
@@ -44,6 +45,7 @@ from faststream.kafka import KafkaBroker
 from shared.errors import Misconfigured
 from shared.messaging.record import UndecodableRecord
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
+from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -243,11 +245,32 @@ async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any
             else:
                 state.reset_to(at.offset)
     found: bool = await _update_fetch_positions(self, assignment, node, partitions)
+    for partition, state in zip(partitions, states, strict=True):
+        if state.has_valid_position:
+            _tell_of_unread(partition, state)
     return found
+
+
+def _await_reset(self: Any, strategy: Any) -> None:
+    """Remember where a partition was to be read on, when the brokers say that there is nothing any more."""
+    self.left_at = self.position if self.has_valid_position else None
+    _reset(self, strategy)
+
+
+def _tell_of_unread(partition: TopicPartition, state: Any) -> None:
+    """Say how much was deleted before it was read, if a partition begins behind where it was to be read on."""
+    left_at, state.left_at = getattr(state, "left_at", None), None
+    unread = 0 if left_at is None else state.position - left_at
+    if unread > 0:  # one that was made again begins before it
+        metrics.DELETED_UNREAD.labels(partition.topic).inc(unread)
+        place = {"topic": partition.topic, "partition": partition.partition, "first": left_at}
+        log.error("messages were deleted before they were read", messages=unread, **place)
 
 
 _update_fetch_positions = fetcher.Fetcher._update_fetch_positions
 fetcher.Fetcher._update_fetch_positions = _find_positions
+_reset = TopicPartitionState.await_reset
+TopicPartitionState.await_reset = _await_reset
 fetcher.FetchResult = Fetched
 unpack_within_bounds()
 

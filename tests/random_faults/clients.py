@@ -1,5 +1,6 @@
 """Companies that send a mix of requests, keep what they sent and were sent, and send again what is not answered."""
 
+import contextlib
 import itertools
 import random
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from operations.bus import Company, Delivered, NewRequest
 from shared.contract import ids
@@ -131,7 +132,8 @@ class Client:
         """Send what nobody can read, or answer."""
         self.provoked["rubbish sent"] += 1
         value, headers = self._chance.choice(_ALL_RUBBISH)
-        self._producer.produce(REQUESTS.of(self.id), key="rubbish", value=value, headers=headers)
+        with contextlib.suppress(KafkaException):
+            self._producer.produce(REQUESTS.of(self.id), key="rubbish", value=value, headers=headers)
 
     def _send(self, asked: Asked) -> None:
         asked.sent_at = time.monotonic()
@@ -139,6 +141,10 @@ class Client:
         def noted(error: Any, _: Any) -> None:
             asked.acknowledged |= error is None
 
+        with contextlib.suppress(KafkaException):  # its topic is deleted, and made again later
+            self._produce(asked, noted)
+
+    def _produce(self, asked: Asked, noted: Callable[[Any, Any], None]) -> None:
         self._producer.produce(
             REQUESTS.of(self.id),
             key=asked.request.key_for(self.id),

@@ -282,6 +282,15 @@ class PostgresBehindProxy(EmbeddedPostgres):
             self.proxy = Proxy(self._port, lambda piece: b"COMMIT" in piece)
         return super().url(database, user, password).replace(f":{self._port}/", f":{self.proxy.port}/")
 
+    def execute(self, *statements: str) -> None:
+        """Execute statements as the superuser, each by itself. Raises OSError, or what asyncpg does."""
+
+        async def execute(connection: Any) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        self._as_superuser(execute)
+
 
 class KafkaBehindProxy(EmbeddedKafka):
     """Kafka, which all its clients reach through a proxy."""
