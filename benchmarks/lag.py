@@ -3,10 +3,12 @@
 import time
 from collections.abc import Collection, Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from operations.connection import Connection
+from operations.groups import Groups as ConsumerGroups
+from shared.audit.liveness import lag_of
 
 _LOOK_EVERY_S = 0.1
 _ANSWER_S = 30.0
@@ -25,6 +27,7 @@ class Lag:
 
     def __init__(self, connection: Connection, groups: Groups) -> None:
         self._admin = AdminClient(connection.client())
+        self._committed = ConsumerGroups(connection)
         self._groups = groups
         known = self._admin.list_topics(timeout=_ANSWER_S).topics
         self._partitions = {
@@ -66,7 +69,6 @@ class Lag:
         return sum(self._unfinished_of(group, ends) for group in self._groups)
 
     def _unfinished_of(self, group: str, ends: _Offsets) -> int:
-        (answer,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-        committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
         topics = set(self._groups[group])
-        return sum(max(0, end - max(0, committed.get(p, 0))) for p, end in ends.items() if p[0] in topics)
+        its = {partition: end for partition, end in ends.items() if partition[0] in topics}
+        return lag_of(its, self._committed.committed(group, its))

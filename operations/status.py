@@ -10,12 +10,12 @@ from http.client import HTTPException
 from typing import Annotated
 
 import typer
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from rich.table import Table
 
 from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
+from operations.groups import Groups
 from operations.options import AsJson, ConnectionFile, fail, out, print_json
 from operations.patience import ask
 from operations.services import REGISTRY
@@ -92,12 +92,12 @@ def status(
 def look(connection: Connection) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
     ends = _ends(connection)
-    admin = AdminClient(connection.client())
-    unread = {
-        service: _unread(admin, service, ends, runs=service in connection.health)
-        for service in SERVICES
-        if service in (connection.health or REGISTRY)
-    }
+    with Groups(connection) as groups:
+        unread = {
+            service: _unread(groups, service, ends, runs=service in connection.health)
+            for service in SERVICES
+            if service in (connection.health or REGISTRY)
+        }
     appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
     services = [
         ServiceStatus(
@@ -147,24 +147,18 @@ def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
 
 
 def _unread(
-    admin: AdminClient, service: str, ends: dict[tuple[str, int], tuple[int, int]], *, runs: bool
+    groups: Groups, service: str, ends: dict[tuple[str, int], tuple[int, int]], *, runs: bool
 ) -> dict[Place, int] | None:
     """Count what a service has not read of the topics that it reads in a group, by where each partition goes on.
 
     One that has never read anything has everything to read, if it is known that it `runs`; else it is None.
     """
     read = [topic for topic in REGISTRY[service].reads if topic != DIRECTORY]
-    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
-    committed: dict[tuple[str, int], int] = {
-        (p.topic, p.partition): p.offset for p in answer.result(timeout=_TIMEOUT_S).topic_partitions
-    }
+    its = {partition: at for partition, at in ends.items() if any(_is(topic, partition[0]) for topic in read)}
+    committed = groups.committed(service, its)
     if not committed and not runs:
         return None
-    places = {
-        (*partition, max(first, committed.get(partition, first))): end
-        for partition, (first, end) in ends.items()
-        if any(_is(topic, partition[0]) for topic in read)
-    }
+    places = {(*partition, max(first, committed.get(partition, first))): end for partition, (first, end) in its.items()}
     return {place: end - place[2] for place, end in places.items() if end > place[2]}
 
 

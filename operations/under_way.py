@@ -3,11 +3,12 @@
 import time
 from collections.abc import Collection
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from operations.bus import NoAnswer
 from operations.connection import Connection
+from operations.groups import Groups, Offsets
 from shared.audit.liveness import lag_of
 from shared.contract.topics import SERVICES, TOPICS
 
@@ -15,8 +16,6 @@ _LOOK_EVERY_S = 0.05
 _ANSWER_S = 15.0
 _LONGEST_WAY = 12
 """The longest chain of messages: a link's request, its steps, and what the companies receive of them."""
-
-Offsets = dict[tuple[str, int], int]
 
 
 def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> None:
@@ -29,23 +28,25 @@ def wait_until_finished(connection: Connection, *, timeout_s: float = 60.0) -> N
     admin = AdminClient(connection.client())
     deadline = time.monotonic() + timeout_s
     finished: dict[str, Offsets] | None = None
-    for _ in range(_LONGEST_WAY):
-        ends = _ends_when_led(admin, SERVICES, deadline)
-        if ends == finished:
-            return
-        _wait_for(admin, ends, deadline)
-        finished = ends
+    with Groups(connection) as groups:
+        for _ in range(_LONGEST_WAY):
+            ends = _ends_when_led(admin, SERVICES, deadline)
+            if ends == finished:
+                return
+            _wait_for(groups, ends, deadline)
+            finished = ends
 
 
 def wait_until_read(connection: Connection, service: str, *, timeout_s: float = 60.0) -> None:
     """Wait until a service has finished all there is to read now. Raises NoAnswer."""
     admin = AdminClient(connection.client())
     deadline = time.monotonic() + timeout_s
-    _wait_for(admin, _ends_when_led(admin, (service,), deadline), deadline)
+    with Groups(connection) as groups:
+        _wait_for(groups, _ends_when_led(admin, (service,), deadline), deadline)
 
 
-def _wait_for(admin: AdminClient, ends: dict[str, Offsets], deadline: float) -> None:
-    while left := {service: n for service, wanted in ends.items() if (n := _unfinished(admin, service, wanted))}:
+def _wait_for(groups: Groups, ends: dict[str, Offsets], deadline: float) -> None:
+    while left := {service: n for service, wanted in ends.items() if (n := _unfinished(groups, service, wanted))}:
         if time.monotonic() > deadline:
             raise NoAnswer(f"what is under way is late; messages left: {left}")
         time.sleep(_LOOK_EVERY_S)
@@ -81,8 +82,7 @@ def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]
     return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
 
 
-def _unfinished(admin: AdminClient, service: str, ends: Offsets) -> int:
+def _unfinished(groups: Groups, service: str, ends: Offsets) -> int:
     """Count what a service has not finished; one that has never read anything is none that runs."""
-    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
-    committed = {(p.topic, p.partition): p.offset for p in answer.result(_ANSWER_S).topic_partitions}
+    committed = groups.committed(service, ends)
     return lag_of(ends, committed) if committed else 0

@@ -13,19 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from operations.connection import Connection, Unreachable
+from operations.groups import Groups
 from operations.records import ReadRecord, read_all
 from services.permissions.claim_rules import check
 from services.permissions.received import ReceivedRequest, is_settled_here
@@ -131,8 +125,11 @@ def reach_of(connection: Connection) -> Reach:
     admin = AdminClient(connection.client() | {"error_cb": lambda error: problems.append(error.str())})
     began = datetime.now(UTC)
     try:
-        committed = {service: _committed(admin, service) for service in SERVICES}
         names = admin.list_topics(timeout=_TIMEOUT_S).topics
+        partitions = [(name, number) for name, metadata in names.items() for number in metadata.partitions]
+        with Groups(connection) as groups:
+            committed = {service: groups.committed(service, partitions) for service in SERVICES}
+        names = admin.list_topics(timeout=_TIMEOUT_S).topics  # others were made meanwhile, perhaps
         ends: dict[Partition, tuple[int, int]] = {}
         for topics in _IN_ORDER:
             partitions = [
@@ -148,11 +145,6 @@ def reach_of(connection: Connection) -> Reach:
         admin.poll(0)
         raise Unreachable(f"the bus cannot be reached: {[*problems, error.args[0].str()][0]}") from error
     return Reach(began, committed, ends)
-
-
-def _committed(admin: AdminClient, service: str) -> dict[Partition, int]:
-    (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service)]).values()
-    return {(p.topic, p.partition): p.offset for p in answer.result(timeout=_TIMEOUT_S).topic_partitions}
 
 
 def _offsets(admin: AdminClient, partitions: list[Partition], spec: Any) -> dict[Partition, int]:

@@ -36,6 +36,7 @@ class Stack:
         instances: Mapping[str, int] | None = None,
         *,
         portal_port: int | None = None,
+        media: str | None = None,
         report: Callable[[str], None] | None = None,
         kafka: Callable[..., KafkaServer] = EmbeddedKafka,
         postgres: Callable[..., PostgresServer] = EmbeddedPostgres,
@@ -44,6 +45,7 @@ class Stack:
         """`instances` are how many processes of a service to run; `kafka` and `postgres` are what to run them on,
         and `module_of` gives the module that is run as a service.
 
+        `media` is the address of the store of media, by default a folder of its own.
         The first process of the portal listens on `portal_port`, or without one on a free port, as the others do.
         `report` gets a sentence from time to time about what a start waits for.
         """
@@ -57,6 +59,7 @@ class Stack:
         self.passwords: dict[str, str] = {}
         """Each service's, on the bus and in its database."""
         self._server_backoffs = {"kafka": Backoff(), "postgres": Backoff()}
+        self._media = media
         self._media_secret = ""
         self._portal_port = portal_port
         self._portal_secret = secrets.token_urlsafe(32)
@@ -85,7 +88,7 @@ class Stack:
             bootstrap_servers=self.kafka.bootstrap_servers,
             companies=companies,
             portal=f"http://127.0.0.1:{self._portal_port or ports['portal']}",
-            media=self._kept.media.absolute().as_uri(),
+            media=self._media or self._kept.media.absolute().as_uri(),
             companies_file=self._kept.companies_file,
         )
         for service in WITH_DATABASE:

@@ -134,7 +134,10 @@ class Uploads:
                     disposition=disposition(upload.name, MediaType(upload.content_type)),
                 )
             except MediaGone:
-                raise RefusedUpload(UploadCode.UPLOAD_MISSING) from None
+                again = await self._tables.upload(upload.id)
+                if again is None or again.completed_at is None:
+                    raise RefusedUpload(UploadCode.UPLOAD_MISSING) from None
+                # Another call was first, and has removed what was sent.
 
 
 async def verified(upload: Upload, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

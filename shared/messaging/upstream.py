@@ -6,6 +6,7 @@
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
 | `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
 | `Records` | a header's name that is not UTF-8 stops the reader | aiokafka (0.14) |
+| `_await_reset` | what was deleted before it was read is passed without a word that we could count | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
 | `Fetched` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
 | `KafkaConsumer._shares` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import UNKNOWN_OFFSET
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
@@ -46,6 +48,7 @@ from shared.contract.topics import DEAD_LETTERS
 from shared.errors import Misconfigured
 from shared.messaging.record import UndecodableRecord
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
+from shared.runtime import metrics
 from shared.runtime.logs import log
 from shared.runtime.settings import ServiceSettings
 
@@ -200,12 +203,33 @@ async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any
         else:
             state.reset_to(at.offset)
     found: bool = await _update_fetch_positions(self, assignment, node, partitions)
+    for partition, state in zip(partitions, states, strict=True):
+        if state.has_valid_position:
+            _tell_of_unread(partition, state)
     return found
+
+
+def _await_reset(self: Any, strategy: Any) -> None:
+    """Remember where a partition was to be read on, when the brokers say that there is nothing any more."""
+    self.left_at = self.position if self.has_valid_position else None
+    _reset(self, strategy)
+
+
+def _tell_of_unread(partition: TopicPartition, state: Any) -> None:
+    """Say how much was deleted before it was read, if a partition begins behind where it was to be read on."""
+    left_at, state.left_at = getattr(state, "left_at", None), None
+    unread = 0 if left_at is None else state.position - left_at
+    if unread > 0:  # one that was made again begins before it
+        metrics.DELETED_UNREAD.labels(partition.topic).inc(unread)
+        place = {"topic": partition.topic, "partition": partition.partition, "first": left_at}
+        log.error("messages were deleted before they were read", messages=unread, **place)
 
 
 _update_fetch_positions = fetcher.Fetcher._update_fetch_positions
 fetcher.Fetcher._update_fetch_positions = _find_positions
 fetcher.PartitionRecords = Records
+_reset = TopicPartitionState.await_reset
+TopicPartitionState.await_reset = _await_reset
 fetcher.FetchResult = Fetched
 unpack_within_bounds()
 

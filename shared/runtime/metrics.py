@@ -9,6 +9,9 @@ MESSAGES_PUBLISHED = Counter(
     "claimbus_messages_published", "Messages that the brokers acknowledged, by topic.", ["topic"]
 )
 DEAD_LETTERS = Counter("claimbus_dead_letters", "Messages put aside because they could not be understood.", ["topic"])
+DELETED_UNREAD = Counter(
+    "claimbus_deleted_unread", "Messages that the brokers deleted before they were read, by topic.", ["topic"]
+)
 RETRIES = Counter(
     "claimbus_retries", "Batches begun again because Kafka, the database or another writer was in the way.", ["reason"]
 )

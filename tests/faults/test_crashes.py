@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
 
 from operations.bus import Delivered, NewRequest
+from operations.groups import Groups
 from operations.services import REGISTRY
 from operations.stack import Stack
 from operations.under_way import wait_until_finished
 from shared.contract import ids
+from shared.contract.topics import CLAIM_COMMANDS
 from tests.locks import has_ended, nobody_reads, nobody_writes
 from tests.world import World, metric, wait_until
 
@@ -151,9 +151,8 @@ def _wait_for_more_than(outcomes: int, stack: Stack, world: World) -> None:
 
 def _committed(world: World) -> dict[tuple[str, int], int]:
     """The offsets that claims has committed."""
-    admin = AdminClient(world.connection.client())
-    (group,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("claims")]).values()
-    return {(p.topic, p.partition): p.offset for p in group.result(30).topic_partitions}
+    with Groups(world.connection) as groups:
+        return groups.committed("claims", [(CLAIM_COMMANDS.name, n) for n in range(CLAIM_COMMANDS.partitions)])
 
 
 def _outcomes(world: World) -> int:

@@ -213,6 +213,15 @@ async def test_completing_again_gives_the_same_key(portal: Portal) -> None:
     assert len(keys) == 1
 
 
+async def test_completing_many_times_at_once_gives_all_the_same_key(portal: Portal) -> None:
+    """A caller that is not answered in time asks again, while the first call still reads the file."""
+    content = photo()
+    upload = await portal.start(content)
+    await portal.send(upload, content)
+    answers = await asyncio.gather(*(portal.complete(upload) for _ in range(12)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, answers[0].text)}
+
+
 async def test_a_broken_upload_is_sent_again(portal: Portal) -> None:
     content = photo()
     upload = await portal.start(content)

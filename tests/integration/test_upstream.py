@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
+from confluent_kafka import TopicPartition as ConfluentPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from faststream.kafka import KafkaBroker
 from faststream.kafka.subscriber.usecase import BatchSubscriber
@@ -37,6 +38,7 @@ from shared.messaging.upstream import (
     read_with,
     sticky_assignor,
 )
+from shared.runtime import metrics
 from shared.runtime.settings import ServiceSettings
 from tests.faults.test_undecodable_records import rename_header
 from tests.world import wait_until
@@ -280,6 +282,27 @@ async def test_nothing_that_was_taken_of_one_topic_is_lost_where_another_fails(c
     assert found == {topic: list(range(50)) for topic in topics}
 
 
+async def test_messages_that_are_deleted_before_they_are_read_are_counted(connection: Connection, topic: str) -> None:
+    """A reader goes on with the first that is left; what it had read, and a topic's beginning, count for nothing."""
+    unread = metrics.DELETED_UNREAD.labels(topic)._value
+    await _send_ten(connection, topic)
+    partition = TopicPartition(topic, 0)
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        assert await _first_read(reader) == 0
+        await reader.commit({partition: 4})
+    admin = AdminClient(connection.client())
+    for deleted in admin.delete_records([ConfluentPartition(topic, 0, 8)]).values():
+        await asyncio.to_thread(deleted.result, 30)
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        assert await _first_read(reader) == 8
+        assert unread.get() == 4
+        await reader.commit({partition: 10})
+    async with reading(connection, topic, KafkaConsumer) as reader:
+        await _send_ten(connection, topic)
+        assert await _first_read(reader) == 10
+    assert unread.get() == 4
+
+
 async def test_coordination_that_has_ended_is_noticed_and_aiokafka_reads_no_more(
     connection: Connection, topic: str
 ) -> None:
@@ -289,6 +312,22 @@ async def test_coordination_that_has_ended_is_noticed_and_aiokafka_reads_no_more
         reader._coordinator._coordination_task.cancel()
         await asyncio.gather(reader._coordinator._coordination_task, return_exceptions=True)
         assert reader.coordination_problem() == "its coordination has ended"
+
+
+async def _send_ten(connection: Connection, topic: str) -> None:
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for n in range(10):
+            await producer.send_and_wait(topic, str(n).encode())
+
+
+async def _first_read(reader: KafkaConsumer) -> int:
+    """The offset of the first message that a reader gets."""
+    async with asyncio.timeout(30):
+        while not (fetched := await reader.getmany(timeout_ms=100)):
+            pass
+    ((first, *_),) = fetched.values()
+    offset: int = first.offset
+    return offset
 
 
 def test_sticky_assignors_of_two_consumers_know_their_own_partitions_and_aiokafkas_do_not() -> None:

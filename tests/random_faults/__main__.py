@@ -6,6 +6,7 @@ import shutil
 import sys
 
 from tests.random_faults.running import run
+from tests.random_faults.schedule import Extra
 from tests.shared_stack import new_folder
 
 
@@ -14,9 +15,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.random_faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument(
+        "--with", dest="extras", nargs="*", type=Extra, choices=list(Extra), default=list(Extra), metavar="FAULTS"
+    )
     options = parser.parse_args()
     folder = new_folder()
-    found = run(folder, options.seed, options.minutes * 60, report=lambda line: print(line, file=sys.stderr))
+    found = run(
+        folder, options.seed, options.minutes * 60, options.extras, report=lambda line: print(line, file=sys.stderr)
+    )
     print(found)
     if found.violations or found.not_provoked:
         print(f"what the services logged is in {folder / 'logs'}")

@@ -1,14 +1,15 @@
 """Companies that send a mix of requests, keep what they sent and were sent, and send again what is not answered."""
 
+import contextlib
 import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from operations.bus import Company, Delivered, NewRequest
 from shared.contract import ids
@@ -21,6 +22,7 @@ _RUBBISH, _TWICE, _LARGE, _SWAPPED = 0.05, 0.03, 0.01, 0.05
 """How likely each is of a request: that rubbish is sent before it, that it is appended twice, that it is as large as
 a message may be, that it changes places with the next one."""
 _LARGE_TEXT = "x" * 900_000
+COPIED = "a file was copied for a link"
 
 
 @dataclass
@@ -97,6 +99,9 @@ class Client:
                     asked.outcomes.append(message)
             elif "version" in message.body and message.body["version"] not in self.events[message.body["claim_id"]]:
                 self.events[message.body["claim_id"]].append(message.body["version"])
+                if message.type == "content-imported":
+                    reports = [report for task in message.body["tasks"] for report in task["reports"]]
+                    self.provoked[COPIED] += sum(len(report["media"]) for report in reports)
 
     def read_from(self, company: Company) -> None:
         """Read with another connection the next time, where the topic was made again; any thread may ask for it."""
@@ -127,7 +132,8 @@ class Client:
         """Send what nobody can read, or answer."""
         self.provoked["rubbish sent"] += 1
         value, headers = self._chance.choice(_ALL_RUBBISH)
-        self._producer.produce(REQUESTS.of(self.id), key="rubbish", value=value, headers=headers)
+        with contextlib.suppress(KafkaException):
+            self._producer.produce(REQUESTS.of(self.id), key="rubbish", value=value, headers=headers)
 
     def _send(self, asked: Asked) -> None:
         asked.sent_at = time.monotonic()
@@ -135,6 +141,10 @@ class Client:
         def noted(error: Any, _: Any) -> None:
             asked.acknowledged |= error is None
 
+        with contextlib.suppress(KafkaException):  # its topic is deleted, and made again later
+            self._produce(asked, noted)
+
+    def _produce(self, asked: Asked, noted: Callable[[Any, Any], None]) -> None:
         self._producer.produce(
             REQUESTS.of(self.id),
             key=asked.request.key_for(self.id),
@@ -159,8 +169,13 @@ def refused_requests(world: World, run: str) -> Iterator[NewRequest]:
         yield world.creation(id=f"{run}:{n}", office=world.other_office)
 
 
-def partners_requests(world: World, chance: random.Random, run: str) -> Iterator[NewRequest]:
-    """Make a partner's: mostly new claims, and what is done to them, some of it wrong, some sent twice."""
+def partners_requests(
+    world: World, chance: random.Random, run: str, file: Callable[[], list[dict[str, Any]]]
+) -> Iterator[NewRequest]:
+    """Make a partner's: mostly new claims, and what is done to them, some of it wrong, some sent twice.
+
+    A report names what `file` gives.
+    """
     created: list[NewRequest] = []
     n = 0
     while True:
@@ -182,7 +197,7 @@ def partners_requests(world: World, chance: random.Random, run: str) -> Iterator
             yield world.creation(id=id, policyholder={"name": "", "phone": "12"})
         elif kind < 0.80:
             task = str(ids.created_task_id(claim, 1))
-            yield new_request("report-task", **of, task_id=task, text=f"Rapport {n}", media=[])
+            yield new_request("report-task", **of, task_id=task, text=f"Rapport {n}", media=file())
         elif kind < 0.90:
             yield new_request("assign-task", **of, kind="inspection", office=None)
         else:

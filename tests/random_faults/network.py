@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ _DRIPPED = 100
 """So many bytes of a piece come one by one; more would be the same again, only longer."""
 _RESET = struct.pack("ii", 1, 0)
 _PRODUCE = b"\0\0"
+_READS, _WRITES = (b"GET ", b"HEAD "), (b"PUT ", b"POST ", b"DELETE ")
+_LISTS = b"list-type="
 
 Writer = asyncio.StreamWriter
 
@@ -187,6 +190,87 @@ class Proxy:
         self._half_open.clear()
 
 
+class StoreProxy(Proxy):
+    """Before a store of media that is spoken to as S3 is: it knows requests, their bodies, and files in answers."""
+
+    def __init__(self, to_port: int) -> None:
+        super().__init__(to_port, lambda piece: piece.startswith(_WRITES))
+        self.failing = False
+        """Whether each request is answered with 503."""
+        self.full = False
+        """Whether each request to write is answered with 507, as a store whose disks are full does."""
+        self.spoiling = False
+        """Whether files that are read have wrong bytes. What is written wrong, S3 refuses: requests are signed."""
+        self.halving = False
+        """Whether of each file that is sent half goes through before its connection is reset."""
+        self.provoked: Counter[str] = Counter()
+        self._reading: set[_Connection] = set()
+        """Those on which a file was asked for."""
+
+    async def _pass_on(self, connection: _Connection, client: asyncio.StreamReader, server: Writer) -> None:
+        while piece := await client.read(_PIECE):
+            await self._requests_pass.wait()
+            if piece.startswith((*_READS, *_WRITES)):
+                head = await _head(piece, client)
+                if self.failing or (self.full and piece.startswith(_WRITES)):
+                    status = b"503 Slow Down" if self.failing else b"507 Insufficient Storage"
+                    self.provoked[f"the store answered {status.decode()}"] += 1
+                    await _swallow(client, _left_of(head))
+                    await self._write(connection.client, b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")
+                    continue
+                left = _left_of(head)
+                if self.halving and left > 0:
+                    self.provoked["half a file was sent to the store"] += 1
+                    await self._write(server, head + await client.readexactly(left // 2))
+                    raise EOFError
+                connection.awaits_answer |= self.dropping_answers and self._changes_something(head)
+                is_file = head.startswith(b"GET ") and _LISTS not in head.partition(b"\r\n")[0]
+                (self._reading.add if is_file else self._reading.discard)(connection)
+                piece = head
+            await self._write(server, piece)
+        raise EOFError
+
+    async def _answer(self, connection: _Connection, server: asyncio.StreamReader, client: Writer) -> None:
+        try:
+            while piece := await server.read(_PIECE):
+                await self._answers_pass.wait()
+                if connection.awaits_answer:
+                    self.answers_dropped += 1
+                    break
+                if self.spoiling and connection in self._reading and not piece.endswith(b"\r\n\r\n"):
+                    self.provoked["the store gave wrong bytes"] += 1
+                    piece = piece[:-1] + bytes([piece[-1] ^ 1])
+                await self._write(client, piece)
+        finally:
+            self._reading.discard(connection)
+        raise EOFError
+
+
+async def _head(piece: bytes, client: asyncio.StreamReader) -> bytes:
+    """Read on to where the head of a request ends."""
+    while b"\r\n\r\n" not in piece:
+        more = await client.read(_PIECE)
+        if not more:
+            raise EOFError
+        piece += more
+    return piece
+
+
+def _left_of(request: bytes) -> int:
+    """How many bytes of a request's body are still to come."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value) - len(body)
+    return 0
+
+
+async def _swallow(client: asyncio.StreamReader, left: int) -> None:
+    while left > 0 and (piece := await client.read(min(left, _PIECE))):
+        left -= len(piece)
+
+
 class PostgresBehindProxy(EmbeddedPostgres):
     """PostgreSQL, which services reach through a proxy."""
 
@@ -197,6 +281,15 @@ class PostgresBehindProxy(EmbeddedPostgres):
         if self.proxy is None:
             self.proxy = Proxy(self._port, lambda piece: b"COMMIT" in piece)
         return super().url(database, user, password).replace(f":{self._port}/", f":{self.proxy.port}/")
+
+    def execute(self, *statements: str) -> None:
+        """Execute statements as the superuser, each by itself. Raises OSError, or what asyncpg does."""
+
+        async def execute(connection: Any) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        self._as_superuser(execute)
 
 
 class KafkaBehindProxy(EmbeddedKafka):

@@ -5,34 +5,53 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+import pytest
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from operations.bus import Company, NewRequest
 from operations.connection import write_privately
+from operations.groups import Groups
 from operations.provisioning import provision_companies
-from operations.services import REGISTRY
-from operations.stack import Stack
+from operations.services import REGISTRY, WITH_DATABASE
+from operations.stack import Instance, Stack
 from operations.under_way import ends_of, wait_until_finished
 from shared.audit.liveness import Look, lag_of, standstills
-from shared.contract.topics import EVENTS
-from tests.random_faults.clients import Client, insurers_requests, partners_requests, refused_requests
+from shared.contract.topics import (
+    CLAIM_COMMANDS,
+    CLAIM_EVENTS,
+    EVENTS,
+    LINK_REQUESTS,
+    REQUEST_OUTCOMES,
+    REQUESTS,
+    Topic,
+)
+from tests.random_faults.clients import COPIED, Client, insurers_requests, partners_requests, refused_requests
 from tests.random_faults.crashing import CRASHING_WHILE, PLACES
-from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy
-from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, Fault, Kind, schedule
+from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy, StoreProxy
+from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, STORE, Extra, Fault, Kind, schedule
+from tests.random_faults.uploads import UPLOADED, Uploader
+from tests.s3 import BUCKET, s3_server
 from tests.world import Names, World, Worlds, as_json, claimbus, register
 
 _TURN_S = 0.1
 _LATE_S = 0.2
+_PIECE = 64 * 1024
 _FLOOD = 300
+_DISK_MIB, _WAL_MIB = 768, 128
+_UNREAD_S = 2.0
+"""For so long nobody reads what is deleted then."""
 _ERRAND_S = 10
 _LOOK_EVERY_S = 2.0
 _STANDSTILL_S = 70.0
@@ -42,12 +61,14 @@ _CRASH_ON_ONE_IN = 75
 """Publishes; a service makes a few each second."""
 _RECOVERY_S = 300.0
 """The session timeout, twice the longest pause of a retry, and what is left to do, however busy the machine."""
+UNREAD = "messages were deleted before they were read"
 SOMETIMES = {
     "batch is tried again": "a batch was tried again",
     "what is in hand is given up, and read again by whoever reads on": "partitions were revoked in mid-batch",
     "offsets were not committed": "offsets were not committed",
     "the reader is made anew": "a reader was made anew",
     "message is put aside": "a message was put aside",
+    "messages were deleted before they were read": UNREAD,
     **{place: f"crashed: {place}" for place in PLACES},
 }
 """What services log when a run has provoked it."""
@@ -61,7 +82,20 @@ SOMETIMES_WANTED = (
     "sent in another order",
 )
 """What every run provokes, however short, beside the faults of its schedule."""
-ANSWER_LOST = {KAFKA: "the answer to a publish was lost", POSTGRES: "the answer to a COMMIT was lost"}
+ANSWER_LOST = {
+    KAFKA: "the answer to a publish was lost",
+    POSTGRES: "the answer to a COMMIT was lost",
+    STORE: "the store's answer was lost",
+}
+WITHIN_A_WHILE = {
+    Kind.FAIL_STORE: "the store answered 503 Slow Down",
+    Kind.FILL_STORE: "the store answered 507 Insufficient Storage",
+    Kind.SPOIL_STORE: "the store gave wrong bytes",
+    Kind.HALVE_UPLOADS: "half a file was sent to the store",
+}
+"""What comes of a kind that lasts for a while, in all."""
+_A_WHILE_S = 15
+_SEVERAL = 3
 
 
 @dataclass
@@ -70,6 +104,9 @@ class Found:
 
     seed: int
     faults: Sequence[Fault]
+    extras: Collection[Extra]
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Kinds that this machine does not allow, and why."""
     requests: int = 0
     provoked: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -79,24 +116,86 @@ class Found:
         """What should have happened and never did: a run that has not provoked it shows nothing of it."""
         wanted = {*SOMETIMES_WANTED, *(fault.kind.value for fault in self.faults)}
         wanted |= {ANSWER_LOST[fault.target] for fault in self.faults if fault.kind is Kind.DROP_ANSWERS}
+        wanted |= {UPLOADED, COPIED} if Extra.MEDIA in self.extras else set()
+        wanted -= self.left_out.keys()
+        lasting: Counter[Kind] = Counter()
+        for fault in self.faults:
+            lasting[fault.kind] += round(fault.for_s)
+        if sum(fault.kind is Kind.EXPIRE for fault in self.faults) >= _SEVERAL:
+            wanted.add(UNREAD)
+        wanted |= {WITHIN_A_WHILE[kind] for kind in WITHIN_A_WHILE if lasting[kind] >= _A_WHILE_S}
         return sorted(name for name in wanted if not self.provoked[name])
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.requests} requests, {len(self.faults)} faults"]
         lines += [f"  {name}: {count}" for name, count in sorted(self.provoked.items())]
+        lines += [f"  left out: {name}: {reason}" for name, reason in self.left_out.items()]
         lines += [f"  NEVER HAPPENED: {name}" for name in self.not_provoked]
         lines += [f"  VIOLATED: {violation}" for violation in self.violations]
         return "\n".join(lines)
 
 
-def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] = lambda _: None) -> Found:
+def run(
+    folder: Path,
+    seed: int,
+    seconds: float,
+    extras: Collection[Extra] = (),
+    report: Callable[[str], None] = lambda _: None,
+) -> Found:
     """Run a stack, clients and faults for so many seconds; what is found is returned, not raised."""
-    found = Found(seed, schedule(seed, seconds))
+    found = Found(seed, schedule(seed, seconds, extras), extras)
+    with (
+        store_behind_proxy(folder) if Extra.MEDIA in extras else contextlib.nullcontext() as store,
+        small_disk(folder / "postgres") if Extra.DATABASE in extras else contextlib.nullcontext() as why_not,
+    ):
+        if why_not is not None:
+            found.left_out[Kind.FILL_DISK] = why_not
+            found.faults = [fault for fault in found.faults if fault.kind is not Kind.FILL_DISK]
+        _run(folder, seed, seconds, store, found, report)
+    return found
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[str | None]:
+    """Make a folder a disk of its own, in memory, for as long as it lasts; yield why that is not possible."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m,mode=700", "claimbus-tests", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        yield f"a small disk cannot be made: {error}"
+        return
+    if done.returncode != 0:
+        yield f"a small disk cannot be made: {done.stderr.strip()}"
+        return
+    try:
+        yield None
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def store_behind_proxy(folder: Path) -> Iterator[StoreProxy]:
+    """Run a store of media with S3's API, and have all that is started meanwhile reach it through a proxy."""
+    with (
+        s3_server(folder / "s3.log") as variables,
+        contextlib.closing(StoreProxy(urlsplit(variables["AWS_ENDPOINT_URL"]).port or 0)) as proxy,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for name, value in (variables | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}).items():
+            environment.setenv(name, value)
+        yield proxy
+
+
+def _run(
+    folder: Path, seed: int, seconds: float, store: StoreProxy | None, found: Found, report: Callable[[str], None]
+) -> None:
     crashing = folder / "crashing"
     os.environ[CRASHING_WHILE] = str(crashing)
     stack = Stack(
         folder,
         {"claims": 2, "permissions": 2},
+        media=BUCKET if store else None,
         kafka=KafkaBehindProxy,
         postgres=PostgresBehindProxy,
         module_of=lambda _: "tests.random_faults.crashing",
@@ -104,7 +203,9 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
     faulty: _Faulty | None = None
     try:
         stack.start()
-        faulty = _Faulty(stack, seed, report)
+        faulty = _Faulty(stack, store, seed, report)
+        if Extra.DATABASE in found.extras:
+            faulty.bound_database()
         for world in [Worlds(2).next(stack.connection) for _ in range(2)]:
             faulty.take_in(world)
         with _watched(stack), faulty.looked_at():
@@ -114,15 +215,19 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
             crashing.unlink()
             found.violations += faulty.end()
             _let_finish(stack, faulty.clients, found)
-            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id)
+            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id, with_media=store is not None)
         found.requests = sum(len(client.asked) for client in faulty.clients)
         found.violations += [each for client in faulty.clients for each in _broken(client)]
         found.violations += [f"{each.about}: {each.sentence}" for each in standstills(faulty.looks, _STANDSTILL_S)]
         found.provoked += _provoked(folder / "logs") + Counter(faulty.done)
         for client in faulty.clients:
             found.provoked += client.provoked
+        for uploader in faulty.uploaders:
+            found.provoked += uploader.provoked
+            found.violations += uploader.problems
         for server, proxy in faulty.proxies.items():
             found.provoked[ANSWER_LOST[server]] = proxy.answers_dropped
+        found.provoked += store.provoked if store else Counter()
     finally:
         if faulty is not None:
             faulty.close()
@@ -131,7 +236,6 @@ def run(folder: Path, seed: int, seconds: float, report: Callable[[str], None] =
             server_proxy: Proxy | None = getattr(getattr(stack, server, None), "proxy", None)
             if server_proxy is not None:
                 server_proxy.close()
-    return found
 
 
 def _torment(faulty: "_Faulty", found: Found, seconds: float) -> None:
@@ -170,10 +274,11 @@ def _let_finish(stack: Stack, clients: Sequence[Client], found: Found) -> None:
         client.read()
 
 
-def _audited(stack: Stack, connection_file: Path, unlucky: str) -> Iterator[str]:
+def _audited(stack: Stack, connection_file: Path, unlucky: str, *, with_media: bool) -> Iterator[str]:
     """What `claimbus audit` finds broken; what was on the topic of the unlucky company went away with it."""
     write_privately(connection_file, stack.connection.model_dump_json())
-    done = claimbus("audit", "--json", connection_file=connection_file)
+    words = ["audit", "--json", *(["--media"] if with_media else [])]
+    done = claimbus(*words, connection_file=connection_file)
     if not done.stdout:
         yield done.stderr
         return
@@ -208,8 +313,11 @@ def _provoked(logs: Path) -> Counter[str]:
 class _Faulty:
     """Begins faults and ends them, and knows the companies that they happen to."""
 
-    def __init__(self, stack: Stack, seed: int, report: Callable[[str], None]) -> None:
+    def __init__(self, stack: Stack, store: StoreProxy | None, seed: int, report: Callable[[str], None]) -> None:
         self.proxies: dict[str, Proxy] = {server: getattr(stack, server).proxy for server in SERVERS}
+        if store is not None:
+            self.proxies[STORE] = store
+        self.uploaders: list[Uploader] = []
         self.done: Counter[str] = Counter()
         self.clients: list[Client] = []
         self.looks: list[Look] = []
@@ -220,6 +328,9 @@ class _Faulty:
         self._report = report
         self._chance = random.Random(0)
         self._ends: list[tuple[float, Callable[[], None]]] = []
+        assert isinstance(stack.postgres, PostgresBehindProxy)
+        self._postgres = stack.postgres
+        self._added: list[Instance] = []
         self._errands = ThreadPoolExecutor(max_workers=1)
         self._on_errands: list[Future[None]] = []
 
@@ -244,8 +355,19 @@ class _Faulty:
 
         if number == 0:
             client(world.other, refused_requests(world, f"{run}:o"), is_patient=False)
-        partner = client(world.partner, partners_requests(world, chance, f"{run}:p"), is_patient=number == 0)
+        partner = client(
+            world.partner,
+            partners_requests(world, chance, f"{run}:p", self._files_of(world.partner.id, run)),
+            is_patient=number == 0,
+        )
         client(world.insurer, insurers_requests(world, partner, chance, f"{run}:i"), is_patient=number == 0)
+
+    def _files_of(self, company: str, run: str) -> Callable[[], list[dict[str, Any]]]:
+        """What a company has uploaded, where there is a store that faults happen to."""
+        if STORE not in self.proxies:
+            return list
+        self.uploaders.append(Uploader(self._stack.connection, company, random.Random(f"{run}/files")))
+        return self.uploaders[-1].next
 
     def take_in_the_new(self) -> None:
         """Let those send requests that were registered meanwhile."""
@@ -255,6 +377,8 @@ class _Faulty:
     def close(self) -> None:
         """Close the companies' connections."""
         self._errands.shutdown(cancel_futures=True)
+        for uploader in self.uploaders:
+            uploader.stop()
         for client in self.clients:
             client.close()
 
@@ -288,34 +412,30 @@ class _Faulty:
     def looked_at(self) -> Iterator[None]:
         """Look at each service every now and then."""
         over = threading.Event()
-        client = self._stack.connection.client()
-        admin = AdminClient(client)
-        # An AdminClient that asks for a group's offsets ends its process at times when the connection ends
-        # (librdkafka issue 4605).
-        groups = {
-            service: Consumer(client | {"group.id": service, "enable.auto.commit": False}) for service in REGISTRY
-        }
+        admin = AdminClient(self._stack.connection.client())
 
         def look() -> None:
             while not over.wait(_LOOK_EVERY_S):
                 with contextlib.suppress(KafkaException, TimeoutError):  # the brokers are away
                     self.looks += [*_looks(self._stack, admin, groups)]
 
-        looking = threading.Thread(target=look)
-        looking.start()
-        try:
-            yield
-        finally:
-            over.set()
-            looking.join()
-            for group in groups.values():
-                group.close()
+        with Groups(self._stack.connection) as groups:
+            looking = threading.Thread(target=look)
+            looking.start()
+            try:
+                yield
+            finally:
+                over.set()
+                looking.join()
 
     def _begun(self, fault: Fault) -> Callable[[], None] | None:
-        if fault.kind in _OF_COMPANIES:
-            return _OF_COMPANIES[fault.kind](self)
+        if fault.kind in _ERRANDS:
+            return _ERRANDS[fault.kind](self)
+        if fault.kind is Kind.FORGET_OFFSETS:
+            return self._forget_offsets(fault.target)
         if fault.kind is Kind.ADD:
             instance = self._stack.add(fault.target)
+            self._added.append(instance)
             return lambda: self._stack.remove(instance)
         if fault.kind in (Kind.KILL, Kind.HANG):
             return self._kill_or_hang(fault)
@@ -375,9 +495,9 @@ class _Faulty:
         self._run_until_done(register_and_connect)
         return lambda: None
 
-    def _delete_topic(self) -> Callable[[], None]:
+    def _delete_topic(self, kind: Topic = EVENTS) -> Callable[[], None]:
         company, connection = self.unlucky.id, self._stack.connection
-        topic = EVENTS.of(company)
+        topic = kind.of(company)
         admin = AdminClient(connection.client())
 
         def delete() -> None:
@@ -387,47 +507,134 @@ class _Faulty:
 
         def make_again() -> None:
             provision_companies(connection, [company])
-            self.unlucky.read_from(Company(connection, company, from_start=True))
+            if kind is EVENTS:
+                self.unlucky.read_from(Company(connection, company, from_start=True))
 
         self._run_until_done(delete)
         return lambda: self._run_until_done(make_again)
 
-    def _run_until_done(self, errand: Callable[[], None]) -> None:
+    def _forget_offsets(self, service: str) -> Callable[[], None]:
+        instances = [instance for instance in self._stack.of(service) if instance not in self._added]
+        admin = AdminClient(self._stack.connection.client())
+
+        def forget() -> None:
+            for instance in instances:
+                instance.stop()
+            try:
+                admin.delete_consumer_groups([service], request_timeout=_ERRAND_S)[service].result(_ERRAND_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise
+
+        def start_again() -> None:
+            for instance in instances:
+                instance.start()
+
+        self._run_until_done(forget, finally_=start_again)
+        return lambda: None
+
+    def _expire(self) -> Callable[[], None]:
+        connection = self._stack.connection
+        admin = AdminClient(connection.client())
+        asking_again = [REQUESTS.of(client.id) for client in self.clients if not client.is_patient]
+
+        def expire() -> None:
+            readers = [pid for instance in self._stack.of("permissions") if (pid := instance.pid) is not None]
+            _signal(readers, signal.SIGSTOP)
+            try:
+                time.sleep(_UNREAD_S)
+                wanted = [TopicPartition(t, n, OFFSET_END) for t in asking_again for n in range(REQUESTS.partitions)]
+                there = admin.list_topics(timeout=_ERRAND_S).topics
+                wanted = [partition for partition in wanted if partition.topic in there]
+                with Groups(connection) as groups:
+                    wanted += _read_by_all(groups)
+                for deleted in admin.delete_records(wanted, request_timeout=_ERRAND_S).values():
+                    deleted.result(_ERRAND_S)
+            finally:
+                _signal(readers, signal.SIGCONT)
+
+        self._run_until_done(expire)
+        return lambda: None
+
+    def _refuse_connections(self) -> Callable[[], None]:
+        """PostgreSQL gives the same answer to one connection more than a database may have as to one more in all."""
+
+        def limit_to(number: int, *more: str) -> Callable[[], None]:
+            limits = [f'alter database "{name}" connection limit {number}' for name in WITH_DATABASE]
+            return lambda: self._postgres.execute(*limits, *more)
+
+        ending = "select pg_terminate_backend(pid) from pg_stat_activity where datname <> 'postgres'"
+        self._run_until_done(limit_to(0, ending))
+        return lambda: self._run_until_done(limit_to(-1))
+
+    def bound_database(self) -> None:
+        """See to it that the small disk is not filled by what the database logs ahead of its tables."""
+        self._postgres.execute(f"alter system set max_wal_size = '{_WAL_MIB}MB'", "select pg_reload_conf()")
+
+    def _fill_disk(self) -> Callable[[], None]:
+        ballast = self._stack.folder / "postgres" / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(_PIECE)):
+                pass
+        return lambda: ballast.unlink(missing_ok=True)
+
+    def _run_until_done(self, errand: Callable[[], None], finally_: Callable[[], None] = lambda: None) -> None:
         """Run an errand in the background, behind those before it, again and again until the servers let it."""
 
         def run() -> None:
             deadline = time.monotonic() + _RECOVERY_S
-            while True:
-                try:
-                    return errand()
-                except Exception:
-                    if time.monotonic() > deadline:
-                        raise
-                time.sleep(_WATCH_EVERY_S)
+            try:
+                while True:
+                    try:
+                        return errand()
+                    except Exception:
+                        if time.monotonic() > deadline:
+                            raise
+                    time.sleep(_WATCH_EVERY_S)
+            finally:
+                finally_()
 
         self._on_errands.append(self._errands.submit(run))
 
 
-_OF_COMPANIES: dict[Kind, Callable[[_Faulty], Callable[[], None]]] = {
+_ERRANDS: dict[Kind, Callable[[_Faulty], Callable[[], None]]] = {
     Kind.FLOOD: _Faulty._flood,
     Kind.REGISTER: _Faulty._register,
     Kind.DELETE_TOPIC: _Faulty._delete_topic,
+    Kind.DELETE_REQUESTS: lambda faulty: faulty._delete_topic(REQUESTS),
+    Kind.EXPIRE: _Faulty._expire,
+    Kind.REFUSE_CONNECTIONS: _Faulty._refuse_connections,
+    Kind.FILL_DISK: _Faulty._fill_disk,
 }
 _SWITCHES: dict[Kind, tuple[str, object, object]] = {
     Kind.DROP_ANSWERS: ("dropping_answers", True, False),
     Kind.DRIP: ("dripping", True, False),
     Kind.SLOW: ("late_s", _LATE_S, 0.0),
+    Kind.FAIL_STORE: ("failing", True, False),
+    Kind.FILL_STORE: ("full", True, False),
+    Kind.SPOIL_STORE: ("spoiling", True, False),
+    Kind.HALVE_UPLOADS: ("halving", True, False),
 }
 
 
-def _looks(stack: Stack, admin: AdminClient, groups: Mapping[str, Consumer]) -> Iterator[Look]:
+def _read_by_all(groups: Groups) -> list[TopicPartition]:
+    """Up to where everybody who reads them has finished the topics that are shared."""
+    found: list[TopicPartition] = []
+    for topic in (CLAIM_COMMANDS, CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_REQUESTS):
+        partitions = [(topic.name, number) for number in range(topic.partitions)]
+        places = [groups.committed(reader, partitions) for reader in topic.read_by]
+        read = [partition for partition in partitions if all(partition in its for its in places)]
+        found += [TopicPartition(*partition, min(its[partition] for its in places)) for partition in read]
+    return found
+
+
+def _looks(stack: Stack, admin: AdminClient, groups: Groups) -> Iterator[Look]:
     """Look at each service: what it has committed, how much there is, and whether all its instances are ready."""
-    for service, ends in ends_of(admin, tuple(groups)).items():
-        places = groups[service].committed([TopicPartition(*partition) for partition in ends], timeout=_ERRAND_S)
-        committed = {(place.topic, place.partition): place.offset for place in places}
+    for service, ends in ends_of(admin, tuple(REGISTRY)).items():
+        committed = groups.committed(service, ends)
         progress = frozenset(committed.items())
         instances = [instance for instance in stack.of(service) if instance.wanted]
-        all_ready = all(instance.is_ready() for instance in instances)
+        all_ready = bool(instances) and all(instance.is_ready() for instance in instances)
         yield Look(time.monotonic(), service, lag_of(ends, committed), progress, all_ready)
 
 

@@ -1,7 +1,7 @@
 """Which faults happen when: all of it follows from the seed. Pure."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,9 +39,38 @@ class Kind(StrEnum):
     """Register an insurer and two partners, which then send requests like the others."""
     DELETE_TOPIC = "delete topic"
     """Delete the topic that a company reads, and make it again after a while."""
+    FAIL_STORE = "fail store"
+    """Have the store of media answer 503 to everything."""
+    FILL_STORE = "fill store"
+    """Have the store of media answer to what is to be written that it is full."""
+    SPOIL_STORE = "spoil store"
+    """Have the store of media give files with wrong bytes."""
+    HALVE_UPLOADS = "halve uploads"
+    """Reset the connection in the middle of each file that is sent to the store of media."""
+    FORGET_OFFSETS = "forget offsets"
+    """Have what a service has committed expire: stop all its instances, delete its group, start them again."""
+    EXPIRE = "expire"
+    """Delete all requests of companies that ask again, read or not, and what everybody has read of other topics."""
+    DELETE_REQUESTS = "delete requests"
+    """Delete the topic of a company's requests, and make it again after a while."""
+    REFUSE_CONNECTIONS = "refuse connections"
+    """Have PostgreSQL end all connections of the services, and refuse new ones: there are too many."""
+    FILL_DISK = "fill disk"
+    """Leave no byte on the disk that PostgreSQL writes to, for a while."""
 
 
-KAFKA, POSTGRES, COMPANIES = "kafka", "postgres", "companies"
+class Extra(StrEnum):
+    """Faults that a run has only where it is told so."""
+
+    MEDIA = "media"
+    """Of the store of media, with companies that upload files and name them in reports."""
+    RETENTION = "retention"
+    """Of what the brokers keep: messages, topics and committed offsets."""
+    DATABASE = "database"
+    """Of PostgreSQL itself."""
+
+
+KAFKA, POSTGRES, STORE, COMPANIES = "kafka", "postgres", "store", "companies"
 SERVERS = (KAFKA, POSTGRES)
 _SERVICES = tuple(REGISTRY)
 _ON_THE_ROAD = ("permissions", "claims", "delivery")
@@ -52,10 +81,31 @@ _TARGETS: dict[Kind, Sequence[str]] = {
     Kind.FLOOD: (COMPANIES,),
     Kind.REGISTER: (COMPANIES,),
     Kind.DELETE_TOPIC: (COMPANIES,),
+    Kind.FAIL_STORE: (STORE,),
+    Kind.FILL_STORE: (STORE,),
+    Kind.SPOIL_STORE: (STORE,),
+    Kind.HALVE_UPLOADS: (STORE,),
+    Kind.FORGET_OFFSETS: _SERVICES,
+    Kind.EXPIRE: (KAFKA,),
+    Kind.DELETE_REQUESTS: (COMPANIES,),
+    Kind.REFUSE_CONNECTIONS: (POSTGRES,),
+    Kind.FILL_DISK: (POSTGRES,),
 }
-"""What each can happen to; the others happen to servers."""
+"""What each can happen to; the others happen to servers, and to the store of media where there is one."""
+_ONLY_WITH = {
+    Kind.FAIL_STORE: Extra.MEDIA,
+    Kind.FILL_STORE: Extra.MEDIA,
+    Kind.SPOIL_STORE: Extra.MEDIA,
+    Kind.HALVE_UPLOADS: Extra.MEDIA,
+    Kind.FORGET_OFFSETS: Extra.RETENTION,
+    Kind.EXPIRE: Extra.RETENTION,
+    Kind.DELETE_REQUESTS: Extra.RETENTION,
+    Kind.REFUSE_CONNECTIONS: Extra.DATABASE,
+    Kind.FILL_DISK: Extra.DATABASE,
+}
 _OFTEN = {Kind.KILL: 6, Kind.HANG: 4, Kind.ADD: 3, Kind.CUT: 2, Kind.STALL: 2, Kind.DROP_ANSWERS: 2}
-_OVER_AT_ONCE = (Kind.KILL, Kind.FLOOD, Kind.REGISTER)
+_OFTEN |= dict.fromkeys((Kind.FAIL_STORE, Kind.FILL_STORE, Kind.SPOIL_STORE, Kind.HALVE_UPLOADS), 2)
+_OVER_AT_ONCE = (Kind.KILL, Kind.FLOOD, Kind.REGISTER, Kind.FORGET_OFFSETS, Kind.EXPIRE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +124,16 @@ class Fault:
         return f"{self.at_s:6.1f} s: {self.kind} {self.target}{lasting}"
 
 
-def schedule(seed: int, seconds: float, *, longest_s: float = 12.0) -> Sequence[Fault]:
+def schedule(seed: int, seconds: float, extras: Collection[Extra] = (), *, longest_s: float = 12.0) -> Sequence[Fault]:
     """Make the faults of so many seconds, alone and overlapping; one lasts no longer than `longest_s`."""
+    kinds = [kind for kind in Kind if kind not in _ONLY_WITH or _ONLY_WITH[kind] in extras]
+    servers = (*SERVERS, STORE) if Extra.MEDIA in extras else SERVERS
     chance = random.Random(seed)
     faults: list[Fault] = []
     at_s = chance.uniform(1, 3)
     while at_s < seconds:
-        kind = chance.choices(tuple(Kind), weights=[_OFTEN.get(kind, 1) for kind in Kind])[0]
-        target = chance.choice(_TARGETS.get(kind, SERVERS))
+        kind = chance.choices(kinds, weights=[_OFTEN.get(kind, 1) for kind in kinds])[0]
+        target = chance.choice(_TARGETS.get(kind, servers))
         faults.append(Fault(at_s, kind, target, 0.0 if kind in _OVER_AT_ONCE else chance.uniform(1, longest_s)))
         at_s += chance.expovariate(1 / 3)
     return faults

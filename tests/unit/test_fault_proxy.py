@@ -4,10 +4,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
-from tests.random_faults.network import Proxy
+from tests.random_faults.network import Proxy, StoreProxy
 from tests.world import wait_until
 
 _SOON_S = 10.0
@@ -149,3 +151,90 @@ def test_one_side_of_a_connection_takes_it_for_open(proxy: Proxy, client: socket
         another.settimeout(_SOON_S)
         assert has_ended(another)
     assert b"three" not in echo.received
+
+
+FILE = b"bytes of a file" * 10_000
+
+
+class Files(BaseHTTPRequestHandler):
+    """A store that takes any file, and gives it back."""
+
+    protocol_version = "HTTP/1.1"
+    kept: dict[str, bytes]
+
+    def do_PUT(self) -> None:
+        """Take it, if it is whole."""
+        length = int(self.headers["content-length"])
+        content = self.rfile.read(length)
+        if len(content) == length:
+            self.kept[self.path] = content
+            self._answer(b"")
+
+    def do_GET(self) -> None:
+        """Give it."""
+        self._answer(self.kept[self.path])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def kept() -> dict[str, bytes]:
+    """What the store has."""
+    return {"/kept": FILE}
+
+
+@pytest.fixture
+def store(kept: dict[str, bytes]) -> Iterator[StoreProxy]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("TheseFiles", (Files,), {"kept": kept}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with closing(StoreProxy(server.server_port)) as proxy:
+        yield proxy
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def user(store: StoreProxy) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{store.port}", timeout=_SOON_S) as user:
+        yield user
+
+
+def test_files_go_through_as_they_are(user: httpx.Client, kept: dict[str, bytes]) -> None:
+    assert user.put("/sent", content=FILE).status_code == 200
+    assert kept["/sent"] == user.get("/kept").content == FILE
+
+
+def test_a_store_that_fails_or_is_full_says_so_and_goes_on_later(
+    user: httpx.Client, store: StoreProxy, kept: dict[str, bytes]
+) -> None:
+    store.full = True
+    assert user.put("/sent", content=FILE).status_code == 507
+    assert user.get("/kept").content == FILE
+    store.failing = True
+    assert user.get("/kept").status_code == 503
+    assert "/sent" not in kept
+    store.failing = store.full = False
+    assert user.put("/sent", content=FILE).status_code == 200
+    assert store.provoked == {"the store answered 507 Insufficient Storage": 1, "the store answered 503 Slow Down": 1}
+
+
+def test_what_is_read_has_wrong_bytes_and_the_right_length(user: httpx.Client, store: StoreProxy) -> None:
+    store.spoiling = True
+    spoilt = user.get("/kept").content
+    assert spoilt != FILE
+    assert len(spoilt) == len(FILE)
+
+
+def test_half_of_what_is_sent_arrives(user: httpx.Client, store: StoreProxy, kept: dict[str, bytes]) -> None:
+    store.halving = True
+    with pytest.raises(httpx.TransportError):
+        user.put("/sent", content=FILE)
+    assert user.get("/kept").content == FILE
+    assert "/sent" not in kept
