@@ -187,6 +187,7 @@ def test_a_request_that_is_not_decided_yet_is_found_on_its_topic(stack: Stack, w
     request = new_request("cancel-claim")
     with pytest.raises(Unknown):
         look(world.connection, request.id)
+    assert permissions.pid is not None
     os.kill(permissions.pid, signal.SIGSTOP)
     try:
         world.insurer.send([request])
