@@ -1,6 +1,7 @@
 """Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class Publisher:
         for message in messages:
             if len(message.value) > LARGEST_MESSAGE_BYTES:
                 raise MessageSizeTooLargeError(f"{len(message.value)} bytes for {message.topic}")
+        began = time.monotonic()
         topics = {message.topic for message in messages}
         async with self._publishing, asyncio.timeout(self._settings.publish_timeout_s):
             producer = await self._started()
@@ -62,6 +64,7 @@ class Publisher:
                 metrics.PRODUCERS_RENEWED.inc()
                 raise
             self._refuse(missing)
+        metrics.STAGE_SECONDS.labels("publish").observe(time.monotonic() - began)
         for topic, count in Counter(message.topic for message in messages).items():
             metrics.MESSAGES_PUBLISHED.labels(topic).inc(count)
 

@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -21,9 +21,11 @@ from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import make_asgi_app
 from uvicorn.server import Server
 
+from shared.contract.envelope import Outgoing
 from shared.contract.topics import Topic
 from shared.errors import TryAgain, kind_and_place
 from shared.messaging import upstream
+from shared.messaging.dead_letters import Why
 from shared.messaging.health import NotReady, Problem, Reader
 from shared.messaging.loop import Concurrency, Decode, Handler, Instead, Loop
 from shared.messaging.publisher import Publisher
@@ -109,7 +111,7 @@ class Service:
                 self.settings,
                 self.publisher,
                 decode,
-                handler,
+                _timed(handler),
                 stop=self.give_up,
                 concurrency=concurrency,
                 instead=instead,
@@ -147,7 +149,8 @@ class Service:
             for topic in topics:  # so that a rate can be computed from the first one on
                 if not topic.per_company:
                     metrics.MESSAGES_READ.labels(topic.name)
-                    metrics.DEAD_LETTERS.labels(topic.name)
+                    for why in Why:
+                        metrics.DEAD_LETTERS.labels(topic.name, why)
             self.loops.append(loop)
             self.readers.append(Reader(subscriber, loop, self.settings))
             return handler
@@ -335,6 +338,16 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
+
+
+def _timed(handler: Handler[T]) -> Handler[T]:
+    deciding = metrics.STAGE_SECONDS.labels("decide")
+
+    async def timed(messages: Sequence[T]) -> Iterable[Outgoing]:
+        with deciding.time():
+            return list(await handler(messages))
+
+    return timed
 
 
 async def _fetched(message: KafkaAckableMessage) -> tuple[Sequence[Record], upstream.KafkaConsumer]:
