@@ -201,7 +201,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             return
         messages = [*instead]
         for record, reason in unfit:
-            metrics.DEAD_LETTERS.labels(record.topic, self._why(reason)).inc()
+            why = Why.SERVICE_FAILS if reason is self._fails else Why.NOT_UNDERSTOOD
+            metrics.DEAD_LETTERS.labels(record.topic, why).inc()
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.warning("message is put aside", reason=reason, **place)
             messages.append(dead_letter(record, service=self._service, reason=reason))
@@ -289,9 +290,6 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.stopping.wait()
-
-    def _why(self, reason: str) -> Why:
-        return Why.SERVICE_FAILS if reason is self._fails else Why.NOT_UNDERSTOOD
 
     def _count_retrying(self, change: int) -> None:
         self.retrying += change

@@ -44,12 +44,12 @@ class Publisher:
         Raises KafkaError or TimeoutError; then some may have been published, and all are to be published again.
         UnknownTopicOrPartitionError, without a long wait, if a topic does not exist.
         """
+        began = time.monotonic()
         if not messages:
             return
         for message in messages:
             if len(message.value) > LARGEST_MESSAGE_BYTES:
                 raise MessageSizeTooLargeError(f"{len(message.value)} bytes for {message.topic}")
-        began = time.monotonic()
         topics = {message.topic for message in messages}
         async with self._publishing, asyncio.timeout(self._settings.publish_timeout_s):
             producer = await self._started()
@@ -64,9 +64,9 @@ class Publisher:
                 metrics.PRODUCERS_RENEWED.inc()
                 raise
             self._refuse(missing)
-        metrics.STAGE_SECONDS.labels("publish").observe(time.monotonic() - began)
         for topic, count in Counter(message.topic for message in messages).items():
             metrics.MESSAGES_PUBLISHED.labels(topic).inc(count)
+        metrics.STAGE_SECONDS.labels("publish").observe(time.monotonic() - began)
 
     async def _acknowledged(self, sending: asyncio.Task[None], topics: set[str]) -> None:
         """Wait for it, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""

@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -304,6 +304,17 @@ class Service:
         ]
 
 
+def _timed(handler: Handler[T]) -> Handler[T]:
+    """Measure how long a handler takes, with its transaction."""
+    deciding = metrics.STAGE_SECONDS.labels("decide")
+
+    async def timed(messages: Sequence[T]) -> list[Outgoing]:
+        with deciding.time():
+            return list(await handler(messages))
+
+    return timed
+
+
 def run(build: Callable[[], Service]) -> None:
     """Run a service as this process; the exit status is 1 if it gave up."""
 
@@ -338,16 +349,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
-
-
-def _timed(handler: Handler[T]) -> Handler[T]:
-    deciding = metrics.STAGE_SECONDS.labels("decide")
-
-    async def timed(messages: Sequence[T]) -> Iterable[Outgoing]:
-        with deciding.time():
-            return list(await handler(messages))
-
-    return timed
 
 
 async def _fetched(message: KafkaAckableMessage) -> tuple[Sequence[Record], upstream.KafkaConsumer]:
