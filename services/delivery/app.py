@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from services.delivery.rules import Letter, addressed
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
-from shared.messaging.dead_letters import dead_letter
+from shared.messaging.dead_letters import Why, dead_letter
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime import metrics
 from shared.runtime.settings import RoadSettings
 
 NAME = "delivery"
@@ -53,4 +54,5 @@ def copies(addressed: Addressed, missing: Collection[str]) -> Iterable[Outgoing]
             yield Outgoing(topic, letter.key, tuple(letter.headers), letter.value_for(company))
     without = [topic for topic in topics if topic in missing]
     if without:
+        metrics.DEAD_LETTERS.labels(addressed.record.topic, Why.NO_TOPIC).inc()
         yield dead_letter(addressed.record, service=NAME, reason=f"there is no topic {', '.join(without)}")

@@ -1,5 +1,6 @@
 """linking: parts of links in; what the target is to import, with every file copied and verified, out."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 from pydantic import ValidationError
@@ -33,6 +34,7 @@ class Part:
             self.request = LinkRequested.model_validate_json(envelope.body)
         except ValidationError as error:
             raise Undecodable("; ".join(f"{d.field}: {d.problem}" for d in details_of(error))) from None
+        self.appended_at_ms = record.timestamp
         self._cause = envelope.cause or envelope.id
         self._trace = envelope.trace
 
@@ -60,10 +62,14 @@ def build(bus: Bus = KAFKA) -> Service:
     service.checks["media"] = store.ping
     for reason in LinkFailure:
         metrics.LINKS_GIVEN_UP.labels(reason)
+    metrics.MEDIA_BYTES.labels("copied")
 
     @service.subscriber(LINK_REQUESTS, decode=Part, concurrency=settings.concurrency(), instead=given_up)
     async def copy(parts: Sequence[Part]) -> Iterable[Outgoing]:
-        return [part.step(await copying.copied(part.request)) for part in parts]
+        steps = [part.step(await copying.copied(part.request)) for part in parts]
+        for part in parts:
+            metrics.COPIED_SECONDS.observe(max(0.0, time.time() - part.appended_at_ms / 1000))
+        return steps
 
     @service.subscriber(CLAIM_EVENTS, decode=read_event)
     async def remove_copies(events: Sequence[LinkFailed | ContentWithdrawn | None]) -> Iterable[Outgoing]:

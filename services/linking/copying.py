@@ -96,6 +96,7 @@ class Copying:
         except MediaDiffers:
             return LinkFailure.MEDIA_DIFFERS
         metrics.FILES_COPIED.inc()
+        metrics.MEDIA_BYTES.labels("copied").inc(file.size)
         return None
 
     def _given_up(self, request: LinkRequested, reason: LinkFailure) -> GiveUpImport:

@@ -26,6 +26,8 @@ class Copy:
     source: UUID
     target: UUID
     sha256: str
+    size: int
+    """Bytes."""
 
 
 def copies(request: LinkRequested) -> Iterator[Copy]:
@@ -34,7 +36,7 @@ def copies(request: LinkRequested) -> Iterator[Copy]:
         for report in task.reports:
             for media in report.media:
                 target = ids.copy_id(request.link_id, media.media_id)
-                yield Copy(media.media_id, media.stored_as, target, media.sha256)
+                yield Copy(media.media_id, media.stored_as, target, media.sha256, media.size)
 
 
 def import_of(request: LinkRequested, lost: Collection[UUID] = ()) -> ImportContent:

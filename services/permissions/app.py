@@ -7,12 +7,15 @@ from services.permissions.claim_rules import check
 from services.permissions.directory_rules import settle_in_order
 from services.permissions.messages import command, directory_message, outcome_of
 from services.permissions.received import ReceivedRequest, is_settled_here
+from shared.contract.codes import Code
+from shared.contract.directory_events import SettingsRequestRefused
 from shared.contract.envelope import Outgoing, read_envelope
 from shared.contract.topics import DIRECTORY, REQUESTS, company_of_requests
 from shared.directory_reader import DirectoryReader
 from shared.errors import Misconfigured
 from shared.messaging.record import Record
 from shared.messaging.service import KAFKA, Bus, Service
+from shared.runtime import metrics
 from shared.runtime.settings import FirstOnTheRoadSettings
 
 NAME = "permissions"
@@ -46,12 +49,20 @@ def build(bus: Bus = KAFKA) -> Service:
     def is_ours(received: ReceivedRequest) -> bool:
         return is_settled_here(directory, received.company, received.envelope.type)
 
+    for code in ("accepted", *Code):
+        metrics.OUTCOMES.labels(code)
+
     async def settle_all(requests: Sequence[ReceivedRequest]) -> None:
-        published = [directory_message(event, received) for event, received in settle_in_order(directory, requests)]
-        if not published:
+        settled = list(settle_in_order(directory, requests))
+        if not settled:
             return
-        await service.publisher.publish(published)
+        await service.publisher.publish([directory_message(event, received) for event, received in settled])
         await read_the_directory()
+        for event, _ in settled:
+            code = event.code if isinstance(event, SettingsRequestRefused) else None
+            metrics.OUTCOMES.labels(code or "accepted").inc()
+            if code is not None:
+                metrics.REFUSALS.labels(event.company, code).inc()
 
     def answer(received: ReceivedRequest) -> Outgoing:
         settled = directory.settled(received.company, received.envelope.id)

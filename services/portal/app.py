@@ -23,6 +23,7 @@ from services.portal.sweeping import Sweeper
 from services.portal.thumbnails import Thumbnails
 from services.portal.uploads import Uploads, UploadSettings
 from services.portal.visit import Portal
+from services.portal.waiting_claims import WaitingClaims
 from services.portal.web import web_app
 from shared.contract.envelope import Outgoing
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
@@ -55,13 +56,22 @@ def build(bus: Bus = KAFKA) -> Service:
     thumbnails = Thumbnails(files)
     portal = Portal(settings, store, live, follower, sender, uploads, tables, files, thumbnails)
     server = WebServer(side_by_side({"/api/": calls}, web_app(portal, routes(portal))), settings)
+    waiting = WaitingClaims(engine)
     sweeper = Sweeper(tables, files, uploading, store, timedelta(hours=settings.session_hours))
 
     needed = NeededVersion(engine, NAME, VERSION)
     service.notes.append(needed.notes)
     service.on_start += [server.start, follower.start, needed.check, live.start]
-    service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start]
-    service.on_stop += [live.stop, server.stop, sweeper.stop, thumbnails.stop, follower.stop, engine.dispose]
+    service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start, waiting.start]
+    service.on_stop += [
+        live.stop,
+        server.stop,
+        sweeper.stop,
+        waiting.stop,
+        thumbnails.stop,
+        follower.stop,
+        engine.dispose,
+    ]
     service.checks["database"] = lambda: ping(engine)
 
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)

@@ -20,11 +20,13 @@ from shared.contract.uploads import NewUpload, UploadCode
 from shared.media.keys import MediaKeys, UploadedMedia, incoming, stored
 from shared.media.names import disposition, kept_name
 from shared.media.types import FIRST_BYTES, MediaType, declared, recognised
+from shared.runtime import metrics
 from shared.storage.media_store import MAX_MEDIA_BYTES, MediaGone, MediaStore
 
 SENT_WITHIN = timedelta(hours=1)
 """How long an upload's bytes can be sent."""
 
+_UPLOADED = metrics.MEDIA_BYTES.labels("uploaded")
 _READ_AT_ONCE = 4
 """How many files are verified at a time, each with some 15 MiB of buffers where the store is S3."""
 
@@ -135,9 +137,10 @@ class Uploads:
                 )
             except MediaGone:
                 again = await self._tables.upload(upload.id)
-                if again is None or again.completed_at is None:
+                if again is None or again.completed_at is None:  # else another call was first, and has removed it
                     raise RefusedUpload(UploadCode.UPLOAD_MISSING) from None
-                # Another call was first, and has removed what was sent.
+            else:
+                _UPLOADED.inc(upload.size)
 
 
 async def verified(upload: Upload, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

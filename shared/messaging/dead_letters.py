@@ -4,6 +4,7 @@ import base64
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from shared.contract.dead_letters import DeadLetter
 from shared.contract.envelope import Outgoing, outgoing
@@ -15,6 +16,14 @@ _CUT_TO = 1000
 _HEADERS_OF_CUT = 20
 _FORGOTTEN_AFTER_MS = 10 * 60 * 1000
 """A partition that has had no message for so long says nothing of a deploy that is bad now."""
+
+
+class Why(StrEnum):
+    """Why a message is put aside, as it is counted."""
+
+    NOT_UNDERSTOOD = "not_understood"
+    SERVICE_FAILS = "service_fails"
+    NO_TOPIC = "no_topic"
 
 
 class TooManyDeadLetters(Exception):

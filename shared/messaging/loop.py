@@ -33,7 +33,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shared.contract.envelope import Outgoing, Undecodable, read_envelope
 from shared.errors import Conflict, Misconfigured, Stopping, TryAgain, kind_and_place
-from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter, is_outsiders
+from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, Why, dead_letter, is_outsiders
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
@@ -196,7 +196,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             return
         messages = [*instead]
         for record, reason in unfit:
-            metrics.DEAD_LETTERS.labels(record.topic).inc()
+            why = Why.SERVICE_FAILS if reason is self._fails else Why.NOT_UNDERSTOOD
+            metrics.DEAD_LETTERS.labels(record.topic, why).inc()
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.warning("message is put aside", reason=reason, **place)
             messages.append(dead_letter(record, service=self.service, reason=reason))

@@ -1,6 +1,7 @@
 """Publishing: every message acknowledged by all in-sync replicas, or an error and a new producer."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from typing import Any
@@ -35,6 +36,7 @@ class Publisher:
         Raises KafkaError or TimeoutError; then some may have been published, and all are to be published again.
         UnknownTopicOrPartitionError, without a long wait, if a topic does not exist.
         """
+        began = time.monotonic()
         if not messages:
             return
         for message in messages:
@@ -54,6 +56,7 @@ class Publisher:
             _refuse(missing)
         for topic, count in topics.items():
             metrics.MESSAGES_PUBLISHED.labels(topic).inc(count)
+        metrics.STAGE_SECONDS.labels("publish").observe(time.monotonic() - began)
 
     async def _acknowledged(self, sending: asyncio.Task[None], topics: Set[str]) -> None:
         """Wait for it, but not for a topic that has gone meanwhile, whose leader aiokafka would look for."""

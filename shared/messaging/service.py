@@ -18,9 +18,11 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import make_asgi_app
 
+from shared.contract.envelope import Outgoing
 from shared.contract.topics import Topic
 from shared.errors import TryAgain, kind_and_place
 from shared.messaging import upstream
+from shared.messaging.dead_letters import Why
 from shared.messaging.health import NotReady, Problem, Reader
 from shared.messaging.loop import Concurrency, Decode, Handler, Instead, Loop
 from shared.messaging.publisher import Publisher
@@ -100,7 +102,7 @@ class Service:
 
         def subscribe(handler: Handler[T]) -> Handler[T]:
             loop: Loop[T] = Loop(
-                self.name, self.settings, self.publisher, decode, handler, instead, concurrency, self.give_up
+                self.name, self.settings, self.publisher, decode, _timed(handler), instead, concurrency, self.give_up
             )
 
             async def unparsed(records: tuple[Record, ...]) -> KafkaAckableMessage:
@@ -141,7 +143,8 @@ class Service:
             for topic in topics:  # so that a rate can be computed from the first one on
                 if not topic.per_company:
                     metrics.MESSAGES_READ.labels(topic.name)
-                    metrics.DEAD_LETTERS.labels(topic.name)
+                    for why in Why:
+                        metrics.DEAD_LETTERS.labels(topic.name, why)
             self.loops.append(loop)
             self.readers.append(Reader(subscriber, loop, self.settings))
             return handler
@@ -273,6 +276,17 @@ class Service:
             await exposed(scope, receive, send)
 
         return [("/health/live", live), ("/health/ready", ready), ("/metrics", measured), ("/asyncapi.json", asyncapi)]
+
+
+def _timed(handler: Handler[T]) -> Handler[T]:
+    """Measure how long a handler takes, with its transaction."""
+    deciding = metrics.STAGE_SECONDS.labels("decide")
+
+    async def timed(messages: Sequence[T]) -> list[Outgoing]:
+        with deciding.time():
+            return list(await handler(messages))
+
+    return timed
 
 
 def run(build: Callable[[], Service]) -> None:

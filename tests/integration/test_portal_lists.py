@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from services.portal.listing import Filter
 from services.portal.live import Live
 from services.portal.read_model import CausedEvent, save
 from services.portal.store import Store
+from services.portal.waiting_claims import count_waiting
 from shared.contract.events import (
     BudgetApproved,
     ClaimEvent,
@@ -30,6 +32,7 @@ from shared.runtime.settings import DatabaseSettings
 from shared.storage.migrations import migrate
 from tests.builders.content import content
 from tests.builders.events import about, converted, created, registered, task
+from tests.builders.moments import TUESDAY_EVENING
 from tests.builders.requests import FJORD, NORD, NORD_TROMSO, VEST, VEST_BERGEN, VEST_VOSS
 from tests.integration.conftest import Databases, engine_of
 
@@ -246,3 +249,19 @@ def in_alesund(id: UUID, form: Any) -> ClaimRegistered:
     event["incident"]["address"] |= {"street": "Åsvegen 1", "postal_code": "6002", "city": "Ålesund"}
     event["policyholder"]["name"] = "Åse Ødegård"
     return ClaimRegistered.model_validate_json(unicodedata.normalize(form, json.dumps(event, ensure_ascii=False)))
+
+
+async def test_temporary_claims_that_wait_are_counted_by_insurer_and_age(lists: Lists) -> None:
+    now = TUESDAY_EVENING
+    converted_one, other = uuid4(), "nordlys-forsikring"
+    ages = [timedelta(hours=1), timedelta(hours=2), timedelta(days=2), timedelta(days=5), timedelta(days=40)]
+    waiting = [created(uuid4()).model_copy(update={"at": now - age}) for age in ages]
+    await lists.save(*waiting, created(converted_one), converted(converted_one, 2), registered(uuid4()))
+    of_other = created(uuid4()).model_copy(update={"insurer": other, "audience": [other, VEST], "at": now})
+    await lists.save(of_other)
+    async with lists.store.transaction() as connection:
+        counted = await count_waiting(connection, now)
+    assert counted == {
+        FJORD: {"day": 2, "three_days": 1, "week": 1, "longer": 1},
+        other: {"day": 1, "three_days": 0, "week": 0, "longer": 0},
+    }

@@ -11,6 +11,8 @@ from operations.bus import Company, NewRequest
 from operations.dead_letters import DeadLetters
 from operations.demo.story import country_without_holiday
 from operations.stack import Instance, Stack
+from operations.trace.command import look
+from operations.trace.topics import Missing
 from shared.contract import ids
 from shared.contract.topics import OPERATOR
 from tests.locks import nobody_writes
@@ -262,3 +264,10 @@ def test_a_company_that_was_never_provisioned_costs_nobody_else_an_event(world: 
     reason = f"there is no topic events.{ghost}"
     letters = DeadLetters(world.connection)
     wait_until(lambda: reason in [letter.reason for letter in letters.open()], what="the ghost's copy to be put aside")
+    followed = look(world.connection, outcome.body["request_id"]).document()["way"]
+    assert [sight["place"] for sight in followed if sight["missing"] == Missing.NO_TOPIC] == [f"events.{ghost}"]
+    assert [sight["what"] for sight in followed if sight["place"].startswith("dead-letters/")] == [
+        f"{sight['place']} was put aside by delivery: {reason}"
+        for sight in followed
+        if sight["place"].startswith("claim-events/")
+    ]
