@@ -4,6 +4,8 @@ import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
+from operations.printing import visible
+
 LARGEST_BYTES = 64 * 1024 * 1024
 """A directory file of 20,000 users has 2 MiB."""
 
@@ -17,10 +19,10 @@ _MOST_PROBLEMS = 50
 
 
 class WrongFile(Exception):
-    """A file is refused as a whole; each problem names its line."""
+    """A file is refused as a whole; each problem names its line, and is one itself, whatever the file has in it."""
 
     def __init__(self, file: Path, problems: Sequence[tuple[int, str]]) -> None:
-        lines = [f"{file}:{line}: {problem}" for line, problem in problems[:_MOST_PROBLEMS]]
+        lines = [f"{file}:{line}: {visible(problem)}" for line, problem in problems[:_MOST_PROBLEMS]]
         if len(problems) > _MOST_PROBLEMS:
             lines.append(f"{file}: and {len(problems) - _MOST_PROBLEMS} more")
         super().__init__("\n".join(lines))

@@ -176,6 +176,12 @@ def test_whatever_a_directory_file_has_in_it_the_command_answers_with_a_line_or_
         )
 
 
+def test_a_problem_is_one_line_also_of_a_name_that_has_a_line_separator(file: Path) -> None:
+    file.write_bytes(_GOOD.replace(b"enhanced_function", b"e\xe2\x80\xa8nhanced_function", 1))  # some see a line there
+    done = CliRunner().invoke(app, [*EXPLAIN, f"--directory={file}"])
+    assert done.stderr.splitlines()[0].startswith(f"{file}:9: there is no setting e\\u2028nhanced_function; there are ")
+
+
 REFUSED_BY: dict[str, Callable[[Path], list[str]]] = {
     "apply": lambda file: ["apply", str(file), "--connection-file=/nowhere"],
     "explain": lambda file: [*EXPLAIN, f"--directory={file}"],
