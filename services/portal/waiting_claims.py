@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.portal.claim_view import State
 from services.portal.tables import listing, waiting
-from shared.errors import Misconfigured
+from shared.errors import kind_and_place
 from shared.runtime import metrics
 from shared.runtime.logs import log
-from shared.storage.database import DatabaseAway, transaction
+from shared.storage.database import transaction
 
 AGES = {"day": timedelta(days=1), "three_days": timedelta(days=3), "week": timedelta(days=7), "longer": timedelta.max}
 """What an age is called, and how old a claim of it is at most."""
@@ -51,8 +51,8 @@ class WaitingClaims:
         while True:
             try:
                 await self.count(datetime.now(UTC))
-            except (DatabaseAway, Misconfigured, OSError) as error:
-                log.warning("temporary claims were not counted", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - a gauge that stands still stops nothing else
+                log.warning("temporary claims were not counted", reason=kind_and_place(error))
             await asyncio.sleep(_EVERY_S)
 
 

@@ -234,11 +234,12 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
     async def _commit_finished(self) -> None:
         """Commit what is finished, and what is finished meanwhile, until there is nothing more.
 
-        What a commit that comes to nothing was to commit is committed with what is finished next.
+        A commit that comes to nothing, because the coordinator is away or a topic is, is tried again.
         """
-        while (ready := self.offsets.ready()) and await self._consumer.commit_held(ready):
-            self.offsets.committed(ready)
-            await self._stopping_within(self.settings.commits_apart_s)
+        while not self.stopping.is_set() and (ready := self.offsets.ready()):
+            if is_committed := await self._consumer.commit_held(ready):
+                self.offsets.committed(ready)
+            await self._stopping_within(self.settings.commits_apart_s if is_committed else self.settings.retry_first_s)
 
     # What holds for all of them
 

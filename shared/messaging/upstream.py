@@ -8,7 +8,7 @@
 | `Records` | a header's name that is not UTF-8 stops the reader | aiokafka (0.14) |
 | `_await_reset` | what was deleted before it was read is passed without a word that we could count | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
-| `Fetched` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
+| `Fetched`, `_fetched_records` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
 | `KafkaConsumer._shares` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
@@ -30,6 +30,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import UNKNOWN_OFFSET
 from aiokafka.consumer.subscription_state import TopicPartitionState
@@ -157,19 +158,16 @@ class Records(fetcher.PartitionRecords):
 
 
 class Fetched(fetcher.FetchResult):
-    """What was fetched of a partition; an error in it is raised when the poll before it has handed over what it took.
+    """What was fetched of a partition; an error in it is kept, and what was taken of it and of others is handed over.
 
     aiokafka raises it at once, and is past what it has taken of other partitions.
     """
 
     _partition_records: Any
-    _error: Exception | None = None
+    error: Exception | None = None
 
     def getall(self, max_records: int | None = None) -> list[Any]:
         """Take records."""
-        if self._error is not None:
-            error, self._error = self._error, None  # then it is fetched again
-            raise error
         taken: list[Any] = []
         if self.check_assignment(self._topic_partition):
             try:
@@ -177,12 +175,21 @@ class Fetched(fetcher.FetchResult):
                     taken.append(record)
                     if len(taken) == max_records:
                         break
-            except Exception as error:  # noqa: BLE001 - raised by the next poll, which comes to it first
-                self._error = error
+            except Exception as error:  # noqa: BLE001 - raised by a poll that has taken nothing
+                self.error = error
             self._update_position()
-            if self._error is None and len(taken) != max_records:
+            if self.error is None and len(taken) != max_records:
                 self._partition_records = None
         return taken
+
+
+async def _fetched_records(self: Any, *args: Any, **options: Any) -> dict[TopicPartition, list[Any]]:
+    """Take what was fetched; errors in it are left where aiokafka raises them: by a poll that has taken nothing."""
+    taken: dict[TopicPartition, list[Any]] = await _take(self, *args, **options)
+    for at, fetched in self._records.items():
+        if isinstance(fetched, Fetched) and fetched.error is not None:
+            self._records[at] = fetcher.FetchError(error=fetched.error, backoff=0)
+    return taken
 
 
 def _now_ms() -> int:
@@ -198,6 +205,8 @@ async def _find_positions(self: Any, assignment: Any, node: Any, partitions: Any
     except asyncio.CancelledError:
         return False  # as aiokafka's own answers when the partitions are revoked
     for state, at in zip(new, committed, strict=True):
+        if state.has_valid_position or state.awaiting_reset:
+            continue  # its leader has moved meanwhile, and this was asked of the new one too
         if at.offset == UNKNOWN_OFFSET:
             state.await_reset(self._default_reset_strategy)
         else:
@@ -227,6 +236,8 @@ def _tell_of_unread(partition: TopicPartition, state: Any) -> None:
 
 _update_fetch_positions = fetcher.Fetcher._update_fetch_positions
 fetcher.Fetcher._update_fetch_positions = _find_positions
+_take = fetcher.Fetcher.fetched_records
+fetcher.Fetcher.fetched_records = _fetched_records
 fetcher.PartitionRecords = Records
 _reset = TopicPartitionState.await_reset
 TopicPartitionState.await_reset = _await_reset
@@ -374,15 +385,21 @@ class KafkaProducer(AIOKafkaProducer):
         of the deployment and says nothing of the topic.
         """
         client = self.client
-        if topics <= client.cluster.topics():
+        unknown: Set[str] = topics - client.cluster.topics()
+        if not unknown:
             return set()
-        client.set_topics(client._topics | topics)
-        await self.ping()
-        if unauthorized := topics & client.cluster.unauthorized_topics:
-            raise TopicAuthorizationFailedError(unauthorized)
-        missing: Set[str] = topics - client.cluster.topics()
-        client.set_topics(client._topics - missing)
-        return missing
+        now = ClusterMetadata()  # of these alone: there may be thousands
+        if not await client._metadata_update(now, sorted(unknown)):
+            raise KafkaConnectionError("no broker answers")
+        if now.unauthorized_topics:
+            raise TopicAuthorizationFailedError(now.unauthorized_topics)
+        found: Set[str] = unknown & now.topics()
+        if found:
+            known = client.set_topics(client._topics | found)
+            if not client._md_update_waiter.done():  # in the middle of an update it would come with the next one
+                client._md_update_waiter.set_result(None)
+            await known
+        return unknown - found
 
     async def ping(self) -> None:
         """Raise KafkaConnectionError if no broker answers."""

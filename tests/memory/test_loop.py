@@ -242,6 +242,13 @@ async def test_what_a_failed_commit_left_is_committed_with_what_follows(bus: Mem
     assert bus.committed("copier") == 2
 
 
+async def test_a_commit_that_fails_is_made_again_also_if_nothing_follows(bus: MemoryBus, copier: Copier) -> None:
+    async with bus.instance(copier.build) as copying:
+        bus.failing_commits = 2
+        write(bus, "one", partition=0)
+        await copying.until(lambda: bus.committed("copier") == 1)
+
+
 async def test_commits_are_a_moment_apart_and_leave_nothing_out_when_it_stops_or_its_partitions_are_revoked(
     bus: MemoryBus,
 ) -> None:

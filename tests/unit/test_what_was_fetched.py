@@ -12,11 +12,12 @@ import pytest
 from aiokafka import TopicPartition, codec
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import OffsetAndMetadata
 
 from shared.messaging.unpacking import LARGEST_UNPACKED_BYTES, CannotBeUnpacked
 from shared.messaging.upstream import Fetched
@@ -42,8 +43,8 @@ class Consumer:
             partition, assignment=self.assignment, partition_records=records, backoff=0
         )
 
-    async def poll(self, max_records: int | None = None) -> dict[str, list[int]]:
-        taken = await self.fetcher.fetched_records((), 0, max_records)
+    async def poll(self, max_records: int | None = None, *partitions: TopicPartition) -> dict[str, list[int]]:
+        taken = await self.fetcher.fetched_records(partitions, 0, max_records)
         return {partition.topic: [record.offset for record in records] for partition, records in taken.items()}
 
     def position(self, partition: TopicPartition) -> int:
@@ -84,6 +85,30 @@ async def test_what_is_before_it_and_of_other_partitions_is_handed_over_and_then
         consumer.fetched(BAD, batch(3, is_whole=False))
         assert await consumer.poll() == {}
     assert [consumer.position(partition) for partition in (GOOD, BAD, LATER)] == [6, 3, 3]
+
+
+async def test_an_error_in_what_was_shared_out_costs_nothing_of_what_is_taken_behind_it(consumer: Consumer) -> None:
+    consumer.fetched(GOOD, batch(0), batch(3))
+    consumer.fetched(BAD, batch(0), batch(3, is_whole=False))
+    consumer.fetched(LATER, batch(0))
+    assert await consumer.poll(2, GOOD) == {"good": [0, 1]}
+    assert await consumer.poll(5, BAD) == {"bad": [0, 1, 2]}
+    assert await consumer.poll() == {"good": [2, 3, 4, 5]}
+    with pytest.raises(CorruptRecordException):
+        await consumer.poll()
+    assert await consumer.poll() == {"later": [0, 1, 2]}
+
+
+async def test_a_partition_whose_leader_moves_while_its_place_is_asked_for_begins_at_its_place(
+    consumer: Consumer,
+) -> None:
+    new = Assignment([GOOD])
+    finding = [asyncio.create_task(consumer.fetcher._update_fetch_positions(new, node, [GOOD])) for node in (1, 2)]
+    await asyncio.sleep(0)
+    assert len(new.state_value(GOOD)._committed_futs) == 2
+    new.state_value(GOOD).update_committed(OffsetAndMetadata(5, ""))
+    assert await asyncio.gather(*finding) == [False, False]
+    assert new.state_value(GOOD).position == 5
 
 
 def test_gzip_in_several_members_is_read_whole() -> None:
