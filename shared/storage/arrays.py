@@ -35,8 +35,11 @@ def replacement_of(table: Table, *, qualified: bool = False) -> Insert:
 
 
 def in_one_statement(*inserts: Insert) -> Select[Any]:
-    """Make one statement, and one round trip, of several qualified ones; executed with `columns_of_tables(rows)`."""
-    return select(literal(1)).add_cte(*(each.cte(f"{each.table.name}_written") for each in inserts))
+    """Make one statement, and one round trip, of several qualified ones; executed with `columns_of_tables(rows)`.
+
+    They are written in their order: PostgreSQL begins with the last one that nothing refers to.
+    """
+    return select(literal(1)).add_cte(*(each.cte(f"{each.table.name}_written") for each in reversed(inserts)))
 
 
 def deletion_of(table: Table) -> Delete:
