@@ -89,14 +89,14 @@ def kafka(tmp_path: Path) -> Iterator[TlsKafka]:
     kafka.stop()
 
 
-def settings(kafka: TlsKafka, authority: Path) -> ServiceSettings:
+def settings(kafka: TlsKafka, authority: Path, *, publish_timeout_s: float = 1) -> ServiceSettings:
     return ServiceSettings(
         bootstrap_servers=f"127.0.0.1:{kafka.tls_port}",
         security_protocol="SASL_SSL",
         username="operator",
         password=SecretStr(PASSWORD),
         ssl_ca_file=str(authority),
-        publish_timeout_s=1,
+        publish_timeout_s=publish_timeout_s,
     )
 
 
@@ -116,10 +116,10 @@ async def test_services_go_on_when_certificates_and_authorities_are_replaced(
     read: list[bytes | None] = []
     publisher = Publisher(settings(kafka, authority))
     reader = TopicReader(settings(kafka, authority), TOPIC, lambda record: read.append(record.value))
-    deceived = Publisher(settings(kafka, stranger))
+    deceived = Publisher(settings(kafka, stranger, publish_timeout_s=30))
     try:
-        await publisher.publish([Outgoing(TOPIC, "a key", (), b"first")])
-        await reader.catch_up()
+        await until_it_works(lambda: publisher.publish([Outgoing(TOPIC, "a key", (), b"first")]))
+        await until_it_works(reader.catch_up)
         assert await kafka.number(authority) == before
         with pytest.raises(KafkaError):
             await deceived.publish([Outgoing(TOPIC, "a key", (), b"to a stranger")])
@@ -129,8 +129,8 @@ async def test_services_go_on_when_certificates_and_authorities_are_replaced(
         await asyncio.to_thread(  # it answers before it has taken it
             wait_until, lambda: asyncio.run(kafka.number(authority)) == renewed, what="the new certificate"
         )
-        await publisher.publish([Outgoing(TOPIC, "a key", (), b"renewed")])
-        await reader.catch_up()
+        await until_it_works(lambda: publisher.publish([Outgoing(TOPIC, "a key", (), b"renewed")]))
+        await until_it_works(reader.catch_up)
 
         kafka.stop()
         second.write(authority)
