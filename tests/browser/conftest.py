@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from operations.connection import Connection
+from operations.directory_view import directory_from_bus
 from operations.under_way import wait_until_read
 from tests.browser.chromium import find
 from tests.locks import networks_stay
@@ -139,6 +140,7 @@ def browse(emptied_pages: Pages, connection: Connection) -> Iterator[Browse]:
         if user is not None:
             log_in(page.context, user)
             wait_until_read(connection, "portal")  # companies can hear of things before it does
+            wait_until_directory_is_read(page.context, connection)
         page.goto(path)
         return page
 
@@ -158,3 +160,18 @@ def log_in(context: BrowserContext, user: str) -> None:
         return context.request.post("/logg-inn", form=form, max_redirects=0).status == 303
 
     wait_until(is_in, what=f"the portal to know {user}")
+
+
+def wait_until_directory_is_read(context: BrowserContext, connection: Connection) -> None:
+    """Wait until the portal has put in force what is in the directory now, which it reads in no group.
+
+    Every page for somebody logged in tells how many changes of the directory it was made from.
+    """
+    there_are = directory_from_bus(connection).changes
+
+    def is_read() -> bool:
+        made_from = re.search("directory=([0-9]+)", context.request.get("/").text())
+        assert made_from is not None
+        return int(made_from[1]) >= there_are
+
+    wait_until(is_read, what="the portal to read the directory")
