@@ -147,7 +147,7 @@ async def test_a_collector_that_does_not_answer_holds_up_neither_messages_nor_a_
     collector.answers.clear()
     bus = MemoryBus()
     texts_on(bus, "first")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):  # of the 30 s that the exporter itself would wait at its end
         async with bus.instance(Copier().build) as instance:
             await instance.until_idle()
             assert await asyncio.to_thread(collector.asked.wait, 30)  # from now on the exporter waits for its answer
