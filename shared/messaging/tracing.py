@@ -49,6 +49,12 @@ class Tracing:
 
     def __init__(self, service: str, most_links: int) -> None:
         self._service = service
+        self._attributes: dict[str, AttributeValue] = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.consumer.group.name": service,
+        }
         self._ids = _Ids()
         self._provider = TracerProvider(
             resource=Resource.create({SERVICE_NAME: service}),
@@ -79,7 +85,7 @@ class Tracing:
         parent = _W3C.extract(carried, Context())
         with self._ids.following_from(record, self._service):
             span = self._tracer.start_span(
-                f"process {record.topic}", parent, SpanKind.CONSUMER, {**_attributes(record), **self._attributes()}
+                f"process {record.topic}", parent, SpanKind.CONSUMER, {**_attributes(record), **self._attributes}
             )
         if not span.is_recording() and get_current_span(parent).get_span_context().is_valid:
             return record, span
@@ -96,7 +102,7 @@ class Tracing:
             "process batch",
             Context(),
             SpanKind.CONSUMER,
-            {**self._attributes(), "messaging.batch.message_count": size},
+            {**self._attributes, "messaging.batch.message_count": size},
             [Link(span.get_span_context()) for span in recorded],
             began_at_ns,
         )
@@ -110,14 +116,6 @@ class Tracing:
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, _LAST_EXPORT_S)
-
-    def _attributes(self) -> dict[str, AttributeValue]:
-        return {
-            "messaging.system": "kafka",
-            "messaging.operation.type": "process",
-            "messaging.operation.name": "process",
-            "messaging.consumer.group.name": self._service,
-        }
 
 
 @dataclass(eq=False)
@@ -270,7 +268,8 @@ def _digest(record: Record, reader: bytes, size: int) -> int:
     found = blake2b(digest_size=size, person=reader[: blake2b.PERSON_SIZE])
     texts = (record.topic.encode(), *(part for name, value in record.headers for part in (name.encode(), value)))
     for text in (*texts, record.key, record.value):
-        found.update(b"%d:" % len(text or b"") + (text or b""))
+        found.update(b"%d:" % len(text or b""))
+        found.update(text or b"")
     return int.from_bytes(found.digest()) or 1
 
 

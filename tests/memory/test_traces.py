@@ -104,6 +104,19 @@ async def test_what_a_partner_does_not_record_goes_on_as_it_came(road: Road, col
     assert collector.spans == []
 
 
+async def test_a_trace_that_is_begun_and_not_recorded_is_recorded_by_no_service(
+    road: Road, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    create(road)
+    await road.run("permissions")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
+    await road.run("claims", "delivery")
+    assert outcome_headers(road)["traceparent"].endswith(b"-00")
+    assert collector.spans == []
+
+
 async def test_where_no_collector_is_named_a_trace_is_carried_through(road: Road) -> None:
     create(road, traced())
     await road.run("permissions", "claims", "delivery")
