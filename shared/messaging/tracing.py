@@ -225,24 +225,24 @@ class _Ids(RandomIdGenerator):
     """Ids that follow from a message, while one's span is begun, and any otherwise."""
 
     def __init__(self) -> None:
-        self._of_message: tuple[int, int] | None = None
+        self._message: tuple[Record, bytes] | None = None
 
     @contextlib.contextmanager
     def following_from(self, record: Record, service: str) -> Iterator[None]:
         """Give the ids of a message's trace, the same in all services, and of its span in this one."""
-        self._of_message = _digest(record, b"", 16), _digest(record, service.encode(), 8)
+        self._message = record, service.encode()
         try:
             yield
         finally:
-            self._of_message = None
+            self._message = None
 
     def generate_trace_id(self) -> int:
         """Give a trace's id."""
-        return super().generate_trace_id() if self._of_message is None else self._of_message[0]
+        return super().generate_trace_id() if self._message is None else _digest(self._message[0], b"", 16)
 
     def generate_span_id(self) -> int:
         """Give a span's id."""
-        return super().generate_span_id() if self._of_message is None else self._of_message[1]
+        return super().generate_span_id() if self._message is None else _digest(*self._message, 8)
 
     def is_trace_id_random(self) -> bool:
         """Say no: a digest is as good for sampling, and is no random number."""
