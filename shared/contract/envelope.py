@@ -31,7 +31,7 @@ _LONGEST_ECHO = 200
 _MOST_DETAILS = 20
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
-_CARRIED_THROUGH = {"traceparent": _TRACEPARENT, "tracestate": _TRACESTATE}
+CARRIED_THROUGH = {"traceparent": _TRACEPARENT, "tracestate": _TRACESTATE}
 """W3C Trace Context: what is not well formed is left out, since it would go to other companies."""
 
 
@@ -152,8 +152,8 @@ def read_envelope(headers: Headers, value: bytes | None) -> Envelope:
     trace: dict[str, bytes] = {}
     for name, raw in headers:
         name = name.lower()  # noqa: PLW2901 - header names differ in case between clients
-        if name in _CARRIED_THROUGH:
-            if _CARRIED_THROUGH[name].fullmatch(raw or b""):
+        if name in CARRIED_THROUGH:
+            if CARRIED_THROUGH[name].fullmatch(raw or b""):
                 trace[name] = raw
             continue
         if name != "content-type" and not name.startswith("ce_"):
@@ -224,7 +224,7 @@ def read_internal_envelope(headers: Headers, value: bytes | None) -> Envelope:
             source=texts["ce_source"].decode(),
             body=value or b"",
             subject=texts["ce_subject"].decode() if "ce_subject" in texts else None,
-            trace=tuple((n, texts[n]) for n in _CARRIED_THROUGH if n in texts),
+            trace=tuple((n, texts[n]) for n in CARRIED_THROUGH if n in texts),
             republished_for=texts["ce_republishedfor"].decode() if "ce_republishedfor" in texts else None,
             cause=texts["ce_causationid"].decode() if "ce_causationid" in texts else None,
         )

@@ -196,13 +196,16 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
             return
         messages = [*instead]
         for record, reason in unfit:
-            why = Why.SERVICE_FAILS if reason is self._fails else Why.NOT_UNDERSTOOD
-            metrics.DEAD_LETTERS.labels(record.topic, why).inc()
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            log.warning("message is put aside", reason=reason, **place)
-            messages.append(dead_letter(record, service=self.service, reason=reason))
+            messages.append(self._dead_letter(record, reason))
         if not await self._succeeds(lambda: self.publisher.publish(messages), [record for record, _ in unfit]):
             raise Misconfigured("dead letters cannot be published; see the log")
+
+    def _dead_letter(self, record: Record, reason: str) -> Outgoing:
+        why = Why.SERVICE_FAILS if reason is self._fails else Why.NOT_UNDERSTOOD
+        metrics.DEAD_LETTERS.labels(record.topic, why).inc()
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.warning("message is put aside", reason=reason, **place)
+        return dead_letter(record, service=self.service, reason=reason)
 
     async def _decide_and_publish(self, decoded: Sequence[tuple[Record, T]]) -> None:
         """Take the batch apart where the service fails on it, and put aside what it fails on alone."""

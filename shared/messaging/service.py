@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -34,12 +35,16 @@ from shared.runtime.process import spare_the_collector
 from shared.runtime.server import serving
 from shared.runtime.settings import ServiceSettings
 
+if TYPE_CHECKING:
+    from shared.messaging.tracing import Tracing
+
 T = TypeVar("T")
 Hook = Callable[[], Awaitable[None]]
 
 _CHECK_TIMEOUT_S = 3.0
 _SLEEP_MS = 20
 """How long FastStream sleeps when the reader has waited in vain."""
+_TRACES_GO_TO = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _FETCHED_OF_A_PARTITION = 64 * 1024
 _FETCHED_AT_ONCE = 1024 * 1024
 """What is read ahead and held in memory, in bytes; a larger message is fetched all the same."""
@@ -76,6 +81,7 @@ class Service:
         self.readers: list[Reader] = []
         self.is_started = False
         self._stop = asyncio.Event()
+        self._tracing = _tracing(name, self.settings)
         self._broker = KafkaBroker(
             self.settings.bootstrap_servers,
             consumer_only=True,
@@ -101,7 +107,8 @@ class Service:
         """
 
         def subscribe(handler: Handler[T]) -> Handler[T]:
-            loop: Loop[T] = Loop(
+            make = Loop if self._tracing is None else self._tracing.loop
+            loop: Loop[T] = make(
                 self.name, self.settings, self.publisher, decode, _timed(handler), instead, concurrency, self.give_up
             )
 
@@ -186,6 +193,8 @@ class Service:
             for hook in self.on_stop:
                 await hook()
             await self.publisher.stop()
+            if self._tracing is not None:
+                await self._tracing.stop()
             log.info("stopped", fault=self.fault)
 
     async def _start_and_watch(self) -> None:
@@ -276,6 +285,15 @@ class Service:
             await exposed(scope, receive, send)
 
         return [("/health/live", live), ("/health/ready", ready), ("/metrics", measured), ("/asyncapi.json", asyncapi)]
+
+
+def _tracing(service: str, settings: ServiceSettings) -> "Tracing | None":
+    """The service's traces, if somewhere takes them; otherwise nothing of OpenTelemetry is even imported."""
+    if not any(os.environ.get(variable) for variable in _TRACES_GO_TO):
+        return None
+    from shared.messaging.tracing import Tracing  # noqa: PLC0415 - see above
+
+    return Tracing(service, settings.batch_max_records)
 
 
 def _timed(handler: Handler[T]) -> Handler[T]:

@@ -4,11 +4,16 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 
 import structlog
 from aiokafka.errors import KafkaError
-from structlog.typing import ExcInfo, Processor
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+WORKED_ON: ContextVar[Mapping[str, str]] = ContextVar("worked_on")
+"""What each line says of what is being worked on. Whoever sets it empties it in the end, since tasks that were begun
+meanwhile keep it."""
 
 
 class RepeatedSentences(logging.Filter):
@@ -63,10 +68,16 @@ def kind_and_place(exc_info: ExcInfo) -> str:
     return "\n".join(lines)
 
 
+def _name_what_is_worked_on(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.update(WORKED_ON.get({}))
+    return event
+
+
 def configure_logs(service: str, level: str) -> None:
     """Send everything that the service and its libraries log through one JSON renderer."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_what_is_worked_on,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -80,6 +91,7 @@ def configure_logs(service: str, level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(RepeatedSentences("aiokafka"))
+    handler.addFilter(RepeatedSentences("opentelemetry", every_s=60.0))
     handler.addFilter(WithoutErrorTexts())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
