@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.claims.batch import Batch, declared_needs
+from pydantic import Field
+
+from services.claims.batch import Batch
 from services.claims.commands import Command, Step, read_command
 from services.claims.counting import count
+from services.claims.deciding import load_and_decide
 from services.claims.decisions import RequestKey
 from services.claims.messages import messages_again, messages_of, whole_history
 from services.claims.migrations import VERSION
+from services.claims.recovery import RecordPositions
 from services.claims.rules import refused_creation
 from services.claims.store import Remembered, Store, Transaction
 from shared.contract.codes import Code
@@ -25,15 +29,24 @@ from shared.storage.database import NeededVersion, engine_for, ping
 NAME = "claims"
 
 
+class ClaimsSettings(RoadSettings):
+    """The settings of claims."""
+
+    recover_most: int = Field(default=10_000, ge=0)
+    """How many requests that its database has lost are decided again at once; of more an operator has to know."""
+
+
 def build(bus: Bus = KAFKA) -> Service:
     """Wire the service: `claim-commands` ─▶ `claim-events`, `request-outcomes` and the steps of links."""
-    service = Service(NAME, RoadSettings(), bus)
+    settings = ClaimsSettings()
+    service = Service(NAME, settings, bus)
     engine = engine_for(DatabaseSettings(), ask_first=False)
     store = Store(engine)
     keys = MediaKeys(MediaSettings().media_secrets())
+    positions = RecordPositions(engine, keys, service.settings, bus, settings.recover_most)
     needed = NeededVersion(engine, NAME, VERSION)
     service.on_start.append(needed.check)
-    service.notes.append(needed.notes)
+    service.notes += [needed.notes, positions.notes]
     service.on_stop.append(engine.dispose)
     service.checks["database"] = lambda: ping(engine)
 
@@ -42,11 +55,11 @@ def build(bus: Bus = KAFKA) -> Service:
     for event in CLAIM_EVENTS.values():
         metrics.EVENTS.labels(event.NAME)
 
-    @service.subscriber(CLAIM_COMMANDS, decode=read_command)
+    @service.subscriber(CLAIM_COMMANDS, decode=read_command, positions=positions)
     async def handle(commands: Sequence[Command | Step]) -> Iterable[Outgoing]:
         async with store.transaction() as record:
             remembered, batch = await load_and_decide(record, commands, keys)
-            await record.save(batch)
+            await record.save(batch, positions.moves)
             accepted = [command for command in commands if is_accepted(command, remembered, batch)]
             again = await republished(record, accepted)
             messages: list[Outgoing] = []
@@ -60,19 +73,6 @@ def build(bus: Bus = KAFKA) -> Service:
         return messages
 
     return service
-
-
-async def load_and_decide(
-    record: Transaction, commands: Sequence[Command | Step], keys: MediaKeys
-) -> tuple[dict[RequestKey, Remembered], Batch]:
-    """Find the commands that were decided before; load what the others' deciders declare, and decide them in order."""
-    needs = declared_needs(commands)
-    all_claims = {claim for each in needs.values() for claim in each.claims}
-    remembered, claims = await record.remembered_and_claims(needs, all_claims)
-    undecided = {key: each for key, each in needs.items() if key not in remembered}
-    batch = await record.load(undecided, keys.verify, claims)
-    batch.decide_in_order([command for command in commands if command.key in undecided])
-    return remembered, batch
 
 
 def is_accepted(command: Command | Step, remembered: Mapping[RequestKey, Remembered], batch: Batch) -> bool:

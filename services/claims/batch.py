@@ -64,6 +64,10 @@ def _no_upload(_: str) -> UploadedMedia | None:
     return None
 
 
+def _as_decided(decided: Decided, _: int) -> Decided:
+    return decided
+
+
 @dataclass(slots=True)
 class Batch:
     """What a batch's commands need to know, as it was, and what it has become."""
@@ -79,6 +83,8 @@ class Batch:
     refused_creations: set[RequestKey]
     uploads: Callable[[str], UploadedMedia | None] = _no_upload
     """Reads an upload's key, if we have signed it."""
+    instead: Callable[[Decided, int], Decided] = _as_decided
+    """Gives what counts in the place of what would be decided now, of a claim that is at a version."""
     decided: dict[RequestKey, Decided] = field(default_factory=dict)
     changed: dict[UUID, Claim] = field(default_factory=dict)
 
@@ -105,8 +111,17 @@ class Batch:
                 self.decided[command.key] = self._decide(command)
 
     def _decide(self, command: Command | Step) -> Decided:
-        records = self.records_for(command)
         claim = self.claims.get(command.claim_id)
+        decided = self.instead(self._decided(command, claim), 0 if claim is None else claim.version)
+        for event in decided.events:
+            claim = self.claims[command.claim_id] = self.changed[command.claim_id] = apply(claim, event)
+            self.histories.get(command.claim_id, []).append(event)
+        if decided.number_taken is not None:
+            self.numbers |= dict.fromkeys(number_keys(*decided.number_taken), command.claim_id)
+        return decided
+
+    def _decided(self, command: Command | Step, claim: Claim | None) -> Decided:
+        records = self.records_for(command)
         if isinstance(command, Step):
             decision: Accepted | Refusal = decide_step(claim, command.step, command.at, records)
         elif command.request is None:
@@ -115,15 +130,9 @@ class Batch:
             decision = decide(claim, command.checked, command.request, records)
         if isinstance(decision, Refusal):
             return Decided(command, _outcome(command, decision))
-        for event in decision.events:
-            claim = self.claims[command.claim_id] = self.changed[command.claim_id] = apply(claim, event)
-            self.histories.get(command.claim_id, []).append(event)
-        number = None
-        if decision.claim_number is not None and claim is not None:
-            number = claim.insurer, decision.claim_number
-            self.numbers |= dict.fromkeys(number_keys(*number), claim.id)
+        number = decision.claim_number and (decision.events[0].insurer, decision.claim_number)
         outcome = _outcome(command, decision)
-        return Decided(command, outcome, decision.events, decision.follow_ups, number, decision.republish_for)
+        return Decided(command, outcome, decision.events, decision.follow_ups, number or None, decision.republish_for)
 
 
 @dataclass(frozen=True, slots=True)

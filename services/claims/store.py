@@ -1,6 +1,6 @@
 """The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -18,6 +18,7 @@ from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numb
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.media.keys import UploadedMedia
+from shared.messaging.positions import Move
 from shared.storage.arrays import (
     columns_of_tables,
     in_one_statement,
@@ -27,6 +28,7 @@ from shared.storage.arrays import (
     where_pair_is_given,
 )
 from shared.storage.database import transaction
+from shared.storage.positions import MOVE, columns_of_moves, raise_if_behind
 
 _REMEMBERED_AND_CLAIMS = union_all(
     where_pair_is_given(
@@ -67,6 +69,7 @@ _NUMBERS_IN_USE = where_pair_is_given(select(claim_numbers), claim_numbers.c.ins
 _SAVE = in_one_statement(
     *(insert_of(table, qualified=True) for table in (requests, claim_numbers, claim_events, follow_ups)),
     replacement_of(claims, qualified=True),
+    result=MOVE,
 )
 
 
@@ -221,12 +224,12 @@ class Transaction:
         rows = await self._connection.execute(_NUMBERS_IN_USE, pairs(keys))
         return {(row.insurer, row.claim_number): row.claim_id for row in rows}
 
-    async def save(self, batch: Batch) -> None:
-        """Write what was decided, in the order of the keys so that two writers can't deadlock.
+    async def save(self, batch: Batch, moves: Sequence[Move] = ()) -> None:
+        """Write what was decided, in the order of the keys so that two writers can't deadlock, and move positions on.
 
-        A request, an event version or a claim number that is there already ends the transaction.
+        A request, an event version or a claim number that is there already ends the transaction. So does Behind.
         """
-        if not batch.decided:
+        if not batch.decided and not moves:
             return
         rows = {
             requests: _request_rows(batch.decided),
@@ -235,7 +238,8 @@ class Transaction:
             follow_ups: _follow_up_rows(batch.decided),
             claims: _claim_rows(batch.changed),
         }
-        await self._connection.execute(_SAVE, columns_of_tables(rows))
+        found = await self._connection.execute(_SAVE, columns_of_tables(rows) | columns_of_moves(moves))
+        raise_if_behind(moves, found.all())
 
 
 def _event(row: Any) -> StoredEvent:

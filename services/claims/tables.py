@@ -4,8 +4,11 @@ from sqlalchemy import Column, DateTime, Index, Integer, MetaData, Table, Text, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.contract.outcomes import RequestRefused
+from shared.storage.positions import positions_table
 
 metadata = MetaData()
+
+positions = positions_table(metadata)
 
 requests = Table(
     "requests",
@@ -72,6 +75,9 @@ claim_numbers = Table(
 A number is never used for another claim.
 """
 
+
+recoveries = Table("recoveries", metadata, Column("allowed_at", DateTime(timezone=True), primary_key=True))
+"""That an operator has said that what the record lacks may be decided again; gone when it is."""
 
 IS_REFUSED_CREATION = (requests.c.outcome_type == RequestRefused.type()) & cast(requests.c.outcome, JSONB).has_key(
     "insurer"

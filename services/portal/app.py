@@ -31,6 +31,7 @@ from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
 from shared.storage.database import NeededVersion, engine_for, ping
 from shared.storage.media_store import MediaStore
+from shared.storage.positions import KeptPositions
 
 NAME = "portal"
 
@@ -49,6 +50,7 @@ def build(bus: Bus = KAFKA) -> Service:
     follower = DirectoryFollower(lambda: service.settings, bus.consumer)
     service.notes.append(follower.unknown_settings.notes)
     sender = RequestSender(service.publisher, store, live, follower, settings.outcome_wait_s)
+    positions = KeptPositions(engine)
     files = MediaStore.at(media.media)
     tables = MediaTables(engine)
     uploads = Uploads(tables, files, media.media_secrets(), uploading)
@@ -74,10 +76,11 @@ def build(bus: Bus = KAFKA) -> Service:
     ]
     service.checks["database"] = lambda: ping(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read, positions=positions)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
             await save_media(connection, await save(connection, batch))
+            await positions.move(connection)
         return []
 
     return service

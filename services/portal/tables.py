@@ -3,7 +3,11 @@
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from shared.storage.positions import positions_table
+
 metadata = MetaData()
+
+positions = positions_table(metadata)
 
 claims = Table(
     "claims",

@@ -21,6 +21,7 @@ from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from shared.storage.database import NeededVersion, engine_for, ping
+from shared.storage.positions import KeptPositions
 
 NAME = "reporting"
 
@@ -43,6 +44,7 @@ def build(bus: Bus = KAFKA) -> Service:
     service = Service(NAME, settings, bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
+    positions = KeptPositions(engine)
     reader = DirectoryReader(service.settings, bus.consumer)
     service.notes.append(reader.unknown_settings.notes)
     progress = Progress(service.settings, bus)
@@ -71,7 +73,7 @@ def build(bus: Bus = KAFKA) -> Service:
     service.on_stop += [closing.stop, reader.stop, engine.dispose]
     service.checks["database"] = lambda: ping(engine)
 
-    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, decode=read_message)
+    @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, decode=read_message, positions=positions)
     async def handle(messages: Sequence[Counted]) -> Iterable[Outgoing]:
         events = [message for message in messages if isinstance(message, ClaimEvent)]
         refused_creations = [message for message in messages if isinstance(message, RefusedCreation)]
@@ -82,6 +84,7 @@ def build(bus: Bus = KAFKA) -> Service:
             except Gap as gap:
                 raise Misconfigured(f"{gap}: run `claimbus rebuild reporting`") from gap
             await transaction.counted.save(changes, refused_creations)
+            await positions.move(transaction.connection)
         return ()
 
     return service

@@ -2,7 +2,11 @@
 
 from sqlalchemy import Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text, Uuid, text
 
+from shared.storage.positions import positions_table
+
 metadata = MetaData()
+
+positions = positions_table(metadata)
 _Moment = DateTime(timezone=True)
 
 claims = Table(

@@ -15,6 +15,7 @@ from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.logs import log
 from shared.runtime.settings import DatabaseSettings, ServiceSettings
 from shared.storage.database import NeededVersion, engine_for, ping
+from shared.storage.positions import KeptPositions
 
 NAME = "suggestions"
 MOST_AT_ONCE = 250
@@ -26,13 +27,14 @@ def build(bus: Bus = KAFKA) -> Service:
     service = Service(NAME, ServiceSettings(), bus)
     engine = engine_for(DatabaseSettings())
     store = Store(engine)
+    positions = KeptPositions(engine)
     needed = NeededVersion(engine, NAME, VERSION)
     service.on_start.append(needed.check)
     service.notes.append(needed.notes)
     service.on_stop.append(engine.dispose)
     service.checks["database"] = lambda: ping(engine)
 
-    @service.subscriber(CLAIM_EVENTS, decode=read_event)
+    @service.subscriber(CLAIM_EVENTS, decode=read_event, positions=positions)
     async def handle(messages: Sequence[CausedEvent | None]) -> Iterable[Outgoing]:
         events = [message for message in messages if message is not None]
         lists: list[Outgoing] = []
@@ -40,6 +42,10 @@ def build(bus: Bus = KAFKA) -> Service:
             part = events[first : first + MOST_AT_ONCE]
             async with store.transaction({message.event.insurer for message in part}) as record:
                 lists += await lists_after(record, part)
+                if part[-1] is events[-1]:
+                    await positions.move(record.connection)
+        if not events:
+            await positions.check()
         return lists
 
     return service

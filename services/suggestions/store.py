@@ -40,11 +40,14 @@ from shared.domain.claim_numbers import number_key
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.arrays import columns_of, replacement_of
 from shared.storage.database import engine_for, transaction
+from shared.storage.positions import positions_table
 
 MOST_OF_A_BLOCK = 40
 """How many claims of a block are compared on either side of the incident date: a town in a storm is one block."""
 
 metadata = MetaData()
+
+positions = positions_table(metadata)
 
 claims = Table(
     "claims",
@@ -129,38 +132,38 @@ class Transaction:
     """One transaction's view."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     async def claims(self, ids: Collection[UUID]) -> dict[UUID, Claim]:
         """Find claims by id."""
         if not ids:
             return {}
-        rows = await self._connection.execute(select(claims).where(claims.c.id == _any_of("ids")), {"ids": list(ids)})
+        rows = await self.connection.execute(select(claims).where(claims.c.id == _any_of("ids")), {"ids": list(ids)})
         return {row.id: _claim(row) for row in rows}
 
     async def save(self, changed: Mapping[UUID, Claim], moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
         """Write claims, and forget the moved ones' matches; return which those were, temporary claim and normal one."""
         if changed:
-            await self._connection.execute(_CHANGED_CLAIMS, columns_of([row_of(changed[id]) for id in sorted(changed)]))
+            await self.connection.execute(_CHANGED_CLAIMS, columns_of([row_of(changed[id]) for id in sorted(changed)]))
         if not moved:
             return set()
         ids = {"ids": list(moved)}
-        await self._connection.execute(blocks.delete().where(blocks.c.claim_id == _any_of("ids")), ids)
+        await self.connection.execute(blocks.delete().where(blocks.c.claim_id == _any_of("ids")), ids)
         await self._save_blocks([changed[id] for id in moved if changed[id].state is not State.CANCELLED])
-        gone = await self._connection.execute(_FORGET_MATCHES, ids)
+        gone = await self.connection.execute(_FORGET_MATCHES, ids)
         return {(row.temporary_id, row.claim_id) for row in gone}
 
     async def candidates(self, moved: Collection[UUID]) -> set[tuple[UUID, UUID]]:
         """Find whom to compare moved claims with: pairs of a temporary claim and a normal one that share a block."""
         if not moved:
             return set()
-        found = await self._connection.execute(_CANDIDATES, {"ids": list(moved), "most": MOST_OF_A_BLOCK})
+        found = await self.connection.execute(_CANDIDATES, {"ids": list(moved), "most": MOST_OF_A_BLOCK})
         return {(row.near, row.id) if row.near_is_temporary else (row.id, row.near) for row in found}
 
     async def save_matches(self, pairs: Sequence[Pair]) -> None:
         """Write new matches."""
         if pairs:
-            await self._connection.execute(
+            await self.connection.execute(
                 _SAVE_MATCHES,
                 {
                     "temporaries": [pair.temporary_id for pair in pairs],
@@ -174,7 +177,7 @@ class Transaction:
         """Find all matches of temporary claims, with their numbers."""
         found: dict[UUID, list[tuple[UUID, str, Match]]] = {id: [] for id in temporaries}
         if temporaries:
-            rows = await self._connection.execute(
+            rows = await self.connection.execute(
                 select(matches, claims.c.claim_number)
                 .join(claims, claims.c.id == matches.c.claim_id)
                 .where(matches.c.temporary_id == _any_of("ids")),
@@ -187,14 +190,14 @@ class Transaction:
 
     async def now_ms(self) -> int:
         """The database's clock, in milliseconds since 1970 UTC."""
-        now = await self._connection.execute(select(func.extract("epoch", func.clock_timestamp())))
+        now = await self.connection.execute(select(func.extract("epoch", func.clock_timestamp())))
         return int(now.scalar_one() * 1000)
 
     async def published(self, ids: Collection[UUID]) -> dict[UUID, Published]:
         """Find the lists last published of claims."""
         if not ids:
             return {}
-        rows = await self._connection.execute(
+        rows = await self.connection.execute(
             select(suggestions).where(suggestions.c.claim_id == _any_of("ids")), {"ids": list(ids)}
         )
         return {row.claim_id: _published(row) for row in rows}
@@ -203,7 +206,7 @@ class Transaction:
         """Find the lists that these events led to and that are still the last ones."""
         if not events:
             return []
-        rows = await self._connection.execute(
+        rows = await self.connection.execute(
             _CAUSED_BY, {"claims": [id for id, _ in events], "versions": [version for _, version in events]}
         )
         return [_published(row) for row in rows]
@@ -221,7 +224,7 @@ class Transaction:
                 }
                 for each in sorted(lists, key=attrgetter("claim_id"))
             ]
-            await self._connection.execute(_PUBLISHED, columns_of(rows))
+            await self.connection.execute(_PUBLISHED, columns_of(rows))
 
     async def _save_blocks(self, moved: Iterable[Claim]) -> None:
         rows = [
@@ -231,7 +234,7 @@ class Transaction:
         ]
         if rows:
             columns = zip(("blocks", "temporary", "dates", "claims"), zip(*rows, strict=True), strict=True)
-            await self._connection.execute(_SAVE_BLOCKS, {name: list(values) for name, values in columns})
+            await self.connection.execute(_SAVE_BLOCKS, {name: list(values) for name, values in columns})
 
 
 _CHANGED_CLAIMS, _PUBLISHED = replacement_of(claims), replacement_of(suggestions)

@@ -37,6 +37,8 @@ class Topic:
     """A little more than the 4 MiB that we send at most, for headers and batches."""
     watched_by: tuple[str, ...] = ()
     """Who may see how far it goes and how far its readers have come, without reading it."""
+    recovered_by: tuple[str, ...] = ()
+    """Who may read it again in no group, for what its database has lost."""
 
     @property
     def per_company(self) -> bool:
@@ -94,6 +96,7 @@ CLAIM_EVENTS = Topic(
     ("reporting", "portal", "delivery", "linking", "suggestions"),
     30 * DAY_MS,
     12,
+    recovered_by=("claims",),
 )
 REQUEST_OUTCOMES = Topic(
     "request-outcomes",
@@ -102,6 +105,7 @@ REQUEST_OUTCOMES = Topic(
     ("reporting", "portal", "delivery"),
     30 * DAY_MS,
     12,
+    recovered_by=("claims",),
 )
 REPORTS = Topic("reports", "insurer's id", ("reporting",), ("delivery", "portal"), -1, 1)
 LINK_REQUESTS = Topic("link-requests", "target claim's id", ("claims",), ("linking",), 30 * DAY_MS, 6)
@@ -158,7 +162,7 @@ def acls_of_service(service: str) -> list[Acl]:
     for topic in TOPICS:
         for operation, users in (
             (Operation.WRITE, topic.written_by),
-            (Operation.READ, topic.read_by),
+            (Operation.READ, (*topic.read_by, *topic.recovered_by)),
             (Operation.DESCRIBE, topic.watched_by),
         ):
             if service in users:

@@ -102,6 +102,10 @@ class Reader:
         places = consumer.places() if consumer is not None else {}
         self._measure(places)
         self._trouble = self._find_trouble(consumer, places)
+        if self._loop.begins_again and self._loop.batch_since() is None:
+            await self._renew()
+        elif consumer is not None and self._trouble is None and places:
+            self._loop.compare_positions(consumer)
         all_answered = all(place.answered_ms is not None for place in places.values())
         now = time.monotonic()
         if self._trouble is not None:

@@ -18,13 +18,16 @@ What fails for a reason of ours (Kafka, a database, another instance in the way)
 as long as it takes. A message on which the service itself fails is found by taking its batch apart, and put aside. When
 partitions are revoked, what is in hand is finished within half a session timeout, or given up there and then: nothing
 of a partition that was given away is published or committed afterwards.
+
+A database that has lost what it had is found out by its own positions (positions.py): in each transaction, when
+partitions are assigned, and every few seconds while nothing comes. What it has lost is read again.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +38,7 @@ from shared.contract.envelope import Outgoing, Undecodable, read_envelope
 from shared.errors import Conflict, Misconfigured, Stopping, TryAgain, kind_and_place
 from shared.messaging.dead_letters import DeadLetterLimit, TooManyDeadLetters, Why, dead_letter, is_outsiders
 from shared.messaging.offsets import OffsetsInHand
+from shared.messaging.positions import Behind, Positions
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record, UndecodableRecord
 from shared.runtime import metrics
@@ -51,7 +55,8 @@ _CONFLICTS_IN_A_ROW = 20
 """Nobody else can be in the way for longer: then it conflicts with itself."""
 _REASONS_OF_OURS = (KafkaError, OSError, TimeoutError, TryAgain)
 _LAST_COMMIT_S = 1.0
-_FINAL = (Stopping, TooManyDeadLetters, Misconfigured)
+_COMPARED_EVERY_S = 5.0
+_FINAL = (Stopping, TooManyDeadLetters, Misconfigured, Behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
     instead: Instead[T]
     """Returns what is sent of a message put aside."""
     concurrency: Concurrency | None
+    positions: Positions | None
+    """Of what is read in order; None if nothing of it is kept in a database."""
     give_up: Callable[[str], None]
     """Stops the service, for a fault that somebody has to mend."""
 
@@ -85,6 +92,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self.offsets = OffsetsInHand()
         self.assigned_at = time.monotonic()
         """When partitions were last assigned."""
+        self.begins_again = False
+        """Whether it has to read with a new consumer, or after a rebalance, from where the group has committed."""
         self.stopping = asyncio.Event()
         self._fails = f"the service {self.service} fails on it; see its log"
         self._limit = DeadLetterLimit(share=self.settings.dead_letter_share, window=self.settings.dead_letter_window)
@@ -93,11 +102,14 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self._revoked_at = 0.0
         self._paused: set[TopicPartition] = set()
         self._committing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._knows_positions = False
+        self._compared_at = 0.0
 
     async def take(self, records: Sequence[Record], consumer: Any) -> None:
         """Take what was fetched: until it is finished, or concurrently until it is begun. Nothing is raised."""
         self._consumer = consumer
-        if self.stopping.is_set() or consumer.polled_at < self._revoked_at:
+        if self.stopping.is_set() or self.begins_again or consumer.polled_at < self._revoked_at:
             return  # it is fetched again: after the next start, or by its partition's new owner
         self.offsets.take(records)
         if self.concurrency is None:
@@ -125,10 +137,20 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         await self._end(0 if is_expelled else self.settings.session_timeout_ms / 2000)
         self.offsets.forget()
         self._paused.clear()
+        self.begins_again = False
 
     async def on_partitions_assigned(self, _assigned: Collection[TopicPartition]) -> None:
         """Note when; the consumer begins where the group has committed."""
         self.assigned_at = time.monotonic()
+        self._knows_positions = False
+
+    def compare_positions(self, consumer: Any) -> None:
+        """Begin to find out whether the database is where it was, unless a batch in hand does, or that was just now."""
+        self._consumer = consumer
+        is_due = time.monotonic() - self._compared_at > _COMPARED_EVERY_S or not self._knows_positions
+        is_free = not self.working and not self.begins_again and not self.stopping.is_set()
+        if self.positions is not None and is_due and is_free:
+            self._start(self._keep_in_step(self.positions, ()))
 
     async def stop(self) -> None:
         """Finish a batch that is in hand, or give it up; it is fetched again after the next start."""
@@ -152,10 +174,16 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
     # The steps
 
     async def _finish(self, records: Sequence[Record]) -> None:
+        if self.positions is None:
+            await self._take_steps(records)
+        else:
+            await self._keep_in_step(self.positions, records)
+
+    async def _take_steps(self, records: Sequence[Record]) -> None:
         began = time.monotonic()
         decoded, unfit = self._decode(records)
         await self._put_aside(unfit)
-        await self._decide_and_publish(decoded)
+        await self._decide_and_publish(decoded, records)
         self._commit(records)
         metrics.BATCH_SECONDS.observe(time.monotonic() - began)
         metrics.BATCH_MESSAGES.observe(len(records))
@@ -207,23 +235,31 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         log.warning("message is put aside", reason=reason, **place)
         return dead_letter(record, service=self.service, reason=reason)
 
-    async def _decide_and_publish(self, decoded: Sequence[tuple[Record, T]]) -> None:
-        """Take the batch apart where the service fails on it, and put aside what it fails on alone."""
-        if len(decoded) > 1 and await self._is_handled(decoded):
+    async def _decide_and_publish(self, decoded: Sequence[tuple[Record, T]], records: Sequence[Record]) -> None:
+        """Take the batch apart where the service fails on it, and put aside what it fails on alone.
+
+        The transaction of a whole batch moves the database's positions behind all of its records.
+        """
+        if len(decoded) > 1 and await self._is_handled(decoded, records):
             return
         for record, message in decoded:
             for _ in range(_TRIES_ALONE):
-                if await self._is_handled([(record, message)]):
+                if await self._is_handled([(record, message)], [record]):
                     break
             else:
                 self._limit.check([(record, True)])
                 await self._put_aside([(record, self._fails)], self.instead(message))
+        await self._move_behind(records)
 
-    async def _is_handled(self, decoded: Sequence[tuple[Record, T]]) -> bool:
+    async def _is_handled(self, decoded: Sequence[tuple[Record, T]], records: Sequence[Record]) -> bool:
         """Whether it was decided and published; else the service fails on one of these messages."""
 
         async def decide_and_publish() -> None:
+            if self.positions is not None:
+                self.positions.take(records)
             await self.publisher.publish([*await self.handler([message for _, message in decoded])])
+            if self.positions is not None:
+                self.positions.moved()
 
         return await self._succeeds(decide_and_publish, [record for record, _ in decoded])
 
@@ -244,7 +280,61 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
                 self.offsets.committed(ready)
             await self._stopping_within(self.settings.commits_apart_s if is_committed else self.settings.retry_first_s)
 
+    # The database's positions
+
+    async def _keep_in_step(self, positions: Positions, records: Sequence[Record]) -> None:
+        """Take records, if there are any, and go back where the database has lost what it had."""
+        async with self._turn:
+            if self.begins_again:
+                return
+            try:
+                if not records or not self._knows_positions:
+                    await self._must_succeed(lambda: self._compare(positions))
+                if records:
+                    await self._take_steps(records)
+            except Behind as behind:
+                await self._go_back(positions, behind)
+
+    async def _compare(self, positions: Positions) -> None:
+        """Find out whether the database is where it was, or where the group has committed. Raises Behind."""
+        if not self._knows_positions:
+            partitions = sorted(self._consumer.assignment())
+            offsets = await asyncio.gather(*map(self._consumer.committed, partitions))
+            positions.begin({at: offset for at, offset in zip(partitions, offsets, strict=True) if offset is not None})
+            self._knows_positions = True
+        positions.take_nothing()
+        await positions.check()
+        self._compared_at = time.monotonic()
+
+    async def _move_behind(self, records: Sequence[Record]) -> None:
+        """Have the database pass what was put aside."""
+        if self.positions is None:
+            return
+        self.positions.take(records)
+        if any(move.from_offset < move.to_offset for move in self.positions.moves):
+            await self._must_succeed(self.positions.check)
+            self.positions.moved()
+
+    async def _go_back(self, positions: Positions, behind: Behind) -> None:
+        """Have what the database has lost read again, by a new consumer; nothing more is taken of this one."""
+        log.error("the database is behind the topics: what it has lost is read again", messages=behind.messages)
+        metrics.DATABASE_BEHIND.inc(behind.messages)
+        self.begins_again = True
+        if self._committing is not None:
+            await _cancelled({self._committing})
+        self.offsets.forget()
+
+        async def commit_further_back() -> None:
+            if not await self._consumer.commit_held(await positions.recover(behind)):
+                raise TryAgain
+
+        await self._must_succeed(commit_further_back)
+
     # What holds for all of them
+
+    async def _must_succeed(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        if not await self._succeeds(attempt, ()):
+            raise Misconfigured("the positions in the database cannot be kept; see the log")
 
     async def _succeeds(self, attempt: Callable[[], Awaitable[None]], records: Sequence[Record]) -> bool:
         """Try for as long as it fails for a reason of ours; False if the service itself fails on these records.
@@ -284,7 +374,10 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
                 await self.stopping.wait()
 
     def _begin(self, records: Sequence[Record]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._finish(records))
+        return self._start(self._finish(records))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         task.add_done_callback(self._ended)
         self.working.add(task)
         self._began_at = time.monotonic()
@@ -321,6 +414,8 @@ async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
 
 def _about(records: Sequence[Record]) -> dict[str, Any]:
     """Log fields that identify one or several messages: partition and offset, and the key, which is an id."""
+    if not records:
+        return {}
     first, last = records[0], records[-1]
     about = {"first": f"{first.topic}/{first.partition}/{first.offset}", "messages": len(records)}
     if len(records) > 1:

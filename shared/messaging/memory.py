@@ -368,6 +368,10 @@ class MemoryConsumer:
             self._bus.reached("committed")
         return bool(held)
 
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Where the group has committed, as AIOKafkaConsumer tells it."""
+        return self._group.committed.get(partition)
+
     def lag(self) -> int:
         """How many records of its partitions are not committed."""
         return sum(len(self._log(p)) - self._group.committed.get(p, 0) for p in self._positions)

@@ -26,6 +26,7 @@ from shared.messaging import upstream
 from shared.messaging.dead_letters import Why
 from shared.messaging.health import NotReady, Problem, Reader
 from shared.messaging.loop import Concurrency, Decode, Handler, Instead, Loop
+from shared.messaging.positions import Positions
 from shared.messaging.publisher import Publisher
 from shared.messaging.record import Record
 from shared.runtime import metrics
@@ -98,18 +99,28 @@ class Service:
         decode: Decode[T],
         concurrency: Concurrency | None = None,
         instead: Instead[T] = lambda _: (),
+        positions: Positions | None = None,
     ) -> Callable[[Handler[T]], Handler[T]]:
         """Read topics, or every company's, in the consumer group of the service's name.
 
         The handler gets messages as `decode` makes them of records: a batch, or with `concurrency` one at a time and
         many at once. What it returns is published after its transaction is in, and offsets are committed after that.
-        `instead` is what is published of a message that the handler fails on, beside its dead letter.
+        `instead` is what is published of a message that the handler fails on, beside its dead letter. With `positions`
+        the handler's transaction moves them, and what its database has lost is read again.
         """
 
         def subscribe(handler: Handler[T]) -> Handler[T]:
             make = Loop if self._tracing is None else self._tracing.loop
             loop: Loop[T] = make(
-                self.name, self.settings, self.publisher, decode, _timed(handler), instead, concurrency, self.give_up
+                self.name,
+                self.settings,
+                self.publisher,
+                decode,
+                _timed(handler),
+                instead,
+                concurrency,
+                positions,
+                self.give_up,
             )
 
             async def unparsed(records: tuple[Record, ...]) -> KafkaAckableMessage:

@@ -165,11 +165,11 @@ class TracedLoop(Loop[T]):
             span.set_status(StatusCode.ERROR, reason)
             return super()._dead_letter(record, reason)
 
-    async def _is_handled(self, decoded: Sequence[tuple[Record, T]]) -> bool:
+    async def _is_handled(self, decoded: Sequence[tuple[Record, T]], records: Sequence[Record]) -> bool:
         if len(decoded) > 1:
-            return await super()._is_handled(decoded)
+            return await super()._is_handled(decoded, records)
         with _IN_HAND.get().on(decoded[0][0]):
-            return await super()._is_handled(decoded)
+            return await super()._is_handled(decoded, records)
 
 
 class _InHand:

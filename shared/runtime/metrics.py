@@ -14,6 +14,9 @@ DEAD_LETTERS = Counter(
 DELETED_UNREAD = Counter(
     "claimbus_deleted_unread", "Messages that the brokers deleted before they were read, by topic.", ["topic"]
 )
+DATABASE_BEHIND = Counter(
+    "claimbus_database_behind", "Messages whose outcome the service's database has lost, and that are read again."
+)
 RETRIES = Counter(
     "claimbus_retries", "Batches begun again because Kafka, the database or another writer was in the way.", ["reason"]
 )

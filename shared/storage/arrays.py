@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Delete, Select, Table, Text, bindparam, column, delete, func, literal, select
+from sqlalchemy import ARRAY, Column, Delete, Select, Table, Text, bindparam, column, delete, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 Pair = tuple[str, str]
@@ -34,12 +34,14 @@ def replacement_of(table: Table, *, qualified: bool = False) -> Insert:
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
-def in_one_statement(*inserts: Insert) -> Select[Any]:
+def in_one_statement(*inserts: Insert, result: Select[Any]) -> Select[Any]:
     """Make one statement, and one round trip, of several qualified ones; executed with `columns_of_tables(rows)`.
+
+    It returns what another one finds, as it was before.
 
     They are written in their order: PostgreSQL begins with the last one that nothing refers to.
     """
-    return select(literal(1)).add_cte(*(each.cte(f"{each.table.name}_written") for each in reversed(inserts)))
+    return result.add_cte(*(each.cte(f"{each.table.name}_written") for each in reversed(inserts)))
 
 
 def deletion_of(table: Table) -> Delete:

@@ -10,10 +10,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operations.stack import Stack
-from services.claims.app import load_and_decide
 from services.claims.batch import Decided
 from services.claims.claim_numbers import number_keys
 from services.claims.commands import Command, Step
+from services.claims.deciding import load_and_decide
 from services.claims.decisions import NOTHING_MORE, Needs
 from services.claims.store import Store, Transaction
 from services.claims.tables import claim_events, claim_numbers, claims, requests
@@ -207,6 +207,7 @@ async def test_numbers_from_before_an_upgrade_are_found_by_every_spelling(engine
     rows = [{"insurer": INSURER, "claim_number": number, "claim_id": id} for number, id in old.items()]
     async with transaction(engine) as connection:
         await connection.execute(claim_numbers.insert(), rows)
+        await connection.execute(text("drop table positions, recoveries"))
         await connection.execute(text("update alembic_version set version_num = '0002'"))
     await migrate(engine, "services.claims")
     found = {

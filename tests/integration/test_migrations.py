@@ -61,7 +61,7 @@ async def test_a_service_waits_until_its_database_was_migrated_and_says_what_to_
         status, body = await _health_when(service, lambda body: "database_not_migrated" in body)
         assert status == 503
         assert body.endswith(
-            "; database_not_migrated: it has no tables and 0003 is needed: run `claimbus migrate claims`"
+            f"; database_not_migrated: it has no tables and {VERSION} is needed: run `claimbus migrate claims`"
         )
         async with engine_of(url) as engine:
             await migrate(engine, "services.claims")
@@ -80,7 +80,7 @@ async def test_an_older_database_is_refused_and_a_newer_one_is_left_as_it_is(dat
         needed = NeededVersion(engine, "claims", VERSION)
         await needed.check()
         await _set_version(engine, "0001")
-        with pytest.raises(DatabaseOutdated, match="it is at version 0001 and 0003 is needed"):
+        with pytest.raises(DatabaseOutdated, match=f"it is at version 0001 and {VERSION} is needed"):
             await needed.check()
         await _set_version(engine, "0999")
         await needed.check()

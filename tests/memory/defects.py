@@ -30,6 +30,7 @@ from shared.messaging.loop import Loop
 from shared.messaging.offsets import OffsetsInHand
 from shared.messaging.record import Record
 from shared.storage.arrays import in_one_statement, insert_of, replacement_of
+from shared.storage.positions import MOVE
 
 Defect = Callable[[pytest.MonkeyPatch], None]
 
@@ -40,7 +41,7 @@ def commits_before_publishing(patch: pytest.MonkeyPatch) -> None:
     async def finish(loop: Loop[Any], records: Sequence[Record]) -> None:
         decoded, _ = loop._decode(records)
         loop._commit(records)
-        await loop._decide_and_publish(decoded)
+        await loop._decide_and_publish(decoded, records)
 
     patch.setattr(Loop, "_finish", finish)
 
@@ -103,7 +104,7 @@ def _pass_over(patch: pytest.MonkeyPatch, *tables: Table) -> None:
     """Write nothing where the key is there already."""
     new = {table: insert_of(table, qualified=True) for table in (requests, claim_numbers, claim_events, follow_ups)}
     new |= {table: new[table].on_conflict_do_nothing() for table in tables}
-    save = in_one_statement(*new.values(), replacement_of(claims, qualified=True))
+    save = in_one_statement(*new.values(), replacement_of(claims, qualified=True), result=MOVE)
     patch.setattr(services.claims.store, "_SAVE", save)
 
 

@@ -1,7 +1,7 @@
 """Whether the audit finds defects: one is planted at a time, where something happens that brings it out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from services.claims.store import Transaction
 from shared.contract import ids
 from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
 from shared.messaging.memory import Instance
+from shared.messaging.positions import Move
 from tests.builders.requests import BODIES, FJORD, VEST, VEST_BERGEN, VEST_VOSS, creation, headers_of
 from tests.memory import defects
 from tests.memory.audited import audited
@@ -136,11 +137,11 @@ async def a_writer_that_slept(road: Road) -> None:
     asleep, awake = asyncio.Event(), asyncio.Event()
     save = Transaction.save
 
-    async def save_when_awake(transaction: Transaction, batch: Batch) -> None:
+    async def save_when_awake(transaction: Transaction, batch: Batch, moves: Sequence[Move]) -> None:
         if not asleep.is_set():
             asleep.set()
             await awake.wait()
-        await save(transaction, batch)
+        await save(transaction, batch, moves)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transaction, "save", save_when_awake)

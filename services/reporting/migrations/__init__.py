@@ -1,4 +1,4 @@
 """How the database of reporting came to be what it is, in Alembic's steps."""
 
-VERSION = "0001"
+VERSION = "0002"
 """The last step, which the service needs its database to have."""

@@ -1,0 +1,27 @@
+"""How far the database has come in the topics, so that it is found out when it has lost something."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Go forward; of a database that is in use it is not known yet how far it has come, which its first row says."""
+    op.create_table(
+        "positions",
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("next_offset", sa.BigInteger, nullable=False),
+    )
+    op.create_table("recoveries", sa.Column("allowed_at", sa.DateTime(timezone=True), primary_key=True))
+    op.execute("insert into positions select '*', 0, 0 where exists (select from requests)")
+
+
+def downgrade() -> None:
+    """Go back; what the database loses from then on is not found out."""
+    op.drop_table("positions")
+    op.drop_table("recoveries")

@@ -1,0 +1,124 @@
+"""What is done when the record has lost what it had: a fail-over lost its last commits, or an older one was restored.
+
+What came of it is out, since a position is committed only after outcomes are published. So the requests that the record
+lacks are decided again without being published, in the order of their topic, and as they were published. Where they are
+few, that is done at once. Of more an operator has to know: until `claimbus recover claims` has allowed it, nothing is
+decided.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiokafka import TopicPartition
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.claims.commands import Command, Step, read_command
+from services.claims.deciding import load_and_decide
+from services.claims.published import Published
+from services.claims.store import Store
+from services.claims.tables import recoveries
+from shared.contract.envelope import Undecodable, read_internal_envelope
+from shared.contract.linking import REMEMBERED_UNDER
+from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
+from shared.errors import TryAgain
+from shared.media.keys import MediaKeys
+from shared.messaging.positions import Behind, Move
+from shared.messaging.ranges import Ranges
+from shared.messaging.record import Record
+from shared.messaging.service import Bus
+from shared.runtime.logs import log
+from shared.runtime.settings import KafkaSettings
+from shared.storage.database import transaction
+from shared.storage.positions import KeptPositions
+
+
+class RecordIsOlder(TryAgain):
+    """The record lacks so much that was decided that an operator has to know."""
+
+
+class RecordPositions(KeptPositions):
+    """The record's positions."""
+
+    def __init__(self, engine: AsyncEngine, keys: MediaKeys, settings: KafkaSettings, bus: Bus, most: int) -> None:
+        """`most` is how many requests are decided again at once, without an operator."""
+        super().__init__(engine)
+        self._store = Store(engine)
+        self._keys = keys
+        self._settings = settings
+        self._bus = bus
+        self._most = most
+        self._missing = ""
+
+    def notes(self) -> Sequence[str]:
+        """What the health answer says while an operator is waited for."""
+        return [self._missing] if self._missing else []
+
+    async def recover(self, behind: Behind) -> Mapping[TopicPartition, int]:
+        """Decide again what the record lacks, up to where it had come. Raises RecordIsOlder until that may be done."""
+        async with Ranges(self._settings, self._bus) as topics:
+            kept = await topics.kept(behind.lost)
+            gone = behind.messages - sum(map(len, kept.values()))
+            published, since_ms = await self._lacking(topics, kept)
+            requests = sum(company != REMEMBERED_UNDER for company, _ in published.requests)
+            await self._wait_for_an_operator(requests, gone, since_ms)
+            if published.requests:
+                async for records in topics.read(
+                    await topics.since({REQUEST_OUTCOMES.name, CLAIM_EVENTS.name}, since_ms)
+                ):
+                    for record in records:
+                        published.take(read_internal_envelope(record.headers, record.value))
+            async for records in topics.read(kept):
+                await self._decide_again(records, published)
+        async with transaction(self._engine) as connection:
+            await connection.execute(delete(recoveries))
+        ends = {partition: lost.stop for partition, lost in behind.lost.items()}
+        log.warning("the record has again what it had lost", requests=requests, gone=gone)
+        return ends
+
+    async def _lacking(self, topics: Ranges, ranges: Mapping[TopicPartition, range]) -> tuple[Published, int]:
+        """The requests that the record lacks, and the first one's append time in milliseconds since 1970 UTC.
+
+        An instance of an older version decides without moving positions on: then it lacks none.
+        """
+        published, since_ms = Published(), 0
+        async for records in topics.read(ranges):
+            commands = [(record, command) for record in records if (command := _command(record)) is not None]
+            async with self._store.transaction() as record:
+                remembered = await record.remembered({command.key for _, command in commands})
+            for message, command in commands:
+                if command.key not in remembered:
+                    published.requests.add(command.key)
+                    published.claims.add(command.claim_id)
+                    since_ms = min(since_ms or message.timestamp, message.timestamp)
+        return published, since_ms
+
+    async def _wait_for_an_operator(self, lacking: int, gone: int, since_ms: int) -> None:
+        self._missing = ""
+        if lacking <= self._most and not gone:
+            return
+        async with transaction(self._engine) as connection:
+            if (await connection.execute(select(recoveries))).first() is not None:
+                return
+        since = datetime.fromtimestamp(since_ms / 1000, UTC).isoformat(timespec="seconds") if lacking else "long ago"
+        self._missing = f"the record lacks {lacking} requests that were answered, since {since}"
+        self._missing += f", and {gone} messages more that are no longer on the topic" if gone else ""
+        self._missing += ": see `claimbus recover claims`"
+        log.error(self._missing)
+        raise RecordIsOlder
+
+    async def _decide_again(self, records: Sequence[Record], published: Published) -> None:
+        """Decide what the record lacks, as it was published, and move its positions on."""
+        commands = [command for record in records if (command := _command(record)) is not None]
+        ends = {(record.topic, record.partition): record.offset + 1 for record in records}
+        async with self._store.transaction() as record:
+            _, batch = await load_and_decide(record, commands, self._keys, published)
+            await record.save(batch, [Move(*at, 0, end) for at, end in ends.items()])
+
+
+def _command(record: Record) -> Command | Step | None:
+    """Read a command; None of what was put aside."""
+    try:
+        return read_command(record)
+    except Undecodable:
+        return None
