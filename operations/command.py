@@ -26,6 +26,7 @@ _COMMANDS = (
     "trace",
     "report",
     "rebuild",
+    "recover",
     "migrate",
     "storm",
     "topics",
