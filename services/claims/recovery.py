@@ -7,6 +7,7 @@ decided.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiokafka import TopicPartition
@@ -67,7 +68,8 @@ class RecordPositions(KeptPositions):
                     await topics.since({REQUEST_OUTCOMES.name, CLAIM_EVENTS.name}, since_ms)
                 ):
                     for record in records:
-                        published.take(read_internal_envelope(record.headers, record.value))
+                        with suppress(Undecodable, ValueError):  # what no service of ours has written
+                            published.take(read_internal_envelope(record.headers, record.value))
             async for records in topics.read(kept):
                 await self._decide_again(records, published)
         async with transaction(self._engine) as connection:

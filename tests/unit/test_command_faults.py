@@ -25,6 +25,7 @@ WITH_CONNECTION = {
     "audit": ["audit"],
     "report": ["report", "--insurer=a"],
     "rebuild": ["rebuild", "portal"],
+    "recover": ["recover", "claims"],
     "migrate": ["migrate", "portal"],
     "storm": ["storm", "--claims=1"],
     "topics": ["topics", "--provision"],
