@@ -19,6 +19,7 @@ from operations.services import REGISTRY, WITH_DATABASE
 from operations.stack import Stack
 from operations.stack.databases import all_are_new_enough
 from shared.contract.topics import DEAD_LETTERS, OPERATOR, TOPICS
+from tests.builders.requests import new_request
 from tests.world import World, as_json, claimbus, wait_until
 
 ANOTHER = ("another", "another", "a word")
@@ -248,6 +249,40 @@ def test_dead_letters_are_listed_shown_replayed_and_discarded(world: World, file
     done = claimbus("dead-letters", "discard", "nowhere/0/0", "--connection-file", file)
     assert done.returncode == 1
     assert "no open dead letter nowhere/0/0" in done.stderr
+
+
+def test_dead_letters_are_counted_chosen_and_put_right(
+    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: str) -> Any:
+        return as_json(claimbus("dead-letters", *words, "--of", world.partner_id, "--json", "--connection-file", file))
+
+    request = new_request("create-temporary-claim")
+    world.partner.send([NewRequest("create-temporary-claim", request.body, id="an id") for _ in range(3)])
+    wait_until(lambda: len(run("list")) == 3, what="three dead letters")
+    (counted,) = run("list", "--counts")
+    assert counted == {"company": world.partner_id, "service": "permissions", "reason": counted["reason"], "letters": 3}
+    assert run("list", "--because", "ITS CE_ID") == run("list")
+    assert run("list", "--by", "claims") == run("list", "--because", "something else") == []
+    letter, *others = [each["id"] for each in run("list")]
+    assert run("discard", "--dry-run") == {"would be discarded": [letter, *others]}
+    monkeypatch.setenv("VISUAL", "true")
+    unchanged = claimbus("dead-letters", "edit", letter, "--connection-file", file)
+    assert (unchanged.returncode, unchanged.stderr) == (1, "it was not changed, so it is not sent\n")
+    monkeypatch.setenv("VISUAL", "sed -i s/headers/heads/")
+    wrong = claimbus("dead-letters", "edit", letter, "--connection-file", file)
+    assert (wrong.returncode, wrong.stderr) == (1, "what was written is not sent: headers: Field required\n")
+    monkeypatch.setenv("VISUAL", "sed -i s/an.id/put-right/")
+    assert claimbus("dead-letters", "edit", letter, "--connection-file", file).returncode == 0
+    world.partner.wait_until(
+        lambda messages: any(m.is_outcome and m.body["request_id"] == "put-right" for m in messages), what="an outcome"
+    )
+    assert [each["id"] for each in run("list")] == others
+    assert run("discard") == {"discarded": others}
+    assert run("list") == []
+    for words in ((), (letter, "--of", world.partner_id)):
+        done = claimbus("dead-letters", "replay", *words, "--connection-file", file)
+        assert (done.returncode, done.stderr.startswith("say which letters")) == (1, True)
 
 
 def test_topics_prints_the_table_as_text_json_and_kubernetes_resources() -> None:
