@@ -29,6 +29,7 @@ _COMMANDS = (
     "recover",
     "migrate",
     "storm",
+    "quota",
     "topics",
     "contract",
     "dead-letters",

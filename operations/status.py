@@ -4,19 +4,21 @@ import asyncio
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 
 from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.groups import Groups
-from operations.options import AsJson, ConnectionFile, fail, out, print_json
+from operations.options import AsJson, ConnectionFile, fail, out, print_json, sentence_of
 from operations.patience import ask
 from operations.services import REGISTRY
 from services.claims.inventory import count_temporary_claims
@@ -27,6 +29,7 @@ _TIMEOUT_S = 15.0
 _DATABASE_S = 5.0
 _READ_S = 5.0
 _LATE_AFTER_S = 300.0
+_WATCH_EVERY_S = 2.0
 
 Place = tuple[str, int, int]
 """A topic, a partition and an offset."""
@@ -69,14 +72,22 @@ LateAfter = Annotated[
 
 
 def status(
-    connection_file: ConnectionFile = None, as_json: AsJson = False, late_after: LateAfter = _LATE_AFTER_S
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")] = False,
+    connection_file: ConnectionFile = None,
+    as_json: AsJson = False,
+    late_after: LateAfter = _LATE_AFTER_S,
 ) -> None:
     """The lag of each service, temporary claims that wait, dead letters, health.
 
     Status 1 if any instance is not ready, or a service is late.
     """
+    if watch and as_json:
+        raise typer.BadParameter("--watch is for people; with --json, run it again and again")
     try:
-        now = look(load_connection(connection_file))
+        connection = load_connection(connection_file)
+        if watch:
+            _watch(connection)
+        now = look(connection)
     except Unreachable as error:
         fail(error)
     except KafkaException as error:
@@ -208,15 +219,33 @@ def _health(address: str) -> str:
         return "does not answer"
 
 
+def _watch(connection: Connection) -> NoReturn:
+    """Show it again and again; what cannot be asked now may be in a moment."""
+    with Live(console=out, auto_refresh=False, screen=out.is_terminal) as screen:
+        while True:
+            at = time.strftime("%H:%M:%S")
+            try:
+                shown: RenderableType = Group(f"{at}, every {_WATCH_EVERY_S:g} s", *_shown(look(connection)))
+            except (Unreachable, KafkaException) as error:
+                shown = f"{at}: {sentence_of(error)}"
+            screen.update(shown, refresh=True)
+            time.sleep(_WATCH_EVERY_S)
+
+
 def _print(now: Status) -> None:
+    for part in _shown(now):
+        out.print(part)
+
+
+def _shown(now: Status) -> Iterator[RenderableType]:
     table = Table("service", "behind", "oldest", "health", box=None)
     for service in now.services:
         behind = "–" if service.lag is None else str(service.lag)
         oldest = f"{service.lag_seconds:.0f} s" if service.lag else "–"
         table.add_row(service.service, behind, oldest, "; ".join(service.health))
-    out.print(table)
-    out.print(f"dead letters: {now.dead_letters}")
+    yield table
+    yield f"dead letters: {now.dead_letters}"
     if now.temporary_claims is None:
-        out.print("temporary claims: not known, since the claims database does not answer or is not in the connection")
+        yield "temporary claims: not known, since the claims database does not answer or is not in the connection"
     for insurer, count in (now.temporary_claims or {}).items():
-        out.print(f"temporary claims of {insurer}: {count}")
+        yield f"temporary claims of {insurer}: {count}"

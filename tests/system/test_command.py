@@ -221,6 +221,32 @@ def test_status_says_so_when_a_service_does_not_answer(stack: Stack, file: Path)
         delivery.start()
 
 
+def test_a_quota_is_shown_set_and_set_back(world: World, file: Path) -> None:
+    def run(*words: str) -> str:
+        done = claimbus("quota", world.partner_id, *words, "--connection-file", file)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    usual = f"{world.partner_id} may send 8 MiB/s and receive 32 MiB/s\n"
+    assert run() == usual
+    assert run("--produce", "0.5") == f"{world.partner_id} may send 0.5 MiB/s and receive 32 MiB/s\n"
+    assert run("--no-limit", "--for-hours", "0.0001") == run()
+    assert run("--no-limit") == f"{world.partner_id} may send as much as it likes and receive as much as it likes\n"
+    assert run("--usual") == usual
+    stranger = claimbus("quota", "nobody", "--connection-file", file)
+    assert (stranger.returncode, stranger.stderr) == (1, "the connection knows no company nobody\n")
+
+
+def test_status_is_watched_until_ctrl_c(file: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "operations", "status", "--watch", "--connection-file", file], stdout=subprocess.PIPE
+    ) as watching:
+        assert watching.stdout is not None
+        wait_until(lambda: b"delivery" in watching.stdout.readline(), what="a first look")  # type: ignore[union-attr]
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+
+
 def test_a_storm_is_accounted_for(world: World, file: Path) -> None:
     words = ["--claims", "300", "--office", world.office, "--insurer", world.insurer_id, "--json"]
     account = as_json(claimbus("storm", *words, "--connection-file", file))

@@ -26,6 +26,7 @@ WITH_CONNECTION = {
     "report": ["report", "--insurer=a"],
     "rebuild": ["rebuild", "portal"],
     "recover": ["recover", "claims"],
+    "quota": ["quota", "a"],
     "migrate": ["migrate", "portal"],
     "storm": ["storm", "--claims=1"],
     "topics": ["topics", "--provision"],
