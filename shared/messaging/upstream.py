@@ -279,15 +279,10 @@ class KafkaConsumer(AIOKafkaConsumer):
             for some, share in self._shared_out(max_records) if max_records and not partitions else ():
                 fetched |= await super().getmany(*some, max_records=share)
             left = max_records and max_records - sum(map(len, fetched.values()))
-            wait_ms: float = 0 if fetched else max(timeout_ms, _PATIENCE_MS)
             if max_records and not partitions and self._shares.are_bounded():
-                left = 0 if fetched else min(max_records, BESIDE_MODEST)
-                partitions, rest_ms = self._without_resting()
-                wait_ms = min(wait_ms, rest_ms)
-                if not partitions:  # to aiokafka that would be all of them
-                    left = 0
-                    await asyncio.sleep(0 if fetched else wait_ms / 1000)
-            if left != 0:
+                fetched = fetched or await self._of_who_does_not_rest(max_records)
+            elif left != 0:
+                wait_ms = 0 if fetched else max(timeout_ms, _PATIENCE_MS)
                 rest = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=left)
                 fetched |= {at: fetched.get(at, []) + records for at, records in rest.items()}
         except Exception as error:
@@ -310,11 +305,19 @@ class KafkaConsumer(AIOKafkaConsumer):
             topics.setdefault(partition.topic, []).append(partition)
         return [(topics[topic], share) for topic, share in self._shares.of(topics, max_records).items()]
 
-    def _without_resting(self) -> tuple[tuple[TopicPartition, ...], float]:
-        """The partitions of which something can be taken now, and how soon there are more, in milliseconds."""
+    async def _of_who_does_not_rest(self, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Wait for something, until there may be something of another company that has sent much."""
         resting = self._shares.resting()
-        soonest_s = min(resting.values(), default=_PATIENCE_MS / 1000)
-        return tuple(at for at in self.assignment() if at.topic not in resting), soonest_s * 1000
+        wait_s = min(resting.values(), default=_PATIENCE_MS / 1000)
+        partitions = [at for at in self.assignment() if at.topic not in resting]
+        if not partitions:  # to aiokafka that would be all of them
+            await asyncio.sleep(wait_s)
+            return {}
+        most = min(max_records, BESIDE_MODEST)
+        fetched: dict[TopicPartition, list[Any]] = await super().getmany(
+            *partitions, timeout_ms=wait_s * 1000, max_records=most
+        )
+        return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit of partitions still held and still there; return whether all of these are committed.
