@@ -60,6 +60,7 @@ socket.request.max.bytes=10485760
 queued.max.request.bytes=134217728
 sasl.server.max.receive.size=8192
 max.connections.per.ip=2000
+connections.max.idle.ms=30000
 END
 
 if [ ! -e "$data/log/meta.properties" ]; then

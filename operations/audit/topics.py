@@ -292,7 +292,7 @@ class TopicSpooler:
         )
         request = received.company, received.envelope.id
         checked: tuple[bytes, str, str] = (b"", "", "")
-        about_directory = self._is_of_directory(*request, received.envelope.type)
+        about_directory = self._is_of_directory(*request, received.envelope.type, received.at)
         if about_directory:
             headers = json.dumps([(name, value.decode("latin-1")) for name, value in record.headers])
             self._spool.add("directory_requests", *request, record.timestamp, headers, record.value)
@@ -309,13 +309,15 @@ class TopicSpooler:
             passed,
         )
 
-    def _is_of_directory(self, company: str, id: str, type: str) -> bool:
-        """Whether `directory` remembers a request, or has yet to, and not the record."""
-        if is_settled_here(self._directory, company, type):
+    def _is_of_directory(self, company: str, id: str, type: str, at: datetime) -> bool:
+        """Whether `directory` remembers a request that was appended at a moment, or has yet to, and not the record."""
+        if is_settled_here(self._directory, company, type, at):
             return True
         model = REQUESTS_BY_TYPE.get(type)
-        is_about_it = model is not None and issubclass(model, DirectoryRequest)
-        return is_about_it and self._directory.settled(company, id) is not None
+        settled = self._directory.settled(company, id)
+        if model is None or not issubclass(model, DirectoryRequest) or settled is None:
+            return False
+        return at >= settled.requested_at  # before that, the company had sent enough
 
     def _internal(self, record: Record, envelope: Envelope, passed: int) -> None:
         place = record.partition, record.offset
@@ -328,7 +330,7 @@ class TopicSpooler:
         body = from_json(envelope.body)
         if record.topic == REQUEST_OUTCOMES.name:
             company, id, type, requested_at = _outcome_of(envelope, body)
-            about_directory = self._is_of_directory(company, id, type)
+            about_directory = self._is_of_directory(company, id, type, _moment(requested_at))
             _, code, decision = _decided(body, whole=False)
             found = digest(envelope.type, envelope.body)
             self._spool.add(
@@ -361,7 +363,7 @@ class TopicSpooler:
         body = from_json(envelope.body)
         if envelope.type in OUTCOMES:
             company, id, type, requested_at = _outcome_of(envelope, body)
-            about_directory = self._is_of_directory(company, id, type)
+            about_directory = self._is_of_directory(company, id, type, _moment(requested_at))
             row = receiver, company, id, about_directory, *place, requested_at, found
             self._spool.add("outcome_copies", *row)
         else:

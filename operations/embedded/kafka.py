@@ -58,6 +58,8 @@ BOUNDS = {
     # Of a connection that has not logged in; SCRAM takes some hundred bytes.
     "sasl.server.max.receive.size": str(8 * 1024),
     "max.connections.per.ip": "2000",
+    # Who has announced the largest requests and sends nothing of them keeps all others from theirs until then.
+    "connections.max.idle.ms": "30000",
 }
 """deploy/compose/kafka.sh has the same, and docs/operate/start.md asks it of a cluster."""
 

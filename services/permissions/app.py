@@ -47,7 +47,7 @@ def build(bus: Bus = KAFKA) -> Service:
         return [answer(received) for received in in_order]
 
     def is_ours(received: ReceivedRequest) -> bool:
-        return is_settled_here(directory, received.company, received.envelope.type)
+        return is_settled_here(directory, received.company, received.envelope.type, received.at)
 
     for code in ("accepted", *Code):
         metrics.OUTCOMES.labels(code)

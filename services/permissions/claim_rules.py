@@ -23,6 +23,7 @@ from shared.contract.requests import (
     ClaimRequest,
     ConvertToNormal,
     CreateTemporaryClaim,
+    DirectoryRequest,
     LinkClaim,
     RegisterClaim,
     ReportTask,
@@ -32,7 +33,7 @@ from shared.contract.requests import (
 )
 from shared.domain.companies import Company
 from shared.domain.creation import decide_creation, rights_in_force
-from shared.domain.directory import Directory
+from shared.domain.directory import MOST_CHANGES, Directory
 from shared.domain.refusal import Refused
 
 
@@ -44,14 +45,14 @@ class Passed(NamedTuple):
 
 
 def check(directory: Directory, received: ReceivedRequest) -> CheckedRequest:
-    """Check a request about claims; a refused one is passed on too, since claims remembers outcomes."""
+    """Check a request that `directory` does not remember; a refused one is passed on too: claims remembers outcomes."""
     request: Request | None = None
     passed = Passed()
     refusal: Refusal | None = None
     try:
         request = received.parse()
         sender = sender_of(directory, received.company, request, received.at)
-        passed = _CHECKS[type(request)](directory, received, sender, request)
+        passed = _CHECKS.get(type(request), refuse_change)(directory, received, sender, request)
     except Refused as refused:
         refusal, passed = refused.refusal, Passed(decision=refused.decision)
     return CheckedRequest(
@@ -142,6 +143,11 @@ def check_assignment(directory: Directory, received: ReceivedRequest, sender: Co
 def let_through(_: Directory, __: ReceivedRequest, ___: Company, ____: Request) -> Passed:
     """Nothing is left to check without the claim."""
     return Passed()
+
+
+def refuse_change(_: Directory, __: ReceivedRequest, ___: Company, ____: DirectoryRequest) -> Passed:
+    """What is about the directory and not settled there is too much (`is_settled_here`)."""
+    raise Refused(Code.TOO_MANY_CHANGES, "request", f"is one of more than {MOST_CHANGES} within 24 hours")
 
 
 _CHECKS: dict[type[Request], Callable[[Directory, ReceivedRequest, Company, Any], Passed]] = {

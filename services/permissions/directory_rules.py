@@ -7,7 +7,7 @@ own requests, sent one after the other without waiting, would be refused or not 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from services.permissions.received import ReceivedRequest, partner_office, sender_of
+from services.permissions.received import ReceivedRequest, is_settled_here, partner_office, sender_of
 from shared.contract.codes import Code
 from shared.contract.directory_events import EVENT_OF, DirectoryEvent, SettingsRequestRefused
 from shared.contract.fields import CompanyKind
@@ -37,10 +37,14 @@ _HIGHEST_LEVEL = {CompanyKind.INSURER: 6, CompanyKind.PARTNER: 4}
 def settle_in_order(
     directory: Directory, requests: Iterable[ReceivedRequest]
 ) -> Iterator[tuple[DirectoryEvent, ReceivedRequest]]:
-    """Settle what the directory does not remember yet, each request with those before it in force."""
+    """Settle what the directory does not remember yet, each request with those before it in force.
+
+    What is too much for a company is left out.
+    """
     ahead = directory.ahead()
     for received in requests:
-        if ahead.settled(received.company, received.envelope.id) is None:
+        is_new = ahead.settled(received.company, received.envelope.id) is None
+        if is_new and is_settled_here(ahead, received.company, received.envelope.type, received.at):
             event = settle(ahead, received)
             ahead.apply(event, BEGINNING)
             yield event, received

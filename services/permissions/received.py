@@ -43,17 +43,17 @@ class ReceivedRequest:
             raise Refused(Code.INVALID_REQUEST, details=details_of(error)) from None
 
 
-def is_settled_here(directory: Directory, company: str, type: str) -> bool:
-    """Whether a request is about the directory, and from a company of a kind that may send it.
+def is_settled_here(directory: Directory, company: str, type: str, at: datetime) -> bool:
+    """Whether a request is about the directory, from a company of a kind that may send it, and not too many.
 
-    What others send is refused for ever: a company stays of its kind. `claims` remembers that, as it does refusals of
-    requests about claims; `directory` is kept for ever, and in the memory of all who read it.
+    What is not is refused: a company stays of its kind. `claims` remembers that, as it does refusals of requests about
+    claims; `directory` is kept for ever, and in the memory of all who read it.
     """
     model = REQUESTS.get(type)
     if model is None or not issubclass(model, DirectoryRequest):
         return False
     sender = directory.company(company, LATEST)
-    return sender is None or sender.kind in model.SENT_BY
+    return (sender is None or sender.kind in model.SENT_BY) and not directory.has_changed_enough(company, at)
 
 
 def sender_of(directory: Directory, company: str, request: Request, at: datetime) -> Company:

@@ -39,6 +39,7 @@ class Code(StrEnum):
     TOO_LATE_TO_UNLINK = "too_late_to_unlink"
     SETTINGS_NOT_UNDERSTOOD = "settings_not_understood"
     COMPANY_FULL = "company_full"
+    TOO_MANY_CHANGES = "too_many_changes"
 
     @property
     def message(self) -> LocalizedText:
@@ -174,5 +175,9 @@ _SENTENCES = {
     Code.COMPANY_FULL: _sentence(
         "Selskapet har så mange kontorer eller brukere at det ikke kan registrere flere selv.",
         "The company has so many offices or users that it cannot register more itself.",
+    ),
+    Code.TOO_MANY_CHANGES: _sentence(
+        "Selskapet har endret innstillinger, kontorer og brukere så mange ganger det siste døgnet at det må vente.",
+        "The company has changed settings, offices and users so many times within 24 hours that it has to wait.",
     ),
 }

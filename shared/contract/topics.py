@@ -35,6 +35,8 @@ class Topic:
     partitions: int
     max_message_bytes: int = 5 * MIB
     """A little more than the 4 MiB that we send at most, for headers and batches."""
+    compression: str | None = None
+    """How the brokers pack it; None leaves it as it was sent."""
     watched_by: tuple[str, ...] = ()
     """Who may see how far it goes and how far its readers have come, without reading it."""
     recovered_by: tuple[str, ...] = ()
@@ -58,12 +60,17 @@ class Topic:
         """The topic's Kafka settings."""
         # A segment is deleted as a whole, so it must not grow old before it is closed.
         segments = {} if self.kept_ms < 0 else {"segment.ms": str(DAY_MS)}
-        return segments | {
-            "cleanup.policy": "delete",
-            "max.message.bytes": str(self.max_message_bytes),
-            "message.timestamp.type": "LogAppendTime",
-            "retention.ms": str(self.kept_ms),
-        }
+        packed = {} if self.compression is None else {"compression.type": self.compression}
+        return (
+            segments
+            | packed
+            | {
+                "cleanup.policy": "delete",
+                "max.message.bytes": str(self.max_message_bytes),
+                "message.timestamp.type": "LogAppendTime",
+                "retention.ms": str(self.kept_ms),
+            }
+        )
 
 
 REQUESTS = Topic(
@@ -112,7 +119,16 @@ LINK_REQUESTS = Topic("link-requests", "target claim's id", ("claims",), ("linki
 LINK_SUGGESTIONS = Topic(
     "link-suggestions", "temporary claim's id", ("suggestions",), ("portal", "delivery"), 30 * DAY_MS, 12
 )
-DEAD_LETTERS = Topic("dead-letters", "source topic", SERVICES, (OPERATOR,), 90 * DAY_MS, 1, max_message_bytes=8 * MIB)
+DEAD_LETTERS = Topic(
+    "dead-letters",
+    "source topic",
+    SERVICES,
+    (OPERATOR,),
+    90 * DAY_MS,
+    1,
+    max_message_bytes=8 * MIB,
+    compression="gzip",  # a letter of a small message is many times as large, and like those before it
+)
 
 TOPICS = (
     REQUESTS,

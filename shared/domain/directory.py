@@ -5,11 +5,12 @@ request the first counts, so every reader comes to the same directory.
 """
 
 import sys
+from bisect import bisect_right, insort
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, MutableMapping
 from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.contract.codes import Code
@@ -34,6 +35,9 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 """Before everything that was appended."""
 LATEST = datetime.max.replace(tzinfo=UTC)
 """After everything that was appended: asks for the directory as it is now."""
+MOST_CHANGES = 20_000
+"""So many requests of a company it takes within 24 hours, since it keeps each for ever; of the operator any number."""
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Directory:
         self._offices_of: defaultdict[str, set[str]] = defaultdict(set)
         self._users_of: defaultdict[str, set[str]] = defaultdict(set)
         self._settled: defaultdict[str, dict[str, SettledRequest]] = defaultdict(dict)
+        self._asked: defaultdict[str, list[datetime]] = defaultdict(list)
+        """When each request of a company was appended, in order."""
         self._latest = BEGINNING
         self._companies[OPERATOR].add(Company(OPERATOR, "Operator", CompanyKind.OPERATOR), BEGINNING)
 
@@ -91,6 +97,8 @@ class Directory:
         settled[event.request_id] = SettledRequest(
             sys.intern(event.request_type), event.requested_at, effective_at, code, details
         )
+        if event.company != OPERATOR:
+            insort(self._asked[event.company], event.requested_at)
         if code is None and self._put_in_force(event, effective_at):
             self.changes += 1
 
@@ -155,6 +163,11 @@ class Directory:
     def settled(self, company: str, request_id: str) -> SettledRequest | None:
         """Return what became of a request about the directory (domain rule 21); None where it is not known."""
         return self._settled[company].get(request_id) if company in self._settled else None
+
+    def has_changed_enough(self, company: str, at: datetime) -> bool:
+        """Whether a company's requests of the 24 hours up to a moment are as many as the directory takes."""
+        asked = self._asked.get(company, ())
+        return bisect_right(asked, at) - bisect_right(asked, at - _A_DAY) >= MOST_CHANGES
 
     def not_understood(self, company: str, at: datetime) -> tuple[str, ...]:
         """Return what this version does not understand of what a company had in force at a moment.

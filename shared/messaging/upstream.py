@@ -9,7 +9,7 @@
 | `_await_reset` | what was deleted before it was read is passed without a word that we could count | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
 | `Fetched`, `_fetched_records` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
-| `KafkaConsumer._shares` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
+| `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
@@ -23,7 +23,6 @@ these tests were run with no service starts: what reaches inside them could do n
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from importlib.metadata import version
@@ -48,6 +47,7 @@ from faststream.kafka import KafkaBroker
 from shared.contract.topics import DEAD_LETTERS
 from shared.errors import Misconfigured
 from shared.messaging.record import UndecodableRecord
+from shared.messaging.shares import BESIDE_MODEST, Shares
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
 from shared.runtime import metrics
 from shared.runtime.logs import log
@@ -62,7 +62,6 @@ _METADATA_OF_A_TOPIC_MS = 5
 _OLDEST_METADATA_MS = 10_000
 _COMMIT_S = 2.0
 _PATIENCE_MS = 1000
-_TOPICS_AT_ONCE = 30
 _BUSY_FETCH_MS = 500
 _IDLE_FETCH_MS = 1000
 """How long a broker may wait for something to give."""
@@ -257,6 +256,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         """Since when polls have brought nothing, likewise; None after one that has."""
         self.error: str | None = None
         """What the last poll failed with, by name."""
+        self._shares = Shares()
         wait_between_looks(self._client)
 
     async def getmany(
@@ -276,10 +276,12 @@ class KafkaConsumer(AIOKafkaConsumer):
             self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
         fetched: dict[TopicPartition, list[Any]] = {}
         try:
-            for some, share in self._shares(max_records) if max_records and not partitions else ():
+            for some, share in self._shared_out(max_records) if max_records and not partitions else ():
                 fetched |= await super().getmany(*some, max_records=share)
             left = max_records and max_records - sum(map(len, fetched.values()))
-            if left != 0:
+            if max_records and not partitions and self._shares.are_bounded():
+                fetched = fetched or await self._of_who_does_not_rest(max_records)
+            elif left != 0:
                 wait_ms = 0 if fetched else max(timeout_ms, _PATIENCE_MS)
                 rest = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=left)
                 fetched |= {at: fetched.get(at, []) + records for at, records in rest.items()}
@@ -292,17 +294,30 @@ class KafkaConsumer(AIOKafkaConsumer):
         self.polled_at = time.monotonic()
         self.error = None
         self.empty_since = None if fetched else self.empty_since or self.polled_at
+        for at, records in fetched.items():
+            self._shares.took(at.topic, len(records))
         return fetched
 
-    def _shares(self, max_records: int) -> list[tuple[list[TopicPartition], int]]:
-        """Of which partitions to take how many, topic by topic, where several have something (docs/decisions/0072)."""
+    def _shared_out(self, max_records: int) -> list[tuple[list[TopicPartition], int]]:
+        """Of which partitions to take how many, topic by topic."""
         topics: dict[str, list[TopicPartition]] = {}
         for partition in self._fetcher._records:
             topics.setdefault(partition.topic, []).append(partition)
-        if len(topics) < 2:
-            return []
-        chosen = random.sample(list(topics), min(len(topics), _TOPICS_AT_ONCE, max_records))
-        return [(topics[topic], max_records // len(chosen)) for topic in chosen]
+        return [(topics[topic], share) for topic, share in self._shares.of(topics, max_records).items()]
+
+    async def _of_who_does_not_rest(self, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Wait for something, until there may be something of another company that has sent much."""
+        resting = self._shares.resting()
+        wait_s = min(resting.values(), default=_PATIENCE_MS / 1000)
+        partitions = [at for at in self.assignment() if at.topic not in resting]
+        if not partitions:  # to aiokafka that would be all of them
+            await asyncio.sleep(wait_s)
+            return {}
+        most = min(max_records, BESIDE_MODEST)
+        fetched: dict[TopicPartition, list[Any]] = await super().getmany(
+            *partitions, timeout_ms=wait_s * 1000, max_records=most
+        )
+        return fetched
 
     async def commit_held(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit of partitions still held and still there; return whether all of these are committed.

@@ -37,6 +37,38 @@ class RepeatedSentences(logging.Filter):
         return True
 
 
+class LinesOfOneSource:
+    """Lets each sentence about a source be said some times in a while, and says with the next how many were left out.
+
+    A source is a topic or a company: whoever sends rubbish by the thousand would fill the disk with what is said of it.
+    How many there were the metrics say.
+    """
+
+    def __init__(self, most: int = 20, every_s: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._every_s = every_s
+        self._now = now
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        """Since when a sentence about a source was said how often, by both."""
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Pass a line on, or drop it."""
+        source = event.get("topic") or event.get("company") or str(event.get("first", "")).partition("/")[0]
+        if not source:
+            return event
+        about, now = (str(event["event"]), str(source)), self._now()
+        since, times = self._said.get(about, (now, 0))
+        left_out = max(0, times - self._most)
+        if now - since >= self._every_s:
+            since, times = now, 0
+        self._said[about] = since, times + 1
+        if times >= self._most:
+            raise structlog.DropEvent
+        if left_out and not times:
+            event["left_out"] = left_out
+        return event
+
+
 class WithoutErrorTexts(logging.Filter):
     """Takes the texts of errors out of what libraries say, except those of servers that cannot be reached."""
 
@@ -84,7 +116,7 @@ def configure_logs(service: str, level: str) -> None:
         structlog.processors.ExceptionRenderer(kind_and_place),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[LinesOfOneSource(), *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -90,7 +90,7 @@ _DIRECTORY = permitted("outside_office_hours", may_assign_to_others=True)
 def _answer(message: Record) -> None:
     """Decide a request as permissions does, and have what it sends read by those who get it."""
     received = read_request(message)
-    if not is_settled_here(_DIRECTORY, received.company, received.envelope.type):
+    if not is_settled_here(_DIRECTORY, received.company, received.envelope.type, received.at):
         _can_be_kept(sent := command(check(_DIRECTORY, received), received))
         read_command(record_of(sent))
         return

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from services.portal import live
 from services.portal.live import Live
 from services.portal.pages.routes import routes
 from services.portal.store import Store
@@ -41,8 +42,7 @@ class Instances:
 
     def another(self, name: str, url: str) -> Site:
         """One more, which does not listen to the others yet."""
-        live = Live(DatabaseSettings(database_url=SecretStr(url)))
-        portal = replace(self.first.portal, live=live)
+        portal = replace(self.first.portal, live=Live(DatabaseSettings(database_url=SecretStr(url))))
         self.others[name] = replace(self.first, app=web_app(portal, routes(portal)), portal=portal)
         return self.others[name]
 
@@ -59,8 +59,10 @@ async def url(databases: Databases) -> str:
 async def instances(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instances]:
     async with site_on(url, tmp_path_factory.mktemp("portal")) as site:
         instances = Instances(site, {})
-        await instances.another("beside", url).portal.live.start()
-        yield instances
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(live, "_READ_AGAIN_S", 3600.0)  # what is not told is not read a moment later
+            await instances.another("beside", url).portal.live.start()
+            yield instances
         await instances.stop()
 
 

@@ -264,6 +264,7 @@ async def test_nothing_that_is_asked_makes_a_fault_or_a_false_alarm(surface: Sur
         (f"/saker?etter={after('2026-01-01T00:00:00', ID)}", 404, "Fant ikke"),
         (f"/saker?etter={after('0001-01-01T00:00:00+14:00', ID)}", 404, "Fant ikke"),
         (f"/saker?etter={base64.urlsafe_b64encode(b'[' * 40_000).decode()}", 404, "Fant ikke"),
+        (f"/saker?etter={after('2026-01-01T00:00:00+00:00', 2)}", 404, "Fant ikke"),
         ("/admin/rapporter/%00", 400, "Forstår ikke"),
         ("/del/foresporsel/%00", 400, "Forstår ikke"),
         (f"/direkte?since={'9' * 5000}&directory={'9' * 400}", 200, ""),
@@ -287,6 +288,20 @@ async def test_an_odd_address_is_answered_with_what_it_says(
     answer = await see_through(site, request)
     assert answer.status == status, answer.text
     assert says in answer.text
+
+
+async def test_each_odd_header_is_answered_on_a_page_a_form_and_a_call(surface: Surface) -> None:
+    site = surface.site
+    cookie, token = (b"cookie", site.cookies[INSURER_S].encode()), (b"authorization", b"Bearer " + TOKEN.encode())
+    requests: list[dict[str, Any]] = [
+        {"method": "GET", "path": b"/saker", "headers": [HOST, cookie], "body": b""},
+        {"method": "GET", "path": f"/api/media/{ID}".encode(), "headers": [HOST, token], "body": b""},
+        posted(site, INSURER_S, b"/admin/selskap/kontortid", b"csrf=x"),
+    ]
+    for name, odd in ((name, value) for name, values in ODD_HEADERS.items() for value in values):
+        for request in requests:
+            headers = [each for each in request["headers"] if each[0] != name]
+            await see_through(site, request | {"query": b"", "headers": [*headers, (name, odd)]})
 
 
 async def test_the_words_of_a_refusal_are_in_the_session_s_language(surface: Surface) -> None:

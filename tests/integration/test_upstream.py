@@ -24,9 +24,10 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from pydantic import SecretStr
 
 from operations.connection import Connection
-from shared.contract.topics import OPERATOR
+from shared.contract.topics import OPERATOR, REQUESTS
 from shared.errors import Misconfigured
 from shared.messaging import upstream
+from shared.messaging.shares import BESIDE_MODEST
 from shared.messaging.upstream import (
     TESTED_VERSIONS,
     Fetched,
@@ -48,9 +49,9 @@ TIMES, LOOKS = 3, 100
 Consumer = Callable[..., AIOKafkaConsumer]
 
 
-def create(connection: Connection, partitions: int = 1) -> str:
+def create(connection: Connection, partitions: int = 1, prefix: str = "upstream-") -> str:
     """Make a topic of its own for a test."""
-    name = f"upstream-{uuid.uuid4()}"
+    name = f"{prefix}{uuid.uuid4()}"
     admin = AdminClient(connection.client())
     for done in admin.create_topics([NewTopic(name, partitions, 1)]).values():
         done.result(30)
@@ -224,7 +225,7 @@ async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leav
 
 
 async def test_what_one_topic_has_much_of_does_not_come_before_the_others(connection: Connection) -> None:
-    """If the last line fails, `_shares` can go."""
+    """If the last line fails, `_shared_out` can go."""
     topics = [create(connection) for _ in range(5)]
     async with AIOKafkaProducer(**client(connection)) as producer:
         for topic, messages in zip(topics, (300, 300, 300, 300, 3), strict=True):
@@ -249,6 +250,37 @@ async def test_what_one_topic_has_much_of_does_not_come_before_the_others(connec
     assert sum(map(len, ours.values())) == 100
     assert all(numbers == list(range(len(numbers))) and len(numbers) <= 37 for numbers in ours.values())
     assert len(await first_batch(AIOKafkaConsumer)) <= 2  # the one with three, and a whole batch of another
+
+
+@pytest.mark.promise("What one company sends at once holds up no other for long.", about="requests")
+async def test_a_company_that_sends_much_gets_little_of_each_batch_while_another_asks_for_little(
+    connection: Connection,
+) -> None:
+    flood, modest = (create(connection, prefix=REQUESTS.prefix) for _ in range(2))
+    async with AIOKafkaProducer(**client(connection)) as producer:
+        for topic, messages in ((flood, 240), (modest, 3)):
+            for n in range(messages):
+                await producer.send(topic, str(n).encode())
+        await producer.flush()
+    reader = KafkaConsumer(**client(connection), auto_offset_reset="earliest")
+    await reader.start()
+    reader.assign([TopicPartition(topic, 0) for topic in (flood, modest)])
+    taken: dict[str, list[int]] = {flood: [], modest: []}
+    batches: list[int] = []
+    try:
+        await asyncio.to_thread(wait_until, lambda: len(reader._fetcher._records) == 2, what="both to be fetched")
+        async with asyncio.timeout(30):
+            while len(taken[flood]) < 240:
+                is_bounded = reader._shares.are_bounded()
+                batch = await reader.getmany(timeout_ms=1000, max_records=150)
+                if is_bounded and batch:
+                    batches.append(sum(map(len, batch.values())))
+                for at, records in batch.items():
+                    taken[at.topic] += [int(record.value) for record in records]
+    finally:
+        await reader.stop()
+    assert taken == {flood: [*range(240)], modest: [0, 1, 2]}
+    assert max(batches) == BESIDE_MODEST
 
 
 async def test_nothing_that_was_taken_of_one_topic_is_lost_where_another_fails(connection: Connection) -> None:

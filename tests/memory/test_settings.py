@@ -1,17 +1,20 @@
 """What a company sends about settings, offices and users, whether it may or not, and what it costs the others."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import get_args
 
 import pytest
 
 from shared.contract.topics import DIRECTORY, REQUEST_OUTCOMES
+from shared.domain import directory
 from shared.messaging.memory import Step
-from tests.builders.requests import FJORD, VEST, VEST_BERGEN, VEST_VOSS
+from tests.builders.requests import FJORD, NORD, VEST, VEST_BERGEN, VEST_VOSS
 from tests.memory.audited import audited
 from tests.memory.road import Road
 
 MANY = 1000
+MOST = 50
 
 pytestmark = pytest.mark.promise(
     "Settings requests of those who may not send them leave nothing in the directory, and are decided with the rest.",
@@ -26,6 +29,37 @@ async def test_settings_of_a_company_that_may_not_ask_are_refused_each_and_never
     await road.run()
     assert Counter(outcome["code"] for outcome in road.outcomes(VEST)) == {"sender_not_allowed": MANY}
     assert len(road.bus.records(DIRECTORY.name)) == kept
+
+
+@pytest.mark.promise("What a company has the directory keep for ever is bounded by the day.", about="requests")
+async def test_what_is_more_than_the_directory_takes_in_a_day_is_refused_each_and_leaves_nothing_there(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "MOST_CHANGES", MOST)
+    kept = len(road.bus.records(DIRECTORY.name))
+
+    async def ask(*numbers: int) -> dict[str, str | None]:
+        for n in numbers:
+            road.ask(
+                NORD,
+                "register-user",
+                {"id": f"user-{n}", "company": NORD, "name": "Ola", "authorisation_level": 1},
+                id=f"flood-{n}",
+            )
+        await road.run()
+        return {outcome["request_id"]: outcome.get("code") for outcome in road.outcomes(NORD)}
+
+    first = await ask(*range(3 * MOST))
+    assert Counter(first.values()) == {None: MOST, "too_many_changes": 2 * MOST}
+    assert len(road.bus.records(DIRECTORY.name)) == kept + MOST
+    assert await ask(*range(3 * MOST)) == first  # what comes again is answered as it was
+    assert set(road.different(REQUEST_OUTCOMES.name).values()) == {1}
+    assert (await audited(road)).kept == []
+    road.bus.now += timedelta(days=1)
+    assert (await ask(3 * MOST))[f"flood-{3 * MOST}"] is None
+    await ask(3 * MOST - 1)  # refused yesterday, and sent again with its id
+    assert [o.get("code") for o in road.outcomes(NORD) if o["request_id"] == f"flood-{3 * MOST - 1}"][-1] is None
+    assert (await audited(road)).kept == []
 
 
 async def test_a_refusal_of_who_may_not_ask_comes_again_as_it_was_also_of_another_body(road: Road) -> None:

@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from operations.embedded import ChildProcess, EmbeddedKafka, EmbeddedPostgres, NotStarted, free_port
+from operations.embedded.kafka import BOUNDS
 from shared.contract.topics import MIB
 
 ODD = """it's "odd", a]b\\ @/ø"""
@@ -31,6 +32,7 @@ BOUNDED = pytest.mark.promise(
     "What a company or a stranger announces to the embedded Kafka, and how often it connects, does not end it.",
     about="running",
 )
+SILENCE = "connections.max.idle.ms"
 CONNECTION_BYTES = 64 * 1024
 """What a connection takes that has sent nothing; measured, some 15 KiB."""
 ITS_OWN_BYTES, HEAP_BYTES = 192 * MIB, 512 * MIB
@@ -63,8 +65,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def kafka(folder: Path) -> Iterator[EmbeddedKafka]:
     kafka = EmbeddedKafka(folder / "kafka", users=PASSWORDS)
-    kafka.start()
-    yield kafka
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BOUNDS, SILENCE, "3000")
+        kafka.start()
+        yield kafka
     kafka.stop()
 
 
@@ -372,6 +376,16 @@ async def test_requests_of_the_largest_size_that_are_never_sent_fit_into_the_bro
         attacker.close()
     await asyncio.to_thread(produce, kafka, "unsent", b"of another")
     assert kafka.is_running()
+
+
+@BOUNDED
+async def test_requests_that_are_never_sent_hold_up_others_no_longer_than_silence_is_put_up_with(
+    kafka: EmbeddedKafka,
+) -> None:
+    create_topic(kafka, "silent")
+    attackers = [await announced(kafka, 10 * MIB) for _ in range(14)]
+    await asyncio.to_thread(produce, kafka, "silent", b"of another")
+    assert [await is_ended_by_broker(attacker) for attacker in attackers] == [True] * 14
 
 
 @BOUNDED

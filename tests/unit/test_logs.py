@@ -5,7 +5,10 @@ import logging
 import subprocess
 import sys
 
-from shared.runtime.logs import RepeatedSentences
+import pytest
+import structlog
+
+from shared.runtime.logs import LinesOfOneSource, RepeatedSentences
 
 
 def record(name: str, message: str, *values: object) -> logging.LogRecord:
@@ -31,6 +34,33 @@ def test_a_library_says_a_sentence_once_in_ten_seconds() -> None:
 def test_what_we_say_is_always_said() -> None:
     repeated = RepeatedSentences("aiokafka")
     assert all(repeated.filter(record("claimbus", "batch is tried again")) for _ in range(3))
+
+
+@pytest.mark.promise("What one company sends fills no log, and what is left out of it is counted.", about="running")
+def test_of_a_source_a_sentence_is_said_some_times_in_a_while_and_what_is_left_out_is_counted() -> None:
+    clock = [0.0]
+    lines = LinesOfOneSource(most=3, every_s=10, now=lambda: clock[0])
+
+    def said(event: str, **about: object) -> dict[str, object] | None:
+        try:
+            return dict(lines(None, "warning", {"event": event, **about}))
+        except structlog.DropEvent:
+            return None
+
+    of_vest = {"topic": "requests.vest", "reason": "it has no ce_id"}
+    assert [said("put aside", offset=n, **of_vest) is None for n in range(1000)] == [False] * 3 + [True] * 997
+    assert said("put aside", topic="requests.nord") == {"event": "put aside", "topic": "requests.nord"}
+    assert said("message fails", first="requests.vest/1/2") == {"event": "message fails", "first": "requests.vest/1/2"}
+    clock[0] = 10
+    assert said("put aside", **of_vest) == {"event": "put aside", **of_vest, "left_out": 997}
+    assert said("put aside", **of_vest) == {"event": "put aside", **of_vest}
+    clock[0] = 20
+    assert said("put aside", **of_vest) == {"event": "put aside", **of_vest}
+
+
+def test_what_is_of_no_source_is_always_said() -> None:
+    lines = LinesOfOneSource(most=1)
+    assert all(lines(None, "info", {"event": "a report waits"}) for _ in range(3))
 
 
 _ERRORS = """

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from services.permissions import directory_rules
 from services.permissions.claim_rules import check
 from services.permissions.directory_rules import settle
-from services.permissions.received import ReceivedRequest
+from services.permissions.received import ReceivedRequest, is_settled_here
 from services.portal.words import CREATION
 from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest, read_checked_request
@@ -30,6 +30,7 @@ from shared.contract.directory_events import (
 from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
+from shared.domain import directory as domain_directory
 from shared.domain.creation import decide_creation, rights_in_force
 from shared.domain.directory import LATEST, Directory
 from shared.domain.refusal import Refused
@@ -801,6 +802,33 @@ def test_a_company_registers_so_many_offices_and_users_and_only_the_operator_mor
     takes_effect(directory, OPERATOR, name, BODIES[name] | {"id": "n-5"})
 
 
+def test_a_company_changes_so_much_within_a_day_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain_directory, "MOST_CHANGES", 3)
+    directory = registered()
+
+    def asked(n: int, at: datetime, company: str = FJORD) -> ReceivedRequest:
+        return asks(company, "set-portal-settings", {"unlink_days": n + 1}, at=at, id=f"n-{n}")
+
+    requests = [asked(n, TUESDAY_NOON + timedelta(hours=n)) for n in range(5)]
+    settled = list(directory_rules.settle_in_order(directory, requests))
+    assert [received.envelope.id for _, received in settled] == ["n-0", "n-1", "n-2"]
+    for event, received in settled:
+        directory.apply(event, received.at)
+    for received in requests[:3]:  # what was settled is answered as it was
+        assert directory.settled(FJORD, received.envelope.id) is not None
+    for received in requests[3:]:
+        assert not is_settled_here(directory, FJORD, received.envelope.type, received.at)
+        assert code_of(check(directory, received)) == "too_many_changes"
+    for company, at in ((NORDLYS, requests[4].at), (FJORD, TUESDAY_NOON + timedelta(days=1))):
+        assert is_settled_here(directory, company, requests[4].envelope.type, at)
+    assert not is_settled_here(directory, FJORD, requests[4].envelope.type, TUESDAY_NOON + timedelta(hours=23))
+
+
+def test_the_operator_registers_as_much_as_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain_directory, "MOST_CHANGES", 3)
+    assert is_settled_here(registered(), OPERATOR, "claimbus.register-office.v1", REGISTERED)
+
+
 def test_what_is_settled_ahead_leaves_the_directory_as_it_is() -> None:
     directory = permitted("never")
     before = [directory.settings(FJORD, TUESDAY_NOON), directory.permission(FJORD, VEST_BERGEN, TUESDAY_NOON)]
@@ -1128,6 +1156,7 @@ def test_the_codes_are_the_contracts() -> None:
         incident_in_future
     """
     ours = ["claim_full", "not_linked", "too_late_to_unlink", "settings_not_understood", "company_full"]
+    ours += ["too_many_changes"]
     assert [code.value for code in Code] == [*contract.split(), *ours]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,11 @@ async def is_ended(connection: Connection) -> bool:
     return True
 
 
-async def test_of_many_unfinished_requests_the_oldest_go_and_others_are_answered() -> None:
+async def test_of_many_unfinished_requests_the_oldest_go_and_others_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = partial(Connections, head_within_s=3600)  # or they would go by the clock
+    monkeypatch.setattr("services.portal.serving.Connections", patient)
     settings = WebSettings(port=free_port(), most_connections=MOST)
     server = WebServer(App().app, settings)
     await server.start()
