@@ -11,8 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from rich.console import Group, RenderableType
-from rich.live import Live
+from rich.console import RenderableType
 from rich.table import Table
 
 from operations.connection import Connection, Unreachable, load_connection
@@ -221,15 +220,17 @@ def _health(address: str) -> str:
 
 def _watch(connection: Connection) -> NoReturn:
     """Show it again and again; what cannot be asked now may be in a moment."""
-    with Live(console=out, auto_refresh=False, screen=out.is_terminal) as screen:
-        while True:
-            at = time.strftime("%H:%M:%S")
-            try:
-                shown: RenderableType = Group(f"{at}, every {_WATCH_EVERY_S:g} s", *_shown(look(connection)))
-            except (Unreachable, KafkaException) as error:
-                shown = f"{at}: {sentence_of(error)}"
-            screen.update(shown, refresh=True)
-            time.sleep(_WATCH_EVERY_S)
+    while True:
+        try:
+            shown = list(_shown(look(connection)))
+        except (Unreachable, KafkaException) as error:
+            shown = [sentence_of(error)]
+        if out.is_terminal:
+            out.clear()
+        out.print(time.strftime("%H:%M:%S"))
+        for part in shown:
+            out.print(part)
+        time.sleep(_WATCH_EVERY_S)
 
 
 def _print(now: Status) -> None:
