@@ -64,7 +64,11 @@ def _ends_when_led(admin: AdminClient, services: Collection[str], deadline: floa
 
 
 def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
-    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException."""
+    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException.
+
+    Those of which nothing is kept are left out: there is nothing to read, and so nothing is committed, however far it
+    is from what was.
+    """
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by
@@ -73,13 +77,16 @@ def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]
         for name in topics
         if (name.startswith(topic.prefix) if topic.per_company else name == topic.name)
     }
-    wanted = {
-        TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        for name in read_by
-        for number in topics[name].partitions
-    }
-    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(wanted).items()}
+    partitions = [TopicPartition(name, number) for name in read_by for number in topics[name].partitions]
+    firsts = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    ends = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    ends = {partition: end for partition, end in ends.items() if end > firsts[partition]}
     return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
+
+
+def _offsets(admin: AdminClient, partitions: Collection[TopicPartition], spec: OffsetSpec) -> Offsets:
+    found = admin.list_offsets(dict.fromkeys(partitions, spec))
+    return {(partition.topic, partition.partition): done.result().offset for partition, done in found.items()}
 
 
 def _unfinished(groups: Groups, service: str, ends: Offsets) -> int:
