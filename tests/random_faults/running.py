@@ -502,7 +502,7 @@ class _Faulty:
                 self._run_until_done(self._to_version(service, is_old=False))
         done, late = wait(self._on_errands, timeout=_RECOVERY_S)
         self.take_in_the_new()
-        problems = [str(each.exception()) for each in done if each.exception() is not None]
+        problems = [f"an errand failed: {each.exception()!r}" for each in done if each.exception() is not None]
         return [*problems, *(f"an errand is not done {_RECOVERY_S:g} s after the last fault" for _ in late)]
 
     @contextlib.contextmanager
@@ -616,8 +616,8 @@ class _Faulty:
         return lambda: self._run_until_done(make_again)
 
     def _move_leaders(self) -> Callable[[], None]:
-        admin = AdminClient(self._stack.connection.client())
-        self._run_until_done(lambda: move_leaders(self._stack.connection, admin))
+        connection = self._stack.connection
+        self._run_until_done(lambda: move_leaders(connection, AdminClient(connection.client())))
         return lambda: None
 
     def _leave_one(self, broker: str) -> Callable[[], None]:
@@ -655,11 +655,11 @@ class _Faulty:
 
     def _forget_offsets(self, service: str, *, of_all: bool) -> Callable[[], None]:
         instances = [instance for instance in self._stack.of(service) if instance not in self._added]
-        admin = AdminClient(self._stack.connection.client())
 
         def forget() -> None:
             for instance in instances:
                 self._stop(instance)
+            admin = AdminClient(self._stack.connection.client())  # one that was left without an answer is of no use
             if not of_all:
                 return self._rewind(admin, service)
             try:
