@@ -31,10 +31,10 @@ check: export PYTHONDONTWRITEBYTECODE :=
 check: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED) tests/unit tests/memory
 
-# Random clients and random faults for so many MINUTES, by SEED; WITH says which of "media retention database" too, by
-# default all.
+# Random clients and random faults for so many MINUTES, by SEED; WITH says which of "media retention database brokers
+# upgrade" too, by default all. Upgrades are from the commit OLD to this code.
 faults: install
-	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1) $(if $(filter undefined,$(origin WITH)),,--with $(WITH))
+	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1) $(if $(filter undefined,$(origin WITH)),,--with $(WITH)) $(if $(OLD),--old $(OLD))
 
 # So many mutated MESSAGES, by SEED, through everything that decodes one; what is wrong is kept in ./found.
 fuzz: install

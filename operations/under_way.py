@@ -1,7 +1,8 @@
 """Whether anything is still under way between the services: what has not come when nothing is, will not come."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -11,6 +12,8 @@ from operations.connection import Connection
 from operations.groups import Groups, Offsets
 from shared.audit.liveness import lag_of
 from shared.contract.topics import SERVICES, TOPICS
+
+T = TypeVar("T")
 
 _LOOK_EVERY_S = 0.05
 _ANSWER_S = 15.0
@@ -46,7 +49,7 @@ def wait_until_read(connection: Connection, service: str, *, timeout_s: float = 
 
 
 def _wait_for(groups: Groups, ends: dict[str, Offsets], deadline: float) -> None:
-    while left := {service: n for service, wanted in ends.items() if (n := _unfinished(groups, service, wanted))}:
+    while left := _again_until(deadline, lambda: _all_unfinished(groups, ends)):
         if time.monotonic() > deadline:
             raise NoAnswer(f"what is under way is late; messages left: {left}")
         time.sleep(_LOOK_EVERY_S)
@@ -54,17 +57,30 @@ def _wait_for(groups: Groups, ends: dict[str, Offsets], deadline: float) -> None
 
 def _ends_when_led(admin: AdminClient, services: Collection[str], deadline: float) -> dict[str, Offsets]:
     """As `ends_of`; a partition that is new, or moves to another broker, has no leader for a moment."""
+    return _again_until(deadline, lambda: ends_of(admin, services))
+
+
+def _again_until(deadline: float, question: Callable[[], T]) -> T:
+    """Ask again while leaders or coordinators move. Raises KafkaException."""
     while True:
         try:
-            return ends_of(admin, services)
+            return question()
         except KafkaException as error:
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY_S)
 
 
+def _all_unfinished(groups: Groups, ends: dict[str, Offsets]) -> dict[str, int]:
+    return {service: n for service, wanted in ends.items() if (n := _unfinished(groups, service, wanted))}
+
+
 def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]:
-    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException."""
+    """The end offsets of the partitions that each of these services reads in its group. Raises KafkaException.
+
+    Those of which nothing is kept are left out: there is nothing to read, and so nothing is committed, however far it
+    is from what was.
+    """
     topics = admin.list_topics(timeout=_ANSWER_S).topics
     read_by = {
         name: topic.read_by
@@ -73,13 +89,16 @@ def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]
         for name in topics
         if (name.startswith(topic.prefix) if topic.per_company else name == topic.name)
     }
-    wanted = {
-        TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        for name in read_by
-        for number in topics[name].partitions
-    }
-    ends = {(p.topic, p.partition): done.result().offset for p, done in admin.list_offsets(wanted).items()}
+    partitions = [TopicPartition(name, number) for name in read_by for number in topics[name].partitions]
+    firsts = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    ends = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    ends = {partition: end for partition, end in ends.items() if end > firsts[partition]}
     return {service: {p: end for p, end in ends.items() if service in read_by[p[0]]} for service in services}
+
+
+def _offsets(admin: AdminClient, partitions: Collection[TopicPartition], spec: OffsetSpec) -> Offsets:
+    found = admin.list_offsets(dict.fromkeys(partitions, spec))
+    return {(partition.topic, partition.partition): done.result().offset for partition, done in found.items()}
 
 
 def _unfinished(groups: Groups, service: str, ends: Offsets) -> int:

@@ -189,8 +189,9 @@ def link(claim: Delivered | str, target: str) -> NewRequest:
 class Worlds:
     """Registers the companies of several tests at once, which takes no longer than those of one."""
 
-    def __init__(self, at_once: int = 16) -> None:
+    def __init__(self, at_once: int = 16, replicas: int = 1) -> None:
         self._at_once = at_once
+        self._replicas = replicas
         self._registered: defaultdict[str, list[Names]] = defaultdict(list)
 
     def next(self, connection: Connection) -> World:
@@ -198,15 +199,15 @@ class Worlds:
         registered = self._registered[connection.bootstrap_servers]
         if not registered:
             names = [Names() for _ in range(self._at_once)]
-            register(connection, names)
+            register(connection, names, self._replicas)
             registered += names
         return World(connection, registered.pop(0))
 
 
-def register(connection: Connection, names: Sequence[Names]) -> None:
+def register(connection: Connection, names: Sequence[Names], replicas: int = 1) -> None:
     """Register companies, with what they need on the bus."""
     companies = [company for each in names for company in each.directory()["companies"]]
-    apply_directory(connection, DirectoryFile.model_validate({"companies": companies}), None)
+    apply_directory(connection, DirectoryFile.model_validate({"companies": companies}), None, replicas=replicas)
 
 
 def wait_until(

@@ -23,7 +23,7 @@ from operations.groups import Groups
 from operations.records import ReadRecord, read_all
 from services.permissions.claim_rules import check
 from services.permissions.received import ReceivedRequest, is_settled_here
-from shared.audit.directory import Entry
+from shared.audit.directory import Entry, clocks_apart
 from shared.audit.invariants import passed_by
 from shared.audit.spool import Spool, digest
 from shared.contract.commands import CheckedRequest
@@ -81,6 +81,8 @@ class Reach:
     """The first and the next offset."""
     first_times: dict[Partition, int] = field(default_factory=dict)
     """When the first record that is kept was appended, as they are read."""
+    clocks_apart: dict[str, int] = field(default_factory=dict)
+    """How long before its request something on a topic was appended at most, in milliseconds, as they are read."""
 
     @property
     def records(self) -> int:
@@ -97,6 +99,12 @@ class Reach:
             for (topic, part), off in places.items():
                 if (topic, part) in self.ends and off > self.ends[topic, part][1]:
                     yield service, topic, part, off, self.ends[topic, part][1]
+
+    def note_clocks(self, record: Record, requested_at: int) -> None:
+        """Note when what comes of a request was appended."""
+        apart = max(requested_at - record.timestamp, self.clocks_apart.get(record.topic, 0))
+        if apart:
+            self.clocks_apart[record.topic] = apart
 
     def kept_since(self) -> Iterator[tuple[str, int]]:
         """Yield, by topic, from when on it has what requests of then led to, in milliseconds since 1970.
@@ -171,8 +179,12 @@ def spool_directory(spool: Spool, entries: list[Entry]) -> Directory:
     """Lay down which requests `directory` remembers, and return the directory that it makes."""
     directory = Directory()
     for event, at in entries:
-        spool.add("directory_entries", event.company, event.request_id, _ms(at))
         directory.apply(event, at)
+        settled = directory.settled(event.company, event.request_id)
+        effective_at = at if settled is None else settled.effective_at
+        spool.add("directory_entries", event.company, event.request_id, _ms(effective_at))
+    if apart := clocks_apart(entries):
+        spool.add("clocks", DIRECTORY.name, round(apart.total_seconds() * 1000))
     return directory
 
 
@@ -196,6 +208,8 @@ def spool_reach(spool: Spool, reach: Reach) -> None:
         spool.add("kept", topic, since)
     for place in reach.too_far():
         spool.add("too_far", *place)
+    for of_topic in reach.clocks_apart.items():
+        spool.add("clocks", *of_topic)
 
 
 def _messages(connection: Connection, reach: Reach) -> Iterator[tuple[list[Message], list[tuple[str, int, int]]]]:
@@ -333,6 +347,7 @@ class TopicSpooler:
             about_directory = self._is_of_directory(company, id, type, _moment(requested_at))
             _, code, decision = _decided(body, whole=False)
             found = digest(envelope.type, envelope.body)
+            self._reach.note_clocks(record, requested_at)
             self._spool.add(
                 "outcomes", company, id, about_directory, *place, requested_at, found, code, decision, passed
             )
@@ -343,6 +358,7 @@ class TopicSpooler:
             if envelope.type != CheckedRequest.type():
                 raise Undecodable(f"{envelope.type} is no command")
             company, id, requested_at = str(body["company"]), str(body["request_id"]), _ms_of(body["requested_at"])
+            self._reach.note_clocks(record, requested_at)
             self._spool.add("commands", company, id, *place, requested_at, False, *_decided(body), passed)
         elif record.topic == LINK_REQUESTS.name:
             if envelope.type != LinkRequested.type():

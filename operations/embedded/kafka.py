@@ -77,6 +77,9 @@ class EmbeddedKafka:
     a password of its own, that stays in the folder.
     """
 
+    replication = 1
+    """How many copies of each partition it can have."""
+
     def __init__(
         self,
         folder: Path,
@@ -180,13 +183,15 @@ class EmbeddedKafka:
         # Kept from the list of processes, which everybody can read: the tool reads these arguments from a file.
         words = [word for user in users.items() for word in ("--add-scram", _scram(*user))]
         write_privately(folder / "scram", "\n".join(words))
-        # 16 bytes in base 64; the first is zero, since an id that begins with a dash reads as an option
-        cluster = base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
-        arguments = ("format", "--cluster-id", cluster, "--config", "../server.properties", "@scram")
+        arguments = ("format", "--cluster-id", self._cluster_id(), "--config", "../server.properties", "@scram")
         tool = self._java(class_path, "kafka.tools.StorageTool", *arguments, cwd=folder, lock=lock)
         tool.run(self._waiting, "Kafka formats its storage")
         (folder / "log").rename(self._folder / "log")
         shutil.rmtree(folder)
+
+    def _cluster_id(self) -> str:
+        """Return 16 bytes in base 64; the first is zero, since an id that begins with a dash reads as an option."""
+        return base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
 
     def _java(self, class_path: list[Path], *arguments: str, cwd: Path, lock: int) -> ChildProcess:
         archived = [] if self._notes is not None else options_with(archive())
@@ -194,18 +199,25 @@ class EmbeddedKafka:
             # Kafka's compression unpacks its native libraries into the folder for temporary files.
             [JAVA, *_JVM, _LOGGING, *archived, f"-Djava.io.tmpdir={self._folder / 'tmp'}", *arguments],
             log=self._folder / "kafka.log",
-            env={"PATH": os.defpath, "LANG": "C.UTF-8", "CLASSPATH": os.pathsep.join(map(str, class_path))},
+            env=self._environment() | {"CLASSPATH": os.pathsep.join(map(str, class_path))},
             cwd=cwd,
             inherits=[lock],
         )
 
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "LANG": "C.UTF-8"}
+
     def _write_configuration(self) -> None:
-        """Write the settings; no path is among them (`log` is in the working folder), so none needs escaping."""
+        settings = "".join(f"{name}={value}\n" for name, value in self._settings().items())
+        write_privately(self._folder / "server.properties", settings)
+
+    def _settings(self) -> dict[str, str]:
+        """Return the settings; no path is among them (`log` is in the working folder), so none needs escaping."""
         own = self._own_password()
         controller = free_port()
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
         plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
-        settings = {
+        return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -247,7 +259,6 @@ class EmbeddedKafka:
             "num.network.threads": "2",
             **BOUNDS,
         }
-        write_privately(self._folder / "server.properties", "".join(f"{k}={v}\n" for k, v in settings.items()))
 
     def _own_password(self) -> str:
         file = self._folder / "password"

@@ -26,6 +26,9 @@ class Server(Protocol):
 class KafkaServer(Server, Protocol):
     """A Kafka with SCRAM and ACLs."""
 
+    replication: int
+    """How many copies of each partition it can have."""
+
     @property
     def bootstrap_servers(self) -> str:
         """Where clients connect."""

@@ -98,7 +98,12 @@ class Stack:
             self.postgres.start()
             with self._migrating():
                 self.kafka.wait_until_ready()
-                provision_services(self.connection, self.passwords, late=self._while_kafka_runs)
+                provision_services(
+                    self.connection,
+                    self.passwords,
+                    replication=self.kafka.replication,
+                    late=self._while_kafka_runs,
+                )
                 self._waiting.over()
         self.wait_until_ready(at_start=True)
 

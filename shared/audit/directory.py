@@ -1,7 +1,7 @@
 """Whether what the directory remembers was decided right. No I/O."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.audit.violations import Violation, named
@@ -28,12 +28,13 @@ def check_directory(
     An instance of permissions may not have read yet what another one put into the directory a moment before. So any
     state of the directory will do between what was appended before the request and what stands before its decision.
     """
+    apart = clocks_apart(entries)
     directory = Directory()
     found = 0
     for number, (event, at) in enumerate(entries):
         received = request_of(event) if directory.settled(event.company, event.request_id) is None else None
         if received is not None and not _is(settle(directory, received), event):
-            earlier = _states(entries[:number], event.requested_at)
+            earlier = _states(entries[:number], event.requested_at - apart)
             if not any(_is(settle(state, received), event) for state in earlier):
                 found += 1
                 about = f"{event.company}/{event.request_id}"
@@ -41,6 +42,11 @@ def check_directory(
         if found >= _MOST:
             return
         directory.apply(event, at)
+
+
+def clocks_apart(entries: Sequence[Entry]) -> timedelta:
+    """Return how long before its request something was appended at most, by the brokers' clocks; 0 where they agree."""
+    return max([timedelta(0), *(event.requested_at - at for event, at in entries)])
 
 
 def _states(entries: Sequence[Entry], since: datetime) -> Iterator[Directory]:

@@ -25,6 +25,8 @@ from shared.contract.topics import (
 
 Found = Iterator[tuple[str, str]]
 
+_CLOCKS_APART_MS = 1000
+
 BIT = {service: 1 << number for number, service in enumerate(SERVICES)}
 """Which bit of `passed` says that a service's committed offset is behind a record."""
 
@@ -299,17 +301,32 @@ def versions_in_order(spool: Spool) -> Found:
         yield _version(claim, version), f"it stands before an earlier version on {EVENTS.of(receiver)}"
 
 
+@invariant("clocks-agree", "What comes of a request is appended after it, by the brokers' clocks.")
+def clocks_agree(spool: Spool) -> Found:
+    """Of clocks that are kept by NTP no topic has so much."""
+    for topic, apart in _rows(spool, "select topic, apart from clocks where apart >= :most", most=_CLOCKS_APART_MS):
+        yield topic, f"something on it is {apart / 1000:.1f} s older than its request: the brokers' clocks are apart"
+
+
 @invariant("decisions-recomputed", "A request is decided by its append time and the directory as of then.")
 def decisions_recomputed(spool: Spool) -> Found:
-    """What `permissions` passed on is what comes of deciding it again. What `directory` remembers is another matter."""
-    for company, id, code, decision in _rows(
+    """What `permissions` passed on is what comes of deciding it again. What `directory` remembers is another matter.
+
+    Where the brokers' clocks were apart, what `directory` has of the time just before a request may have been appended
+    after it was decided; whether it was cannot be told.
+    """
+    apart = spool.count("select max(apart) from clocks")
+    for company, id, at, code, decision in _rows(
         spool,
-        """select distinct r.company, r.id, r.code, r.decision from requests r where not directory
+        """select distinct r.company, r.id, r.at, r.code, r.decision from requests r where not directory
         and not exists (select 1 from directory_entries d where d.company = r.company and d.id = r.id)
         and exists (select 1 from commands c where c.company = r.company and c.id = r.id and c.requested_at = r.at)
         and not exists (select 1 from commands c where c.company = r.company and c.id = r.id and c.requested_at = r.at
             and c.digest = r.digest)""",
     ):
+        since = {"since": at - apart, "at": at}
+        if apart and spool.count("select count(*) from directory_entries where at between :since and :at", since):
+            continue
         yield f"{company}/{id}", f"permissions decided otherwise than {_verdict(code, decision)}, as it should have"
 
 

@@ -52,6 +52,8 @@ _TABLES = {
     "counted_refusals": "company, id, digest",
     # From when on what each topic has is whole, in milliseconds since 1970.
     "kept": "topic, since",
+    # How long before its request something on a topic was appended, by the brokers' clocks, at most, in milliseconds.
+    "clocks": "topic, apart",
 }
 _INDICES = {
     "requests": ["company, id, at"],

@@ -41,6 +41,8 @@ class ContainerKafka:
     What it stores stays between starts, in a volume of the folder's; the process's end removes it.
     """
 
+    replication = 1
+
     def __init__(
         self, folder: Path, *, port: int | None = None, users: Mapping[str, str], waiting: Waiting | None = None
     ) -> None:

@@ -18,10 +18,16 @@ def main() -> int:
     parser.add_argument(
         "--with", dest="extras", nargs="*", type=Extra, choices=list(Extra), default=list(Extra), metavar="FAULTS"
     )
+    parser.add_argument("--old", metavar="COMMIT", help="what upgrades begin with; without it there are none")
     options = parser.parse_args()
     folder = new_folder()
     found = run(
-        folder, options.seed, options.minutes * 60, options.extras, report=lambda line: print(line, file=sys.stderr)
+        folder,
+        options.seed,
+        options.minutes * 60,
+        options.extras,
+        report=lambda line: print(line, file=sys.stderr),
+        old=options.old or None,
     )
     print(found)
     if found.violations or found.not_provoked:

@@ -11,13 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from operations.bus import Company, NewRequest
@@ -26,6 +28,7 @@ from operations.groups import Groups
 from operations.provisioning import provision_companies
 from operations.services import REGISTRY, WITH_DATABASE
 from operations.stack import Instance, Stack
+from operations.stack.servers import KafkaServer, Server
 from operations.under_way import ends_of, wait_until_finished
 from shared.audit.liveness import Look, lag_of, standstills
 from shared.contract.topics import (
@@ -37,13 +40,24 @@ from shared.contract.topics import (
     REQUESTS,
     Topic,
 )
+from tests.random_faults.brokers import (
+    CLOCKS_APART,
+    LED_BY_ANOTHER,
+    NOT_IN_SYNC,
+    KafkaCluster,
+    Leaders,
+    NoClocks,
+    make_clocks,
+    move_leaders,
+)
 from tests.random_faults.clients import COPIED, Client, insurers_requests, partners_requests, refused_requests
 from tests.random_faults.crashing import CRASHING_WHILE, PLACES
 from tests.random_faults.network import KafkaBehindProxy, PostgresBehindProxy, Proxy, StoreProxy
 from tests.random_faults.schedule import KAFKA, POSTGRES, SERVERS, STORE, Extra, Fault, Kind, schedule
 from tests.random_faults.uploads import UPLOADED, Uploader
+from tests.random_faults.version import OLD_VERSION, STARTED, NoOldVersion, OldVersion
 from tests.s3 import BUCKET, s3_server
-from tests.world import Names, World, Worlds, as_json, claimbus, register
+from tests.world import Names, World, Worlds, as_json, claimbus, register, wait_until
 
 _TURN_S = 0.1
 _LATE_S = 0.2
@@ -69,6 +83,7 @@ SOMETIMES = {
     "the reader is made anew": "a reader was made anew",
     "message is put aside": "a message was put aside",
     "messages were deleted before they were read": UNREAD,
+    STARTED: STARTED,
     **{place: f"crashed: {place}" for place in PLACES},
 }
 """What services log when a run has provoked it."""
@@ -92,8 +107,11 @@ WITHIN_A_WHILE = {
     Kind.FILL_STORE: "the store answered 507 Insufficient Storage",
     Kind.SPOIL_STORE: "the store gave wrong bytes",
     Kind.HALVE_UPLOADS: "half a file was sent to the store",
+    Kind.LEAVE_ONE: NOT_IN_SYNC,
 }
 """What comes of a kind that lasts for a while, in all."""
+COMES_OF = {Kind.MOVE_LEADERS: LED_BY_ANOTHER, Kind.UPGRADE: STARTED}
+"""What comes of a kind however short the run is."""
 _A_WHILE_S = 15
 _SEVERAL = 3
 
@@ -111,20 +129,27 @@ class Found:
     provoked: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
+    def leave_out(self, kind: Kind, reason: str) -> None:
+        """Have no fault of a kind."""
+        self.left_out[kind] = reason
+        self.faults = [fault for fault in self.faults if fault.kind is not kind]
+
     @property
     def not_provoked(self) -> Sequence[str]:
         """What should have happened and never did: a run that has not provoked it shows nothing of it."""
         wanted = {*SOMETIMES_WANTED, *(fault.kind.value for fault in self.faults)}
-        wanted |= {ANSWER_LOST[fault.target] for fault in self.faults if fault.kind is Kind.DROP_ANSWERS}
+        lost = {fault.target for fault in self.faults if fault.kind is Kind.DROP_ANSWERS}
+        wanted |= {ANSWER_LOST[target] for target in lost & ANSWER_LOST.keys()}
         wanted |= {UPLOADED, COPIED} if Extra.MEDIA in self.extras else set()
-        wanted -= self.left_out.keys()
+        wanted |= {CLOCKS_APART} if Extra.BROKERS in self.extras else set()
+        wanted |= {what for kind, what in COMES_OF.items() if any(fault.kind is kind for fault in self.faults)}
         lasting: Counter[Kind] = Counter()
         for fault in self.faults:
             lasting[fault.kind] += round(fault.for_s)
         if sum(fault.kind is Kind.EXPIRE for fault in self.faults) >= _SEVERAL:
             wanted.add(UNREAD)
         wanted |= {WITHIN_A_WHILE[kind] for kind in WITHIN_A_WHILE if lasting[kind] >= _A_WHILE_S}
-        return sorted(name for name in wanted if not self.provoked[name])
+        return sorted(name for name in wanted - self.left_out.keys() if not self.provoked[name])
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.requests} requests, {len(self.faults)} faults"]
@@ -141,18 +166,50 @@ def run(
     seconds: float,
     extras: Collection[Extra] = (),
     report: Callable[[str], None] = lambda _: None,
+    old: str | None = None,
 ) -> Found:
-    """Run a stack, clients and faults for so many seconds; what is found is returned, not raised."""
+    """Run a stack, clients and faults for so many seconds; what is found is returned, not raised.
+
+    `old` is the commit that is run beside this version.
+    """
     found = Found(seed, schedule(seed, seconds, extras), extras)
     with (
         store_behind_proxy(folder) if Extra.MEDIA in extras else contextlib.nullcontext() as store,
         small_disk(folder / "postgres") if Extra.DATABASE in extras else contextlib.nullcontext() as why_not,
     ):
         if why_not is not None:
-            found.left_out[Kind.FILL_DISK] = why_not
-            found.faults = [fault for fault in found.faults if fault.kind is not Kind.FILL_DISK]
-        _run(folder, seed, seconds, store, found, report)
+            found.leave_out(Kind.FILL_DISK, why_not)
+        _run(folder, seed, seconds, store, _old_version(folder, old, found), found, report)
     return found
+
+
+def _old_version(folder: Path, ref: str | None, found: Found) -> OldVersion | None:
+    """Take the code of the version that upgrades begin with, and have all services run that."""
+    if Extra.UPGRADE not in found.extras:
+        return None
+    if ref is None:
+        found.leave_out(Kind.UPGRADE, "no older version is named")
+        return None
+    old = OldVersion(folder / "old")
+    try:
+        old.take(ref)
+    except NoOldVersion as error:
+        found.leave_out(Kind.UPGRADE, str(error))
+        return None
+    for service in REGISTRY:
+        old.run_by(service, is_old=True)
+    return old
+
+
+def _kafka_with(extras: Collection[Extra], folder: Path, found: Found) -> Callable[..., KafkaServer]:
+    """Return what to run Kafka with: one broker, or three whose clocks are apart if that is possible."""
+    if Extra.BROKERS not in extras:
+        return KafkaBehindProxy
+    try:
+        return partial(KafkaCluster, clocks=make_clocks(folder, found.seed))
+    except NoClocks as error:
+        found.left_out[CLOCKS_APART] = str(error)
+        return KafkaCluster
 
 
 @contextlib.contextmanager
@@ -188,34 +245,48 @@ def store_behind_proxy(folder: Path) -> Iterator[StoreProxy]:
 
 
 def _run(
-    folder: Path, seed: int, seconds: float, store: StoreProxy | None, found: Found, report: Callable[[str], None]
+    folder: Path,
+    seed: int,
+    seconds: float,
+    store: StoreProxy | None,
+    old: OldVersion | None,
+    found: Found,
+    report: Callable[[str], None],
 ) -> None:
     crashing = folder / "crashing"
     os.environ[CRASHING_WHILE] = str(crashing)
+    if old is not None:
+        os.environ[OLD_VERSION] = str(old.folder)
     stack = Stack(
         folder,
-        {"claims": 2, "permissions": 2},
+        dict.fromkeys(REGISTRY, 2) if old else {"claims": 2, "permissions": 2},
         media=BUCKET if store else None,
-        kafka=KafkaBehindProxy,
+        kafka=_kafka_with(found.extras, folder, found),
         postgres=PostgresBehindProxy,
-        module_of=lambda _: "tests.random_faults.crashing",
+        module_of=lambda _: f"tests.random_faults.{'version' if old else 'crashing'}",
     )
     faulty: _Faulty | None = None
     try:
         stack.start()
-        faulty = _Faulty(stack, store, seed, report)
+        faulty = _Faulty(stack, store, old, seed, report)
         if Extra.DATABASE in found.extras:
             faulty.bound_database()
-        for world in [Worlds(2).next(stack.connection) for _ in range(2)]:
+        worlds = Worlds(2, replicas=stack.kafka.replication)
+        for world in [worlds.next(stack.connection) for _ in range(2)]:
             faulty.take_in(world)
-        with _watched(stack), faulty.looked_at():
+        with _watched(stack, faulty.restarting), faulty.looked_at():
             crashing.write_text(str(_CRASH_ON_ONE_IN))
             crashing.chmod(0o644)
             _torment(faulty, found, seconds)
             crashing.unlink()
             found.violations += faulty.end()
             _let_finish(stack, faulty.clients, found)
-            found.violations += _audited(stack, folder / "audit.json", faulty.unlucky.id, with_media=store is not None)
+            audited = list(_audited(stack, folder / "audit.json", faulty.unlucky.id, with_media=store is not None))
+            if Extra.BROKERS in found.extras and CLOCKS_APART not in found.left_out:
+                seen = [each for each in audited if each.startswith("clocks-agree: ")]
+                found.provoked[CLOCKS_APART] = len(seen)
+                audited = [each for each in audited if each not in seen]
+            found.violations += audited
         found.requests = sum(len(client.asked) for client in faulty.clients)
         found.violations += [each for client in faulty.clients for each in _broken(client)]
         found.violations += [f"{each.about}: {each.sentence}" for each in standstills(faulty.looks, _STANDSTILL_S)]
@@ -225,17 +296,25 @@ def _run(
         for uploader in faulty.uploaders:
             found.provoked += uploader.provoked
             found.violations += uploader.problems
-        for server, proxy in faulty.proxies.items():
-            found.provoked[ANSWER_LOST[server]] = proxy.answers_dropped
+        for server, lost in ANSWER_LOST.items():
+            found.provoked[lost] = sum(proxy.answers_dropped for proxy in faulty.proxies.get(server, ()))
+        found.provoked += faulty.leaders.provoked
         found.provoked += store.provoked if store else Counter()
     finally:
         if faulty is not None:
             faulty.close()
         stack.stop()
         for server in SERVERS:
-            server_proxy: Proxy | None = getattr(getattr(stack, server, None), "proxy", None)
-            if server_proxy is not None:
-                server_proxy.close()
+            for proxy in _proxies_of(getattr(stack, server, None)):
+                proxy.close()
+
+
+def _proxies_of(server: object) -> Sequence[Proxy]:
+    """Return those through which clients reach a server."""
+    if isinstance(server, KafkaCluster):
+        return [broker.proxy for broker in server.brokers.values()]
+    proxy: Proxy | None = getattr(server, "proxy", None)
+    return [] if proxy is None else [proxy]
 
 
 def _torment(faulty: "_Faulty", found: Found, seconds: float) -> None:
@@ -313,10 +392,25 @@ def _provoked(logs: Path) -> Counter[str]:
 class _Faulty:
     """Begins faults and ends them, and knows the companies that they happen to."""
 
-    def __init__(self, stack: Stack, store: StoreProxy | None, seed: int, report: Callable[[str], None]) -> None:
-        self.proxies: dict[str, Proxy] = {server: getattr(stack, server).proxy for server in SERVERS}
+    def __init__(
+        self,
+        stack: Stack,
+        store: StoreProxy | None,
+        old: OldVersion | None,
+        seed: int,
+        report: Callable[[str], None],
+    ) -> None:
+        self.proxies: dict[str, Sequence[Proxy]] = {server: _proxies_of(getattr(stack, server)) for server in SERVERS}
+        """Before each server; Kafka's are those of all its brokers."""
         if store is not None:
-            self.proxies[STORE] = store
+            self.proxies[STORE] = [store]
+        self.leaders = Leaders()
+        self.restarting = threading.Lock()
+        """Held while instances are started: of two started at once nobody would know one, nor end it."""
+        self._cluster = stack.kafka if isinstance(stack.kafka, KafkaCluster) else None
+        if self._cluster is not None:
+            self.proxies |= {name: _proxies_of(broker) for name, broker in self._cluster.brokers.items()}
+        self._old = old
         self.uploaders: list[Uploader] = []
         self.done: Counter[str] = Counter()
         self.clients: list[Client] = []
@@ -403,9 +497,12 @@ class _Faulty:
         for _, end in self._ends:
             end()
         self._ends = []
+        if self._old is not None:
+            for service in REGISTRY:
+                self._run_until_done(self._to_version(service, is_old=False))
         done, late = wait(self._on_errands, timeout=_RECOVERY_S)
         self.take_in_the_new()
-        problems = [str(each.exception()) for each in done if each.exception() is not None]
+        problems = [f"an errand failed: {each.exception()!r}" for each in done if each.exception() is not None]
         return [*problems, *(f"an errand is not done {_RECOVERY_S:g} s after the last fault" for _ in late)]
 
     @contextlib.contextmanager
@@ -419,64 +516,69 @@ class _Faulty:
                 with contextlib.suppress(KafkaException, TimeoutError):  # the brokers are away
                     self.looks += [*_looks(self._stack, admin, groups)]
 
+        def look_at_leaders() -> None:
+            while self._cluster is not None and not over.wait(_LOOK_EVERY_S):
+                with contextlib.suppress(KafkaException):
+                    self.leaders.look(admin.list_topics(timeout=_LOOK_EVERY_S))
+
         with Groups(self._stack.connection) as groups:
-            looking = threading.Thread(target=look)
-            looking.start()
+            looking = [threading.Thread(target=each) for each in (look, look_at_leaders)]
+            for thread in looking:
+                thread.start()
             try:
                 yield
             finally:
                 over.set()
-                looking.join()
+                for thread in looking:
+                    thread.join()
 
     def _begun(self, fault: Fault) -> Callable[[], None] | None:
         if fault.kind in _ERRANDS:
             return _ERRANDS[fault.kind](self)
-        if fault.kind is Kind.FORGET_OFFSETS:
-            return self._forget_offsets(fault.target)
+        if fault.kind in (Kind.FORGET_OFFSETS, Kind.REWIND):
+            return self._forget_offsets(fault.target, of_all=fault.kind is Kind.FORGET_OFFSETS)
+        if fault.kind is Kind.LEAVE_ONE:
+            return self._leave_one(fault.target)
+        if fault.kind is Kind.UPGRADE:
+            return self._upgrade(fault.target)
         if fault.kind is Kind.ADD:
             instance = self._stack.add(fault.target)
             self._added.append(instance)
             return lambda: self._stack.remove(instance)
         if fault.kind in (Kind.KILL, Kind.HANG):
             return self._kill_or_hang(fault)
-        proxy = self.proxies[fault.target]
-        if fault.kind is Kind.CUT:
-            proxy.refusing = True
-            proxy.cut()
-            return lambda: setattr(proxy, "refusing", False)
-        if fault.kind is Kind.FORGET_CLIENTS:
-            proxy.forget_clients()
-            return proxy.end_half_open
-        if fault.kind is Kind.FORGET_SERVERS:
-            proxy.forget_servers()
-            return proxy.end_half_open
-        if fault.kind in (Kind.STALL, Kind.ONE_WAY):
-            proxy.hold(requests=fault.kind is Kind.STALL)
-            return proxy.let_through
-        name, on, off = _SWITCHES[fault.kind]
-        setattr(proxy, name, on)
-        return lambda: setattr(proxy, name, off)
+        ends = ExitStack()
+        for proxy in self.proxies[fault.target]:
+            ends.callback(_disturb(proxy, fault.kind))
+        return ends.close
 
     def _kill_or_hang(self, fault: Fault) -> Callable[[], None] | None:
-        pid = self._process(fault.target)
-        if pid is None:
+        servers = [server for server in self._servers(fault.target) if server.is_running()]
+        pids = [server.pid for server in servers] or self._instance_of(fault.target)
+        if not pids:
             return None
         if fault.kind is Kind.KILL:
-            if fault.target in SERVERS:
-                getattr(self._stack, fault.target).kill()
-            else:
-                _signal([pid], signal.SIGKILL)
+            for server in servers:
+                server.kill()
+            if not servers:
+                _signal(pids, signal.SIGKILL)
             return lambda: None
-        family = [pid, *_children(pid)]
+        family = [each for pid in pids for each in (pid, *_children(pid))]
         _signal(family, signal.SIGSTOP)
         return lambda: _signal(family, signal.SIGCONT)
 
-    def _process(self, target: str) -> int | None:
-        if target in SERVERS:
-            server = getattr(self._stack, target)
-            return server.pid if server.is_running() else None
-        running = [instance.pid for instance in self._stack.of(target) if instance.pid is not None]
-        return self._chance.choice(running) if running else None
+    def _servers(self, target: str) -> Sequence[Server]:
+        """Return what is ended when a server is: of several brokers all."""
+        if self._cluster is not None and target == KAFKA:
+            return list(self._cluster.nodes.values())
+        if self._cluster is not None and target in self._cluster.nodes:
+            return [self._cluster.nodes[target]]
+        return [getattr(self._stack, target)] if target in SERVERS else []
+
+    def _instance_of(self, service: str) -> Sequence[int]:
+        """Return the process of one of a service's instances, if any runs."""
+        running = [instance.pid for instance in self._stack.of(service) if instance.pid is not None]
+        return [self._chance.choice(running)] if running else []
 
     def _flood(self) -> Callable[[], None]:
         self._chance.choice(self.clients).send(_FLOOD)
@@ -486,7 +588,7 @@ class _Faulty:
         names = Names()
 
         def register_and_connect() -> None:
-            register(self._stack.connection, [names])
+            register(self._stack.connection, [names], self._stack.kafka.replication)
             world = World(self._stack.connection, names)
             assert world.partner
             assert world.insurer
@@ -506,20 +608,60 @@ class _Faulty:
                 raise TimeoutError  # it is looked for again, until it is gone
 
         def make_again() -> None:
-            provision_companies(connection, [company])
+            provision_companies(connection, [company], replication=self._stack.kafka.replication)
             if kind is EVENTS:
                 self.unlucky.read_from(Company(connection, company, from_start=True))
 
         self._run_until_done(delete)
         return lambda: self._run_until_done(make_again)
 
-    def _forget_offsets(self, service: str) -> Callable[[], None]:
+    def _move_leaders(self) -> Callable[[], None]:
+        connection = self._stack.connection
+        self._run_until_done(lambda: move_leaders(connection, AdminClient(connection.client())))
+        return lambda: None
+
+    def _leave_one(self, broker: str) -> Callable[[], None]:
+        assert self._cluster is not None
+        self._cluster.leave_alone(broker)
+        return self._cluster.let_up
+
+    def _upgrade(self, service: str) -> Callable[[], None]:
+        self._run_until_done(self._to_version(service, is_old=False))
+        return lambda: self._run_until_done(self._to_version(service, is_old=True))
+
+    def _to_version(self, service: str, *, is_old: bool) -> Callable[[], None]:
+        """Restart a service's instances, each when the one before it is ready, or has had time to be."""
+        assert self._old is not None
+        old = self._old
+
+        def restart() -> None:
+            old.run_by(service, is_old=is_old)
+            for instance in [each for each in self._stack.of(service) if each not in self._added]:
+                self._stop(instance)
+                self._start(instance)
+                with contextlib.suppress(AssertionError):
+                    wait_until(instance.is_ready, what="it", timeout_s=_ERRAND_S, look_every_s=_WATCH_EVERY_S)
+
+        return restart
+
+    def _stop(self, instance: Instance) -> None:
+        with self.restarting:
+            instance.ask_to_stop()
+        instance.stop()
+
+    def _start(self, instance: Instance) -> None:
+        with self.restarting:
+            instance.start()
+
+    def _forget_offsets(self, service: str, *, of_all: bool) -> Callable[[], None]:
         instances = [instance for instance in self._stack.of(service) if instance not in self._added]
-        admin = AdminClient(self._stack.connection.client())
 
         def forget() -> None:
             for instance in instances:
-                instance.stop()
+                self._stop(instance)
+            admin = AdminClient(self._stack.connection.client())  # one that was left without an answer is of no use
+            if not of_all:
+                return self._rewind(admin, service)
             try:
                 admin.delete_consumer_groups([service], request_timeout=_ERRAND_S)[service].result(_ERRAND_S)
             except KafkaException as error:
@@ -528,10 +670,17 @@ class _Faulty:
 
         def start_again() -> None:
             for instance in instances:
-                instance.start()
+                self._start(instance)
 
         self._run_until_done(forget, finally_=start_again)
         return lambda: None
+
+    def _rewind(self, admin: AdminClient, group: str) -> None:
+        partitions = sorted(ends_of(admin, [group])[group])
+        begin = [TopicPartition(*partition, 0) for partition in partitions[::2]]
+        wanted = ConsumerGroupTopicPartitions(group, begin)
+        (done,) = admin.alter_consumer_group_offsets([wanted], request_timeout=_ERRAND_S).values()
+        done.result(_ERRAND_S)
 
     def _expire(self) -> Callable[[], None]:
         connection = self._stack.connection
@@ -603,6 +752,7 @@ _ERRANDS: dict[Kind, Callable[[_Faulty], Callable[[], None]]] = {
     Kind.DELETE_TOPIC: _Faulty._delete_topic,
     Kind.DELETE_REQUESTS: lambda faulty: faulty._delete_topic(REQUESTS),
     Kind.EXPIRE: _Faulty._expire,
+    Kind.MOVE_LEADERS: _Faulty._move_leaders,
     Kind.REFUSE_CONNECTIONS: _Faulty._refuse_connections,
     Kind.FILL_DISK: _Faulty._fill_disk,
 }
@@ -615,6 +765,26 @@ _SWITCHES: dict[Kind, tuple[str, object, object]] = {
     Kind.SPOIL_STORE: ("spoiling", True, False),
     Kind.HALVE_UPLOADS: ("halving", True, False),
 }
+
+
+def _disturb(proxy: Proxy, kind: Kind) -> Callable[[], None]:
+    """Begin what happens to the network; return what ends it."""
+    if kind is Kind.CUT:
+        proxy.refusing = True
+        proxy.cut()
+        return lambda: setattr(proxy, "refusing", False)
+    if kind is Kind.FORGET_CLIENTS:
+        proxy.forget_clients()
+        return proxy.end_half_open
+    if kind is Kind.FORGET_SERVERS:
+        proxy.forget_servers()
+        return proxy.end_half_open
+    if kind in (Kind.STALL, Kind.ONE_WAY):
+        proxy.hold(requests=kind is Kind.STALL)
+        return proxy.let_through
+    name, on, off = _SWITCHES[kind]
+    setattr(proxy, name, on)
+    return lambda: setattr(proxy, name, off)
 
 
 def _read_by_all(groups: Groups) -> list[TopicPartition]:
@@ -639,13 +809,14 @@ def _looks(stack: Stack, admin: AdminClient, groups: Groups) -> Iterator[Look]:
 
 
 @contextlib.contextmanager
-def _watched(stack: Stack) -> Iterator[None]:
+def _watched(stack: Stack, restarting: threading.Lock) -> Iterator[None]:
     """Start again what has died, as `claimbus up` does."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_WATCH_EVERY_S):
-            stack.watch()
+            with restarting:
+                stack.watch()
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -57,6 +57,14 @@ class Kind(StrEnum):
     """Have PostgreSQL end all connections of the services, and refuse new ones: there are too many."""
     FILL_DISK = "fill disk"
     """Leave no byte on the disk that PostgreSQL writes to, for a while."""
+    REWIND = "rewind"
+    """Set what a service has committed of half of its partitions back to their beginning, as an operator could."""
+    MOVE_LEADERS = "move leaders"
+    """Have each partition led by another broker."""
+    LEAVE_ONE = "leave one"
+    """End all brokers at once but one, for a while: fewer copies are in sync than acknowledge a message."""
+    UPGRADE = "upgrade"
+    """Restart the instances of a service one after the other in the new version, and after a while in the old one."""
 
 
 class Extra(StrEnum):
@@ -68,10 +76,17 @@ class Extra(StrEnum):
     """Of what the brokers keep: messages, topics and committed offsets."""
     DATABASE = "database"
     """Of PostgreSQL itself."""
+    BROKERS = "brokers"
+    """Of one of three brokers, which keep copies of each other's partitions, and whose clocks are apart."""
+    UPGRADE = "upgrade"
+    """Of another version of the services, which runs beside this one."""
 
 
 KAFKA, POSTGRES, STORE, COMPANIES = "kafka", "postgres", "store", "companies"
 SERVERS = (KAFKA, POSTGRES)
+BROKERS = ("broker 1", "broker 2", "broker 3")
+CONTROLLER = "controller"
+"""Of the brokers; it leads no partition."""
 _SERVICES = tuple(REGISTRY)
 _ON_THE_ROAD = ("permissions", "claims", "delivery")
 _TARGETS: dict[Kind, Sequence[str]] = {
@@ -90,8 +105,13 @@ _TARGETS: dict[Kind, Sequence[str]] = {
     Kind.DELETE_REQUESTS: (COMPANIES,),
     Kind.REFUSE_CONNECTIONS: (POSTGRES,),
     Kind.FILL_DISK: (POSTGRES,),
+    Kind.REWIND: _SERVICES,
+    Kind.MOVE_LEADERS: (KAFKA,),
+    Kind.LEAVE_ONE: BROKERS,
 }
 """What each can happen to; the others happen to servers, and to the store of media where there is one."""
+_NODES = (*BROKERS, *BROKERS, CONTROLLER)
+"""What is killed and hangs too where there are several brokers."""
 _ONLY_WITH = {
     Kind.FAIL_STORE: Extra.MEDIA,
     Kind.FILL_STORE: Extra.MEDIA,
@@ -102,10 +122,17 @@ _ONLY_WITH = {
     Kind.DELETE_REQUESTS: Extra.RETENTION,
     Kind.REFUSE_CONNECTIONS: Extra.DATABASE,
     Kind.FILL_DISK: Extra.DATABASE,
+    Kind.REWIND: Extra.RETENTION,
+    Kind.MOVE_LEADERS: Extra.BROKERS,
+    Kind.LEAVE_ONE: Extra.BROKERS,
+    Kind.UPGRADE: Extra.UPGRADE,
 }
 _OFTEN = {Kind.KILL: 6, Kind.HANG: 4, Kind.ADD: 3, Kind.CUT: 2, Kind.STALL: 2, Kind.DROP_ANSWERS: 2}
 _OFTEN |= dict.fromkeys((Kind.FAIL_STORE, Kind.FILL_STORE, Kind.SPOIL_STORE, Kind.HALVE_UPLOADS), 2)
-_OVER_AT_ONCE = (Kind.KILL, Kind.FLOOD, Kind.REGISTER, Kind.FORGET_OFFSETS, Kind.EXPIRE)
+_OFTEN |= {Kind.MOVE_LEADERS: 2, Kind.LEAVE_ONE: 2, Kind.UPGRADE: 0}
+_OVER_AT_ONCE = (
+    *(Kind.KILL, Kind.FLOOD, Kind.REGISTER, Kind.FORGET_OFFSETS, Kind.EXPIRE, Kind.REWIND, Kind.MOVE_LEADERS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +154,26 @@ class Fault:
 def schedule(seed: int, seconds: float, extras: Collection[Extra] = (), *, longest_s: float = 12.0) -> Sequence[Fault]:
     """Make the faults of so many seconds, alone and overlapping; one lasts no longer than `longest_s`."""
     kinds = [kind for kind in Kind if kind not in _ONLY_WITH or _ONLY_WITH[kind] in extras]
-    servers = (*SERVERS, STORE) if Extra.MEDIA in extras else SERVERS
+    nodes = _NODES if Extra.BROKERS in extras else ()
+    servers = (*SERVERS, *([STORE] if Extra.MEDIA in extras else []), *nodes[: len(BROKERS)])
+    targets = dict(_TARGETS)
+    for kind in (Kind.KILL, Kind.HANG):
+        targets[kind] = (*_TARGETS[kind], *nodes)
     chance = random.Random(seed)
-    faults: list[Fault] = []
+    faults = _upgrades(random.Random(f"{seed}/upgrades"), seconds) if Extra.UPGRADE in extras else []
     at_s = chance.uniform(1, 3)
     while at_s < seconds:
         kind = chance.choices(kinds, weights=[_OFTEN.get(kind, 1) for kind in kinds])[0]
-        target = chance.choice(_TARGETS.get(kind, servers))
+        target = chance.choice(targets.get(kind, servers))
         faults.append(Fault(at_s, kind, target, 0.0 if kind in _OVER_AT_ONCE else chance.uniform(1, longest_s)))
         at_s += chance.expovariate(1 / 3)
-    return faults
+    return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _upgrades(chance: random.Random, seconds: float) -> list[Fault]:
+    """One service after the other, each in the first half, and back in the second: every pair of versions is met."""
+    return [
+        Fault(at_s, Kind.UPGRADE, service, chance.uniform(0.5, 0.9) * seconds - at_s)
+        for service in _SERVICES
+        for at_s in [chance.uniform(0.05, 0.5) * seconds]
+    ]

@@ -236,3 +236,13 @@ def test_what_another_instance_put_in_a_moment_before_may_have_been_unknown() ->
     refusal = settle(Directory(), requests["operator", "request-8"])  # by one that has not read of the company yet
     assert wrong([(company[0], late), (refusal, user[1])], requests) == []
     assert wrong([(company[0], user[0].requested_at), (refusal, user[1])], requests) == ["operator/request-8"]
+
+
+def test_what_another_instance_put_in_a_moment_before_may_look_older_where_clocks_were_apart() -> None:
+    entries, requests = directory_history()
+    company, user = entries[0], entries[8]
+    refusal = settle(Directory(), requests["operator", "request-8"])
+    earlier = user[0].requested_at - timedelta(seconds=30)
+    a_moment_before = earlier - timedelta(milliseconds=1)
+    assert wrong([(company[0], earlier), (refusal, user[1])], requests) == ["operator/request-8"]
+    assert wrong([(company[0], earlier), (refusal, a_moment_before)], requests) == []

@@ -167,6 +167,7 @@ BREAKS = [
     ("events-recorded", "insert into events values (zeroblob(16), 1, 0, 90, x'00', 0)"),
     ("outcomes-recorded", "update recorded_requests set digest = x'00' where id = 'create'"),
     # 5
+    ("clocks-agree", "insert into clocks values ('directory', 1000)"),
     ("decisions-recomputed", "update requests set digest = x'00' where id = 'create'"),
     ("outcome-follows-decision", "update outcomes set code = '' where id = 'refused'"),
     ("outcome-follows-decision", "update outcomes set decision = 'never_permitted' where id = 'create'"),
@@ -205,6 +206,17 @@ BREAKS = [
 def test_damage_is_found(spool: Spool, invariant: str, damage: str) -> None:
     list(spool.query(damage))
     assert invariant in broken(spool)
+
+
+def test_what_was_decided_just_after_a_change_cannot_be_known_where_clocks_were_apart(spool: Spool) -> None:
+    list(spool.query("update requests set digest = x'00' where id = 'refused'"))
+    list(spool.query("update directory_entries set at = (select at from requests where id = 'refused')"))
+    assert broken(spool) == {"decisions-recomputed"}
+    list(spool.query("insert into clocks values ('directory', 1)"))
+    list(spool.query("update directory_entries set at = at - 1"))
+    assert broken(spool) == set()
+    list(spool.query("update directory_entries set at = at - 1"))
+    assert broken(spool) == {"decisions-recomputed"}
 
 
 def test_a_number_of_two_claims_is_told_with_both(spool: Spool) -> None:

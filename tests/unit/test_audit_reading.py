@@ -1,29 +1,32 @@
 """What the audit lays down of the messages that it reads, and how far they go."""
 
 import hashlib
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from operations.audit.media import check_media
-from operations.audit.topics import Reach, TopicSpooler
+from operations.audit.topics import Reach, TopicSpooler, spool_directory, spool_reach
 from operations.connection import Connection, Unreachable
 from services.permissions.claim_rules import check
 from services.permissions.messages import command
 from shared.audit.invariants import decisions_recomputed, nothing_passed_over
 from shared.audit.spool import Spool
 from shared.audit.violations import Tally
+from shared.contract.codes import Code
 from shared.contract.commands import CheckedRequest
-from shared.contract.topics import REQUESTS
+from shared.contract.directory_events import SettingsRequestRefused
+from shared.contract.topics import CLAIM_COMMANDS, DIRECTORY, REQUESTS
 from shared.domain.directory import Directory
 from shared.media.keys import stored
 from shared.storage.media_store import MediaStore
 from tests.builders.directory import permitted
 from tests.builders.moments import TUESDAY_EVENING
 from tests.builders.records import record, record_of
-from tests.builders.requests import BODIES, VEST, asks, headers_of
+from tests.builders.requests import BODIES, FJORD, VEST, asks, headers_of
 
 pytestmark = pytest.mark.promise(
     "`claimbus audit` finds what breaks an invariant, on the topics and in the tables.", about="running"
@@ -64,6 +67,35 @@ def test_a_decision_by_another_directory_is_found() -> None:
     ((about, sentence),) = decisions_recomputed(spool)
     assert about == f"{VEST}/one"
     assert "otherwise than accepted (always_permitted" in sentence
+
+
+def test_what_is_older_than_its_request_shows_that_the_brokers_clocks_are_apart() -> None:
+    spool, so_far = Spool(), reach({}, {})
+    spooler = TopicSpooler(spool, so_far, permitted())
+    asked = asks(VEST, "create-temporary-claim", BODIES["create-temporary-claim"], at=TUESDAY_EVENING, id="one")
+    decided = check(permitted(), asked)
+    assert isinstance(decided, CheckedRequest)
+    for later_s in (-3, -2, 1):
+        appended = record_of(command(decided, asked))
+        spooler.take_record(replace(appended, timestamp=appended.timestamp + 1000 * later_s))
+    spool_directory(spool, [(refused_settings("one", TUESDAY_EVENING + timedelta(seconds=5)), TUESDAY_EVENING)])
+    spool_reach(spool, so_far)
+    spool.index()
+    assert dict(spool.query("select topic, apart from clocks")) == {CLAIM_COMMANDS.name: 3000, DIRECTORY.name: 5000}
+
+
+def refused_settings(request_id: str, requested_at: datetime) -> SettingsRequestRefused:
+    about = {"company": FJORD, "request_id": request_id, "request_type": "claimbus.set-portal-settings.v1"}
+    return SettingsRequestRefused.model_validate({**about, "requested_at": requested_at, "code": Code.INVALID_REQUEST})
+
+
+def test_a_message_of_the_directory_counts_from_when_it_is_in_force() -> None:
+    spool = Spool()
+    times = [TUESDAY_EVENING + timedelta(seconds=later_s) for later_s in (10, 0)]
+    spool_directory(spool, [(refused_settings(str(number), at), at) for number, at in enumerate(times)])
+    spool.index()
+    assert {at for (at,) in spool.query("select at from directory_entries")} == {round(times[0].timestamp() * 1000)}
+    assert not spool.counts["clocks"]
 
 
 def test_a_message_that_nobody_can_read_has_to_be_put_aside_where_its_reader_has_passed_it() -> None:
