@@ -291,6 +291,7 @@ async def test_claims_from_before_an_upgrade_are_found_by_every_spelling_too(ins
     await instance.take(normal.registered().model_copy(update={"claim_number": "SK  1"}))
     async with instance.engine.begin() as connection:
         await connection.execute(text("alter table claims drop column number_key"))
+        await connection.execute(text("drop table positions"))
         await connection.execute(text("update alembic_version set version_num = '0001'"))
     await migrate(instance.engine, "services.suggestions")
     (suggested,) = await suggestions_for(instance.url, "sk 1")
