@@ -346,7 +346,7 @@ def test_migrate_brings_databases_to_the_version_that_services_need(stack: Stack
     of_another = stack.connection.model_copy(update={"databases": {"claims": stack.postgres.url(*ANOTHER)}})
     of_another.save(tmp_path / "another.json")
     done = claimbus("migrate", "claims", "--connection-file", tmp_path / "another.json")
-    assert done.stdout == "the database of claims is at version 0003 now\n"
+    assert done.stdout == f"the database of claims is at version {already['claims']['version']} now\n"
     assert all_are_new_enough({"claims": stack.postgres.url(*ANOTHER)})
     missing = claimbus("migrate", "--connection-file", tmp_path / "another.json")
     assert missing.returncode == 1
