@@ -238,9 +238,11 @@ def test_a_quota_is_shown_set_and_set_back(world: World, file: Path) -> None:
 
 
 def test_status_is_watched_until_ctrl_c(file: Path) -> None:
+    ours = signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell runs behind it ignores Ctrl-C, with its children
     with subprocess.Popen(
         [sys.executable, "-m", "operations", "status", "--watch", "--connection-file", file], stdout=subprocess.PIPE
     ) as watching:
+        signal.signal(signal.SIGINT, ours)
         assert watching.stdout is not None
         wait_until(lambda: b"delivery" in watching.stdout.readline(), what="a first look")  # type: ignore[union-attr]
         watching.send_signal(signal.SIGINT)
