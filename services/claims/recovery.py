@@ -31,7 +31,7 @@ from shared.messaging.service import Bus
 from shared.runtime.logs import log
 from shared.runtime.settings import KafkaSettings
 from shared.storage.database import transaction
-from shared.storage.positions import KeptPositions
+from shared.storage.positions import MOVE, KeptPositions, columns_of_moves
 
 
 class RecordIsOlder(TryAgain):
@@ -72,9 +72,11 @@ class RecordPositions(KeptPositions):
                             published.take(read_internal_envelope(record.headers, record.value))
             async for records in topics.read(kept):
                 await self._decide_again(records, published)
+        ends = {partition: lost.stop for partition, lost in behind.lost.items()}
+        come = [Move(at.topic, at.partition, 0, end) for at, end in ends.items()]
         async with transaction(self._engine) as connection:
             await connection.execute(delete(recoveries))
-        ends = {partition: lost.stop for partition, lost in behind.lost.items()}
+            await connection.execute(MOVE, columns_of_moves(come))  # past what is no longer there to be decided too
         log.warning("the record has again what it had lost", requests=requests, gone=gone)
         return ends
 

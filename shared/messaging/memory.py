@@ -78,6 +78,8 @@ class MemoryBus:
         """Consumers do not stop before it is set."""
         self.stops.set()
         self.topics: dict[str, list[list[Record]]] = {}
+        self.first: dict[TopicPartition, int] = {}
+        """The first offset of partitions of which what is before it counts as deleted."""
         self.groups: defaultdict[str, _Group] = defaultdict(_Group)
         self.news = asyncio.Event()
         self.crash_after: Step | None = None
@@ -393,8 +395,8 @@ class MemoryConsumer:
         return self._positions[partition]
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where partitions begin: nothing is ever deleted."""
-        return dict.fromkeys(partitions, 0)
+        """Where partitions begin."""
+        return {partition: self._bus.first.get(partition, 0) for partition in partitions}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, Any]:
         """The first offset at or after a time, in milliseconds since 1970 UTC, or None."""

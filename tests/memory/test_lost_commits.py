@@ -4,12 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.claims.tables import recoveries
 from shared.contract import ids
-from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES
+from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUEST_OUTCOMES
 from shared.messaging import loop
 from tests.builders.requests import BODIES, FJORD, VEST, creation
 from tests.integration.conftest import engine_of
@@ -139,6 +140,26 @@ async def test_much_that_is_lost_waits_for_an_operator(road: Road, monkeypatch: 
             await connection.execute(recoveries.insert(), {"allowed_at": road.bus.now})
         await until_it_keeps(road, "claims", after)
         assert not any(note for notes in instance.service.notes for note in notes())
+
+
+async def test_an_operator_can_go_on_without_what_is_deleted(road: Road) -> None:
+    before = await tables(road, "claims")
+    await much_happens(road)
+    await tables(road, "claims", restore=before)
+    for number, log in enumerate(road.bus.topics[CLAIM_COMMANDS.name]):
+        road.bus.first[TopicPartition(CLAIM_COMMANDS.name, number)] = len(log)
+    async with road.bus.instance(lambda bus: road.build("claims", bus)) as instance:
+        notes = instance.service.notes
+        await instance.until(lambda: any("no longer on the topic" in text for note in notes for text in note()))
+        async with engine_of(road.databases["claims"]) as engine, engine.begin() as connection:
+            await connection.execute(recoveries.insert(), {"allowed_at": road.bus.now})
+        await until_it_keeps(road, "claims", {"recoveries": []})
+        road.ask(VEST, "create-temporary-claim", id="afterwards")
+        await road.run("permissions")
+        await instance.until_idle()
+        assert not any(text for note in notes for text in note())
+    await road.run()
+    assert "afterwards" in {outcome["request_id"] for outcome in road.outcomes(VEST)}
 
 
 async def test_what_an_older_version_decided_is_not_lost(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The cluster that faults are provoked on: its clocks, who leads its partitions, and when each fault happens."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -39,10 +40,11 @@ def test_leaders_that_move_and_copies_that_fall_behind_are_counted() -> None:
 
 
 def test_the_brokers_clocks_are_a_minute_apart(tmp_path: Path) -> None:
-    try:
-        clocks = make_clocks(tmp_path, seed=1)
-    except NoClocks as reason:
-        pytest.skip(str(reason))
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        with pytest.raises(NoClocks):
+            make_clocks(tmp_path, seed=1)
+        return
+    clocks = make_clocks(tmp_path, seed=1)
     assert clocks.keys() == set(BROKERS)
     ahead: list[int] = []
     for library in clocks.values():
