@@ -47,6 +47,18 @@ _LONGEST_FIRST = (
 """The groups in the order in which they are begun, by how their names begin."""
 
 
+@pytest.fixture(autouse=True)
+def environment_stays() -> Iterator[None]:
+    """See to it that no test changes what the processes started by a later one find in their environment."""
+    found = _environment()
+    yield
+    assert _environment() == found
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Have the shared stack run where the tests are divided among processes, or all run."""
     if not hasattr(config, "workerinput"):

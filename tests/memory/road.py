@@ -1,13 +1,13 @@
 """The way of a request over a bus in memory: permissions, claims, delivery, and what comes out of it."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -72,8 +72,9 @@ class Road:
 
     def build(self, service: str, bus: Bus) -> Service:
         """Make an instance of a service, configured as in production: by its environment."""
-        os.environ["CLAIMBUS_DATABASE_URL"] = self.databases.get(service, "")
-        made: Service = import_module(f"{REGISTRY[service].package}.app").build(bus)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("CLAIMBUS_DATABASE_URL", self.databases.get(service, ""))
+            made: Service = import_module(f"{REGISTRY[service].package}.app").build(bus)
         return made
 
     def length(self) -> int:

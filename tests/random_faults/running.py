@@ -71,6 +71,8 @@ _LOOK_EVERY_S = 2.0
 _STANDSTILL_S = 70.0
 """A batch that is in hand for more than a minute makes its instance unready, and all else does so earlier."""
 _WATCH_EVERY_S = 0.2
+_CRASHING = "crashing"
+"""The file in a stack's folder that is there while services end themselves."""
 _CRASH_ON_ONE_IN = 75
 """Publishes; a service makes a few each second."""
 _RECOVERY_S = 300.0
@@ -176,10 +178,15 @@ def run(
     with (
         store_behind_proxy(folder) if Extra.MEDIA in extras else contextlib.nullcontext() as store,
         small_disk(folder / "postgres") if Extra.DATABASE in extras else contextlib.nullcontext() as why_not,
+        pytest.MonkeyPatch.context() as environment,
     ):
         if why_not is not None:
             found.leave_out(Kind.FILL_DISK, why_not)
-        _run(folder, seed, seconds, store, _old_version(folder, old, found), found, report)
+        old_version = _old_version(folder, old, found)
+        environment.setenv(CRASHING_WHILE, str(folder / _CRASHING))
+        if old_version is not None:
+            environment.setenv(OLD_VERSION, str(old_version.folder))
+        _run(folder, seed, seconds, store, old_version, found, report)
     return found
 
 
@@ -253,10 +260,7 @@ def _run(
     found: Found,
     report: Callable[[str], None],
 ) -> None:
-    crashing = folder / "crashing"
-    os.environ[CRASHING_WHILE] = str(crashing)
-    if old is not None:
-        os.environ[OLD_VERSION] = str(old.folder)
+    crashing = folder / _CRASHING
     stack = Stack(
         folder,
         dict.fromkeys(REGISTRY, 2) if old else {"claims": 2, "permissions": 2},
