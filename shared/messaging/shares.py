@@ -14,8 +14,8 @@ BESIDE_MODEST = 30
 """So many of a batch such a company has meanwhile: what is soon decided, here and behind, holds nobody up for long."""
 RESTS_S = 0.1
 """Then it has none of the batches of so long, so that most of what others ask for meets nothing of it at all."""
-_LATELY = 0.01
-"""What is left of one message after some 5 seconds."""
+_WAITED_FOR_S = 5.0
+"""So long after its last message, others leave room for a company that sends little."""
 
 
 class Shares:
@@ -26,6 +26,7 @@ class Shares:
         self._sent: dict[str, tuple[float, float]] = {}
         """What a company has sent, as of when; of it a second later some third counts."""
         self._sending_much: set[str] = set()
+        self._waited_for_until: dict[str, float] = {}
         self._rests_until: dict[str, float] = {}
 
     def of(self, topics: Collection[str], most: int) -> Mapping[str, int]:
@@ -38,7 +39,7 @@ class Shares:
     def are_bounded(self) -> bool:
         """Whether a company sends much while another one sends little: then batches are not filled up."""
         self._sending_much = {topic for topic in self._sending_much if self._lately(topic) > MODEST}
-        return bool(self._sending_much) and any(_LATELY < self._lately(topic) <= MODEST for topic in self._sent)
+        return bool(self._sending_much) and any(until > self._now() for until in self._waited_for_until.values())
 
     def took(self, topic: str, messages: int) -> None:
         """Note how many of a topic's messages were taken."""
@@ -49,6 +50,9 @@ class Shares:
         if lately > MODEST:
             self._sending_much.add(topic)
             self._rests_until[topic] = self._now() + RESTS_S
+            self._waited_for_until.pop(topic, None)  # not even when it has nothing more to send
+        else:
+            self._waited_for_until[topic] = self._now() + _WAITED_FOR_S
 
     def resting(self) -> dict[str, float]:
         """Return who has nothing more of a batch for how long, in seconds, while batches are bounded."""

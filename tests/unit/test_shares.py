@@ -55,6 +55,15 @@ def test_who_sends_much_fills_batches_when_nobody_else_has_sent_anything_lately(
     assert shares.of([FLOOD], BATCH) == {FLOOD: BATCH}
 
 
+def test_who_has_sent_all_that_it_had_at_once_is_not_one_that_sends_little(shares: Shares, clock: Clock) -> None:
+    for _ in range(A_SECOND_TAKES // BESIDE_MODEST):
+        shares.took(OTHER, BESIDE_MODEST)
+    for _ in range(100):
+        clock.now += 0.1
+        shares.took(FLOOD, A_SECOND_TAKES)
+        assert not shares.are_bounded()
+
+
 def test_a_company_that_sends_little_again_is_not_bounded(shares: Shares, clock: Clock) -> None:
     shares.took(FLOOD, A_SECOND_TAKES)
     clock.now += 3
