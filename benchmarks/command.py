@@ -26,7 +26,7 @@ from benchmarks.measures.scale_out import measure_scale_out
 from benchmarks.measures.settings import measure_settings
 from benchmarks.measures.start import measure_start
 from benchmarks.measures.stored import measure_stored
-from benchmarks.measures.storm import measure_storm
+from benchmarks.measures.storm import measure_long_storm, measure_storm
 from benchmarks.options import Options
 from benchmarks.peers.registry import PEERS
 from benchmarks.results import FOLDER, ResultsFile
@@ -61,6 +61,7 @@ class Measure(StrEnum):
     """What can be measured."""
 
     STORM = "storm"
+    LONG_STORM = "long-storm"
     LATENCY = "latency"
     START = "start"
     COMPANIES = "companies"
@@ -74,6 +75,7 @@ class Measure(StrEnum):
 
 _MEASURES: dict[Measure, Callable[[Options], Iterator[Row]]] = {
     Measure.STORM: measure_storm,
+    Measure.LONG_STORM: measure_long_storm,
     Measure.LATENCY: measure_latency,
     Measure.START: measure_start,
     Measure.COMPANIES: measure_companies,

@@ -20,6 +20,7 @@ BEGINS, ENDS = "<!-- benchmark: made by `make benchmark PUBLISH=1` -->", "<!-- /
 
 _TITLES = {
     storm.MEASURE: "A storm, beside peers",
+    storm.LONG: "A storm of 200,000",
     "latency": "From append to outcome",
     "catch-up": "A service that was away",
     "stored": "With millions of stored claims",

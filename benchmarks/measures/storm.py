@@ -1,6 +1,7 @@
 """storm: as many claims as fast as the brokers take them, with each contestant in turn, several rounds of it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from benchmarks.contestants import Contestant, all_contestants, stop_services
 from benchmarks.figures import Row
@@ -10,13 +11,23 @@ from benchmarks.run import run_load
 from operations.options import err
 from operations.stack import Stack
 
-MEASURE = "storm"
+MEASURE, LONG = "storm", "long-storm"
+_TIMES_AS_LONG = 10
 
 
 def measure_storm(options: Options) -> Iterator[Row]:
     """The outcome road alone, all services, and the peers."""
     with installation() as stack:
         yield from storm(stack, all_contestants(stack, options.peers), options)
+
+
+def measure_long_storm(options: Options) -> Iterator[Row]:
+    """Ten times as many claims, with all that take a whole storm: what collects over time shows."""
+    long = replace(options, claims=_TIMES_AS_LONG * options.claims)
+    with installation() as stack:
+        contestants = [each for each in all_contestants(stack, options.peers) if each.at_most is None]
+        for row in storm(stack, contestants, long):
+            yield row.model_copy(update={"measure": LONG})
 
 
 def storm(stack: Stack, contestants: Sequence[Contestant], options: Options) -> Iterator[Row]:
