@@ -39,4 +39,6 @@ def without_what_histograms_add(name: str) -> str:
 
 def names_asked_for() -> set[str]:
     """The metrics that any of them asks for, by the name under which Prometheus has them."""
-    return {without_what_histograms_add(name) for _, expression in expressions() for name, _ in NAMED.findall(expression)}
+    return {
+        without_what_histograms_add(name) for _, expression in expressions() for name, _ in NAMED.findall(expression)
+    }

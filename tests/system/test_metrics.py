@@ -1,15 +1,16 @@
 """Metrics on the whole system: what the alarms and the dashboard ask for moves when something happens."""
 
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from operations.connection import Connection
+from operations.demo.files import photo
 from operations.storm import run_storm
 from operations.uploads import upload
-from operations.demo.files import photo
+from tests.builders.content import FIRST_AID
 from tests.observability import names_asked_for
 from tests.world import World, link, report
 
@@ -32,9 +33,9 @@ _GAUGES = {"claimbus_in_hand", "claimbus_lag_messages", "claimbus_lag_seconds"}
 """What is zero before and after, and something meanwhile."""
 
 
-def looked_at(connection: Connection) -> Counter[str]:
+def looked_at(connection: Connection) -> defaultdict[str, float]:
     """Each metric's value, over all services and labels; of a histogram how much was observed."""
-    values: Counter[str] = Counter()
+    values: defaultdict[str, float] = defaultdict(float)
     for address in (address for addresses in connection.health.values() for address in addresses):
         with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
             for family in text_string_to_metric_families(answer.read().decode()):
@@ -56,7 +57,7 @@ def test_all_that_the_dashboard_shows_moves_in_a_storm(connection: Connection, w
 
     def happen() -> None:
         run_storm(connection, world.partner_id, world.office, world.insurer_id, claims=1000)
-        claim = world.create()
+        claim = world.create(tasks=[FIRST_AID])
         assert world.partner.ask(report(claim, media=[file]))[0].accepted
         assert world.insurer.ask(link(claim, world.register("SK-1")))[0].accepted
         world.event(world.insurer, "claim-linked", claim.body["claim_id"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
+
 from operations.services import HEALTH_PORT, REGISTRY
 from shared.runtime import metrics
 from tests.observability import (
