@@ -30,6 +30,7 @@ _COMMANDS = (
     "migrate",
     "storm",
     "quota",
+    "rotate",
     "topics",
     "contract",
     "dead-letters",
