@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from operations.directory_view import directory_from_bus
 from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, err, fail, out, plain, print_json, sentence_of
 from operations.progress import progress_bar
-from operations.provisioning import NotProvisioned, missing_topics, provision_companies
+from operations.provisioning import ALL_PARTS, NotProvisioned, Part, missing_topics, provision_companies
 from shared.contract.fields import CreationPermission
 from shared.contract.requests import DirectoryRequest, RemoveOffice, RemoveUser, SetOfficePermission
 from shared.contract.topics import OPERATOR
@@ -108,6 +108,13 @@ def apply(
         bool,
         typer.Option("--remove", help="Remove what the file leaves out of the companies that it names."),
     ] = False,
+    part: Annotated[
+        list[Part] | None,
+        typer.Option(
+            help="Of what companies need on the brokers make only this, where they get the rest elsewhere; "
+            "can be given again."
+        ),
+    ] = None,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -128,6 +135,7 @@ def apply(
                 replicas=replicas,
                 new_passwords=new_passwords,
                 remove=remove,
+                only=part or ALL_PARTS,
                 onlooker=bar,
                 applied=applied,
             )
@@ -142,7 +150,7 @@ def apply(
         print_json({"provisioned": applied.provisioned, "done": applied.sentences, "left_out": left_out})
         return
     for company in applied.provisioned:
-        out.print(f"provisioned {company}: user, topics, rights, quota")
+        out.print(f"provisioned {company}: {', '.join(part or ('user', 'topics', 'rights', 'quota'))}")
     for sentence in applied.sentences:
         out.print(sentence)
     if not applied.provisioned and not applied.steps:
@@ -191,6 +199,7 @@ def apply_directory(
     replicas: int = 1,
     new_passwords: bool = False,
     remove: bool = False,
+    only: Collection[Part] = ALL_PARTS,
     onlooker: Onlooker | None = None,
     applied: Applied | None = None,
     companies_in_a_part: int = COMPANIES_IN_A_PART,
@@ -204,7 +213,7 @@ def apply_directory(
     """
     onlooker, applied = onlooker or Onlooker(), applied or Applied()
     directory = directory_from_bus(connection)
-    for part in _Provisioning(connection, wanted, connection_file, new_passwords=new_passwords).parts(
+    for part in _Provisioning(connection, wanted, connection_file, new_passwords=new_passwords, only=only).parts(
         companies_in_a_part, replicas, applied
     ):
         applied.provisioned += part
@@ -228,9 +237,16 @@ class _Provisioning:
     """Users, rights, quotas and topics of companies that have none yet, or whose password is to be a new one."""
 
     def __init__(
-        self, connection: Connection, wanted: DirectoryFile, connection_file: Path | None, *, new_passwords: bool
+        self,
+        connection: Connection,
+        wanted: DirectoryFile,
+        connection_file: Path | None,
+        *,
+        new_passwords: bool,
+        only: Collection[Part],
     ) -> None:
         self._connection = connection
+        self._only = only
         self._file = connection_file
         ids = [company.id for company in wanted.companies]
         self._partitions = {company.id: company.partitions for company in wanted.companies if company.partitions}
@@ -248,11 +264,14 @@ class _Provisioning:
         applied.to_provision = len(self._new) + len(self._existing)
         for new, companies in ((True, self._new), (False, self._existing)):
             for part in _in_parts(companies, size):
-                if new:  # kept before it counts: nobody could tell it after a kill, when the topics are there
+                # Kept before it counts: nobody could tell it after a kill, when the topics are there.
+                if new and Part.CREDENTIALS in self._only:
                     for company in part:
                         self._connection.access_for(company)
                     self._connection.keep(self._file)
-                provision_companies(self._connection, part, replication=replicas, partitions=self._partitions)
+                provision_companies(
+                    self._connection, part, replication=replicas, partitions=self._partitions, parts=self._only
+                )
                 self._connection.keep(self._file)
                 yield part
 

@@ -33,6 +33,7 @@ _COMMANDS = (
     "pause",
     "resume",
     "remove",
+    "rotate",
     "topics",
     "contract",
     "dead-letters",

@@ -1,8 +1,9 @@
 """Making the cluster what the contract's table says: topics, SCRAM users, ACLs, and a quota for each company."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -18,14 +19,10 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourcePatternType,
     ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialAlteration,
-    UserScramCredentialDeletion,
-    UserScramCredentialUpsertion,
 )
 
-from operations.connection import Connection
+from operations.connection import CompanyAccess, Connection
+from operations.passwords import SCRAM, mechanisms_of, remove_password, upsertion
 from operations.patience import ask
 from operations.quotas import NO_LIMIT, QuotaRefused, set_quotas
 from shared.contract.topics import (
@@ -49,11 +46,21 @@ _LATE = (
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.NOT_CONTROLLER,
 )
-_SCRAM_ITERATIONS = 4096
-
 
 Late = Callable[[str], None]
 """Gets what the brokers have not answered in time; it is asked again unless this raises."""
+
+
+class Part(StrEnum):
+    """What the brokers are asked for."""
+
+    TOPICS = "topics"
+    ACLS = "acls"
+    CREDENTIALS = "credentials"
+    QUOTAS = "quotas"
+
+
+ALL_PARTS = tuple(Part)
 
 
 class NotProvisioned(Exception):
@@ -77,18 +84,27 @@ class _Patience:
 
 
 def provision_services(
-    connection: Connection, passwords: Mapping[str, str], *, replication: int = 1, late: Late | None = None
+    connection: Connection,
+    passwords: Mapping[str, str],
+    *,
+    replication: int = 1,
+    late: Late | None = None,
+    parts: Collection[Part] = ALL_PARTS,
 ) -> None:
     """Make the topics that all share and the operator's own, and each service's user with its rights.
 
-    Safe to repeat: what is there stays, passwords are set again. Raises NotProvisioned.
+    Safe to repeat: what is there stays, passwords are set again. Where the brokers' users are made elsewhere, so that
+    no credentials are among the `parts`, every service gets its rights. Raises NotProvisioned.
     """
     cluster = _Cluster(connection, replication, late)
-    shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
-    cluster.create_topics([*shared, *_topics_of(OPERATOR)])
-    cluster.set_passwords({name: passwords[name] for name in SERVICES if name in passwords})
-    rights = [acl for name in SERVICES if name in passwords for acl in acls_of_service(name)]
-    if rights:
+    if Part.TOPICS in parts:
+        shared = [(topic.name, topic) for topic in TOPICS if not topic.per_company]
+        cluster.create_topics([*shared, *_topics_of(OPERATOR)])
+    users = [name for name in SERVICES if name in passwords or Part.CREDENTIALS not in parts]
+    if Part.CREDENTIALS in parts:
+        cluster.set_passwords({name: CompanyAccess(password=passwords[name], token="") for name in users})
+    rights = [acl for name in users for acl in acls_of_service(name)]
+    if rights and Part.ACLS in parts:
         cluster.create_acls(rights)
         cluster.wait_for_acl(rights[-1])
 
@@ -100,6 +116,7 @@ def provision_companies(
     replication: int = 1,
     partitions: Mapping[str, int] = MappingProxyType({}),
     late: Late | None = None,
+    parts: Collection[Part] = ALL_PARTS,
 ) -> None:
     """Make each company's user with its rights, its quota and its two topics; safe to repeat. Raises NotProvisioned.
 
@@ -113,22 +130,26 @@ def provision_companies(
     if not companies:
         return
     cluster = _Cluster(connection, replication, late)
-    cluster.set_passwords({company: connection.access_for(company).password for company in companies})
-    cluster.create_acls([acl for company in companies for acl in acls_of_company(company)])
-    cluster.set_quotas(companies)
-    cluster.create_topics(
-        (name, replace(topic, partitions=partitions.get(company, topic.partitions)))
-        for company in companies
-        for name, topic in _topics_of(company)
-    )
-    cluster.wait_for_topics(companies)
+    if Part.CREDENTIALS in parts:
+        cluster.set_passwords({company: connection.access_for(company) for company in companies})
+    if Part.ACLS in parts:
+        cluster.create_acls([acl for company in companies for acl in acls_of_company(company)])
+    if Part.QUOTAS in parts:
+        cluster.set_quotas(companies)
+    if Part.TOPICS in parts:
+        cluster.create_topics(
+            (name, replace(topic, partitions=partitions.get(company, topic.partitions)))
+            for company in companies
+            for name, topic in _topics_of(company)
+        )
+        cluster.wait_for_topics(companies)
 
 
 def take_company_out(connection: Connection, company: str) -> None:
     """Delete a company's rights, which holds at once, its user and its quota; safe to repeat. Raises NotProvisioned."""
     cluster = _Cluster(connection, 1, None)
     cluster.delete_acls(company)
-    cluster.delete_password(company)
+    cluster.delete_passwords(company)
     set_quotas(connection, [company], NO_LIMIT)
 
 
@@ -172,29 +193,17 @@ class _Cluster:
                 self._late("topics")
                 deadline = time.monotonic() + _TIMEOUT_S
 
-    @property
-    def _mechanism(self) -> ScramMechanism:
-        return {
-            "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
-            "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
-        }[self._connection.sasl_mechanism]
-
-    def set_passwords(self, passwords: Mapping[str, str]) -> None:
-        mechanism = self._mechanism
-        changes: list[UserScramCredentialAlteration] = [
-            UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, _SCRAM_ITERATIONS), password.encode())
-            for user, password in passwords.items()
-        ]
+    def set_passwords(self, users: Mapping[str, CompanyAccess]) -> None:
+        usual = self._connection.sasl_mechanism
+        if users and (usual not in SCRAM or self._connection.security_protocol == "SSL"):
+            raise NotProvisioned("only users of SCRAM are made here: give --part for all but credentials")
+        changes = [upsertion(user, access.sasl_mechanism or usual, access.password) for user, access in users.items()]
         if changes:
             self._settle("users", lambda: self._admin.alter_user_scram_credentials(changes, request_timeout=_TIMEOUT_S))
 
-    def delete_password(self, user: str) -> None:
-        gone = UserScramCredentialDeletion(user, self._mechanism)
-        self._settle(
-            "users",
-            lambda: self._admin.alter_user_scram_credentials([gone], request_timeout=_TIMEOUT_S),
-            fine=KafkaError.RESOURCE_NOT_FOUND,
-        )
+    def delete_passwords(self, user: str) -> None:
+        for mechanism in mechanisms_of(self._admin, user):
+            remove_password(self._admin, user, mechanism)
 
     def delete_acls(self, user: str) -> None:
         of_user = every_binding(f"User:{user}")

@@ -11,11 +11,9 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Float64, Int8, Int16, Int32, Schema, String
-from pydantic import SecretStr
 
 from operations.connection import Connection
-from shared.contract.topics import MIB, OPERATOR
-from shared.runtime.settings import KafkaSettings
+from shared.contract.topics import MIB
 
 PRODUCED_BYTES_PER_S = 8 * MIB
 """About 8,000 requests each second, many times what a company sends in a storm."""
@@ -143,15 +141,7 @@ def quota_of(connection: Connection, company: str) -> Quota:
 
 
 async def _ask(connection: Connection, request: Any) -> Any:
-    settings = KafkaSettings(
-        bootstrap_servers=connection.bootstrap_servers,
-        security_protocol=connection.security_protocol,
-        sasl_mechanism=connection.sasl_mechanism,
-        ssl_ca_file=connection.ssl_ca_file,
-        username=OPERATOR,
-        password=SecretStr(connection.companies[OPERATOR].password),
-    )
-    admin = AIOKafkaAdminClient(**settings.client())
+    admin = AIOKafkaAdminClient(**connection.settings().client())
     await admin.start()
     try:
         return await admin._send_request(request)

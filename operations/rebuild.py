@@ -22,7 +22,7 @@ from services.reporting.progress import Progress, Waiting
 from services.reporting.store import Store
 from services.suggestions import store as suggestions_store
 from shared.contract.topics import CLAIM_EVENTS, OPERATOR, ReadModel
-from shared.runtime.settings import DatabaseSettings, KafkaSettings
+from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import DatabaseAway, engine_for
 
 _LOOK_EVERY_S = 0.2
@@ -177,17 +177,7 @@ def _until_events_are_read(connection: Connection, reader: ReadModel) -> None:
 
 async def _until_read(connection: Connection) -> None:
     """Wait until reporting has read all that was sent again."""
-    client = connection.client()
-    progress = Progress(
-        KafkaSettings(
-            bootstrap_servers=connection.bootstrap_servers,
-            security_protocol=connection.security_protocol,
-            sasl_mechanism=connection.sasl_mechanism,
-            ssl_ca_file=connection.ssl_ca_file,
-            username=OPERATOR,
-            password=SecretStr(str(client["sasl.password"])),
-        )
-    )
+    progress = Progress(connection.settings())
     try:
         with err.status("reporting reads") as status:
             await _follow(progress, status)

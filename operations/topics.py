@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from operations.connection import Unreachable, find_connection_file, load_connection
 from operations.options import AsJson, ConnectionFile, err, fail, out, print_json
-from operations.provisioning import NotProvisioned, missing_topics, provision_services
+from operations.provisioning import ALL_PARTS, NotProvisioned, Part, missing_topics, provision_services
 from operations.quotas import CONSUMED_BYTES_PER_S, PRODUCED_BYTES_PER_S
 from shared.contract.requests import RESERVED_COMPANY_IDS
 from shared.contract.topics import (
@@ -69,6 +69,10 @@ def topics(
             "A service's password is CLAIMBUS_<SERVICE>_PASSWORD; a service without one is left out.",
         ),
     ] = False,
+    part: Annotated[
+        list[Part] | None,
+        typer.Option(help="With --provision: only this, where the brokers get the rest elsewhere; can be given again."),
+    ] = None,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,8 +82,10 @@ def topics(
         if not _COMPANY.match(id) or id in RESERVED_COMPANY_IDS:
             fail(f"--company {id}: no company can have this id")
     if provision:
-        _provision(connection_file, replicas)
+        _provision(connection_file, replicas, part or ALL_PARTS)
         return
+    if part:
+        raise typer.BadParameter("--part is for --provision")
     if as_json or format is Format.JSON:
         print_json({"topics": [_topic(topic) for topic in TOPICS], "acls": [_acl(acl) for acl in all_acls(companies)]})
     elif format is Format.KUBERNETES:
@@ -102,17 +108,20 @@ def topics(
             out.print(f"{acl.user} {may} {acl.operation} {acl.resource} {acl.name}{'*' if acl.prefix else ''}")
 
 
-def _provision(connection_file: Path | None, replicas: int) -> None:
+def _provision(connection_file: Path | None, replicas: int, parts: Sequence[Part]) -> None:
     passwords = {s: os.environ[v] for s in SERVICES if (v := f"CLAIMBUS_{s.upper()}_PASSWORD") in os.environ}
     try:
         connection = load_connection(connection_file)
         missing_topics(connection, [])  # or nobody is there
-        provision_services(connection, passwords, replication=replicas)
+        provision_services(connection, passwords, replication=replicas, parts=parts)
         connection.save(find_connection_file(connection_file))
     except (Unreachable, NotProvisioned, KafkaException) as error:
         fail(error)
     users = f" and the users {', '.join(passwords)}" if passwords else "; no password of a service was given"
-    err.print(f"provisioned the shared topics{users}")
+    if len(set(parts)) < len(ALL_PARTS):
+        err.print(f"provisioned {' and '.join(dict.fromkeys(parts))} of what all share and of the services")
+    else:
+        err.print(f"provisioned the shared topics{users}")
 
 
 class NoResource(Exception):

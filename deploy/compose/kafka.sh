@@ -30,11 +30,13 @@ advertised.listeners=INSIDE://$CLAIMBUS_KAFKA_INSIDE,OUTSIDE://$CLAIMBUS_KAFKA_O
 listener.security.protocol.map=INSIDE:SASL_PLAINTEXT,OUTSIDE:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INSIDE
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 sasl.mechanism.controller.protocol=PLAIN
 listener.name.inside.scram-sha-512.sasl.jaas.config=$scram required username="kafka" password="$own";
 listener.name.outside.scram-sha-512.sasl.jaas.config=$scram required;
+listener.name.inside.scram-sha-256.sasl.jaas.config=$scram required;
+listener.name.outside.scram-sha-256.sasl.jaas.config=$scram required;
 listener.name.controller.sasl.enabled.mechanisms=PLAIN
 listener.name.controller.plain.sasl.jaas.config=$plain required username="kafka" password="$own" user_kafka="$own";
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer

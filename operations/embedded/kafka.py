@@ -232,6 +232,8 @@ class EmbeddedKafka:
             "listener.name.client.scram-sha-512.sasl.jaas.config": (
                 f'{scram} required username="{_ITSELF}" password="{own}";'
             ),
+            "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256",  # for `claimbus rotate`
+            "listener.name.client.scram-sha-256.sasl.jaas.config": f"{scram} required;",
             "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.controller.plain.sasl.jaas.config": (
                 f'{plain} required username="{_ITSELF}" password="{own}" user_{_ITSELF}="{own}";'

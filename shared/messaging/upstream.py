@@ -2,6 +2,7 @@
 
 | piece | needed for | since |
 |---|---|---|
+| `_connect` | a client has the password that stood in its file when it was made | aiokafka (0.14) |
 | `wait_between_looks` | a client asks for a missing leader without a pause | aiokafka issue 1155 (0.14) |
 | `KafkaConsumer.commit_held` | a commit for a topic that was deleted is tried for ever | aiokafka issue 1095 (0.14) |
 | `_find_positions` | where a group has committed is asked of one partition after the other | aiokafka (0.14) |
@@ -30,6 +31,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import client as aiokafka_client
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import UNKNOWN_OFFSET
@@ -53,6 +55,7 @@ from shared.messaging.shares import BESIDE_MODEST, Shares
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
 from shared.runtime import metrics
 from shared.runtime.logs import log
+from shared.runtime.passwords import PasswordInFile
 from shared.runtime.settings import ServiceSettings
 
 TESTED_VERSIONS = {"aiokafka": "0.14.0", "faststream": "0.7.8"}
@@ -112,6 +115,18 @@ def wait_between_looks(client: Any) -> None:
             client._metadata_max_age_ms = max(age_ms, for_all_ms)
 
     client._metadata_update = update_after_a_pause
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    """Connect with the password that stands in its file now; while it cannot be read, with that of before."""
+    password = options.get("sasl_plain_password")
+    if isinstance(password, PasswordInFile):
+        try:
+            password = password.read_again()
+        except (OSError, ValueError) as error:
+            log.warning("the password file cannot be read", reason=type(error).__name__)
+        options |= {"sasl_plain_password": password, "sasl_mechanism": password.mechanism}
+    return await _create_conn(*args, **options)
 
 
 class Place(NamedTuple):
@@ -237,6 +252,8 @@ def _tell_of_unread(partition: TopicPartition, state: Any) -> None:
         log.error("messages were deleted before they were read", messages=unread, **place)
 
 
+_create_conn = aiokafka_client.create_conn
+aiokafka_client.create_conn = _connect
 _update_fetch_positions = fetcher.Fetcher._update_fetch_positions
 fetcher.Fetcher._update_fetch_positions = _find_positions
 _take = fetcher.Fetcher.fetched_records

@@ -38,14 +38,24 @@ def guessable(kafka: KafkaSettings, database: DatabaseSettings, media: MediaSett
         can_be_guessed(SecretStr(secret), SIGNS) for secret in media.media_secrets()
     ):
         yield f"CLAIMBUS_MEDIA_SECRET can be guessed: {wanted(SIGNS)}, as each of several"
-    if can_be_guessed(kafka.password, _LOGS_IN):
+    if kafka.has_password and can_be_guessed(SecretStr(kafka.current_password()), _LOGS_IN):
         yield f"CLAIMBUS_PASSWORD can be guessed: {wanted(_LOGS_IN)}"
+    yield from _overheard(kafka)
     try:
         password = urlsplit(database.database_url.get_secret_value()).password
     except ValueError:
         return  # whoever connects says what is wrong with it
     if password is not None and can_be_guessed(SecretStr(unquote(password)), _LOGS_IN):
         yield f"the password in CLAIMBUS_DATABASE_URL can be guessed: {wanted(_LOGS_IN)}"
+
+
+def _overheard(kafka: KafkaSettings) -> Iterator[str]:
+    """Yield what would say a secret to whoever listens on the network, and not only prove that it is known (SCRAM)."""
+    if kafka.security_protocol == "SASL_PLAINTEXT" and kafka.sasl_mechanism in ("PLAIN", "OAUTHBEARER"):
+        yield f"CLAIMBUS_SASL_MECHANISM={kafka.sasl_mechanism} needs CLAIMBUS_SECURITY_PROTOCOL=SASL_SSL"
+    token_url = urlsplit(kafka.oauth_token_url)
+    if token_url.scheme == "http" and not is_loopback(token_url.hostname or ""):
+        yield "CLAIMBUS_OAUTH_TOKEN_URL has to begin with https://"
 
 
 def can_be_guessed(secret: SecretStr, length: int) -> bool:

@@ -1,38 +1,121 @@
 """How a service is configured: environment variables `CLAIMBUS_…`, which is all it reads."""
 
-from typing import Literal
+import ssl
+from collections.abc import Iterator
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.runtime.passwords import Mechanism, PasswordInFile
 from shared.runtime.tls import client_context
+
+Protocol = Literal["SASL_PLAINTEXT", "SASL_SSL", "SSL"]
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach Kafka, as one SCRAM user."""
+    """How to reach Kafka, as one user. Files are read again for each connection."""
 
     model_config = SettingsConfigDict(env_prefix="CLAIMBUS_", extra="ignore", hide_input_in_errors=True)
 
     bootstrap_servers: str = "127.0.0.1:9092"
-    security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
-    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    security_protocol: Protocol = "SASL_PLAINTEXT"
+    """With SSL the certificate says who it is, with the other two a password or token."""
+    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
     username: str = ""
+    """With OAUTHBEARER the client's id at the token endpoint, and the password its secret."""
     password: SecretStr = SecretStr("")
+    password_file: str | None = None
+    """Where the password stands, behind `{SCRAM-SHA-256}` if it is known by another mechanism than above."""
+    oauth_token_url: str = ""
+    oauth_scope: str = ""
+    oauth_extensions: str = ""
+    """What the brokers are told beside a token, as in `name=value,name=value`."""
     ssl_ca_file: str | None = None
     """The authority that signed the brokers' certificates; by default those of the system."""
+    ssl_certificate_file: str | None = None
+    """The service's own certificate, with those that lead to its authority."""
+    ssl_key_file: str | None = None
+    """The certificate's key; by default in the same file."""
     portal_url: str = ""
     """Where people reach the portal of the same installation: what is for one machine alone may have easy secrets."""
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Raise ValueError with all that does not."""
+        if problems := [*self._contradictions(), *self._unread_files()]:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        of_oauth = self.has_password and self.sasl_mechanism == "OAUTHBEARER"
+        if self.security_protocol == "SSL" and not self.ssl_certificate_file:
+            yield "CLAIMBUS_SECURITY_PROTOCOL=SSL logs in by certificate: CLAIMBUS_SSL_CERTIFICATE_FILE has to name it"
+        if self.security_protocol == "SSL" and (self.password.get_secret_value() or self.password_file):
+            yield "CLAIMBUS_SECURITY_PROTOCOL=SSL logs in by certificate, without CLAIMBUS_PASSWORD or its file"
+        if self.security_protocol == "SASL_PLAINTEXT" and self.ssl_certificate_file:
+            yield "CLAIMBUS_SSL_CERTIFICATE_FILE needs TLS: CLAIMBUS_SECURITY_PROTOCOL has to be SASL_SSL or SSL"
+        if self.ssl_key_file and not self.ssl_certificate_file:
+            yield "CLAIMBUS_SSL_KEY_FILE needs CLAIMBUS_SSL_CERTIFICATE_FILE"
+        if self.password.get_secret_value() and self.password_file:
+            yield "CLAIMBUS_PASSWORD and CLAIMBUS_PASSWORD_FILE say the same: leave one of them out"
+        if of_oauth and not self.oauth_token_url:
+            yield "CLAIMBUS_SASL_MECHANISM=OAUTHBEARER needs CLAIMBUS_OAUTH_TOKEN_URL"
+        if not of_oauth and (self.oauth_token_url or self.oauth_scope or self.oauth_extensions):
+            yield "what begins with CLAIMBUS_OAUTH_ needs CLAIMBUS_SASL_MECHANISM=OAUTHBEARER"
+        if not all(name and is_one for name, is_one, _ in self._said_beside_tokens()):
+            yield "CLAIMBUS_OAUTH_EXTENSIONS has to be name=value, with commas between several"
+
+    def _unread_files(self) -> Iterator[str]:
+        try:
+            self.current_password()
+        except (OSError, ValueError) as error:
+            yield f"CLAIMBUS_PASSWORD_FILE cannot be read: {error}"
+        try:
+            self._tls()
+        except OSError as error:
+            yield f"a file of CLAIMBUS_SSL_… cannot be read: {error}"
+
+    @property
+    def has_password(self) -> bool:
+        """Whether it logs in with a password, or the secret that tokens are given for."""
+        return self.security_protocol != "SSL"
+
+    def current_password(self) -> str:
+        """The password, as it stands in its file now if it is in one. Raises OSError or ValueError."""
+        if self.password_file:
+            return PasswordInFile.read(self.password_file, self.sasl_mechanism)
+        return self.password.get_secret_value()
+
     def client(self) -> dict[str, object]:
-        """An aiokafka client how to connect."""
-        tls = client_context(self.ssl_ca_file) if self.security_protocol == "SASL_SSL" else None
+        """An aiokafka client how to connect. Raises OSError or ValueError where a file cannot be read."""
         return {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
-            "sasl_mechanism": self.sasl_mechanism,
+            "ssl_context": self._tls(),
+            **(self._login() if self.has_password else {}),
+        }
+
+    def _said_beside_tokens(self) -> list[tuple[str, str, str]]:
+        return [each.strip().partition("=") for each in self.oauth_extensions.split(",") if each.strip()]
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.security_protocol == "SASL_PLAINTEXT":
+            return None
+        return client_context(self.ssl_ca_file or None, self.ssl_certificate_file or None, self.ssl_key_file or None)
+
+    def _login(self) -> dict[str, object]:
+        if self.sasl_mechanism == "OAUTHBEARER":
+            from shared.runtime.tokens import Tokens  # noqa: PLC0415 - takes some MiB, and most have no tokens
+
+            said = {name: value for name, _, value in self._said_beside_tokens()}
+            tokens = Tokens(self.oauth_token_url, self.oauth_scope, self.username, self.current_password, said)
+            return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": tokens}
+        password = self.current_password()
+        return {
+            "sasl_mechanism": password.mechanism if isinstance(password, PasswordInFile) else self.sasl_mechanism,
             "sasl_plain_username": self.username,
-            "sasl_plain_password": self.password.get_secret_value(),
-            "ssl_context": tls,
+            "sasl_plain_password": password,
         }
 
 

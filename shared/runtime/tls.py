@@ -10,7 +10,10 @@ from typing import Any
 class _OfFiles(ssl.SSLContext):
     """Reads its files again when they have changed; while they cannot be read, it goes on with what it has."""
 
-    _files: Sequence[str] = ()
+    _authorities: str | None = None
+    """Who is trusted."""
+    _shown: Sequence[str] = ()
+    """A certificate, with those that lead to its authority, and its key."""
     _seen: Sequence[int] = ()
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
@@ -21,43 +24,39 @@ class _OfFiles(ssl.SSLContext):
 
     def read_again(self) -> None:
         """Read the files if they have changed. Raises OSError."""
-        changed = [Path(file).stat().st_mtime_ns for file in self._files]
-        if changed != self._seen:
-            self._read()
-            self._seen = changed
-
-    def _read(self) -> None:
-        raise NotImplementedError
-
-
-class _Client(_OfFiles):
-    def _read(self) -> None:
-        self.load_verify_locations(self._files[0])
-
-
-class _Server(_OfFiles):
-    def _read(self) -> None:
-        # One that does not fit its key would leave the context without either.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
-        self.load_cert_chain(*self._files)
+        files = [*self._shown, *([self._authorities] if self._authorities else [])]
+        changed = [Path(file).stat().st_mtime_ns for file in files]
+        if changed == self._seen:
+            return
+        if self._authorities:
+            self.load_verify_locations(self._authorities)
+        if self._shown:
+            # One that does not fit its key would leave the context without either.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._shown)
+            self.load_cert_chain(*self._shown)
+        self._seen = changed
 
 
-def client_context(authorities: str | None) -> ssl.SSLContext:
+def client_context(authorities: str | None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
     """Trust who signs in a file, and who is put into it later; by default whom the system trusts.
 
-    Whom it has once trusted it trusts until the process ends. Raises OSError.
+    Whom it has once trusted it trusts until the process ends. Shows a certificate if there is one, whose key is in the
+    same file unless it has one of its own. Raises OSError.
     """
-    if authorities is None:
+    if authorities is None and certificate is None:
         return ssl.create_default_context()
-    context = _Client(ssl.PROTOCOL_TLS_CLIENT)
-    context._files = [authorities]
+    context = _OfFiles(ssl.PROTOCOL_TLS_CLIENT)
+    if authorities is None:
+        context.load_default_certs()
+    context._authorities = authorities
+    context._shown = [certificate, key or certificate] if certificate else []
     context.read_again()
     return context
 
 
 def server_context(certificate: str, key: str) -> ssl.SSLContext:
     """Show a certificate, with those that lead to its authority in the same file. Raises OSError."""
-    context = _Server(ssl.PROTOCOL_TLS_SERVER)
-    context._files = [certificate, key]
+    context = _OfFiles(ssl.PROTOCOL_TLS_SERVER)
+    context._shown = [certificate, key]
     context.read_again()
     return context

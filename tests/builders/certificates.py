@@ -1,4 +1,4 @@
-"""Certificates for servers on this machine, and who signs them."""
+"""Certificates for servers on this machine and for their clients, and who signs them."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _KEYS = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 
@@ -26,10 +26,16 @@ class Authority:
 
     def write_server(self, file: Path) -> int:
         """Write a new key with its certificate; return its number."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
         address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        signed = self._signed(name, key, address)
+        return self._write(file, "127.0.0.1", address)
+
+    def write_client(self, file: Path, name: str) -> int:
+        """Write a new key with its certificate, for a client of that common name; return its number."""
+        return self._write(file, name, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
+
+    def _write(self, file: Path, name: str, extension: x509.ExtensionType) -> int:
+        key = ec.generate_private_key(ec.SECP256R1())
+        signed = self._signed(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, extension)
         file.write_bytes(key.private_bytes(*_KEYS) + signed.public_bytes(serialization.Encoding.PEM))
         return signed.serial_number
 

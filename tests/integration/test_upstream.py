@@ -7,15 +7,17 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import client as aiokafka_client
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from confluent_kafka import TopicPartition as ConfluentPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -488,6 +490,24 @@ async def test_an_idempotent_producer_of_aiokafkas_is_stuck_after_a_batch_that_i
         for _ in range(2):
             with pytest.raises(KafkaError):
                 await producer.send_and_wait(topic, b"three")
+
+
+async def test_a_client_has_the_password_that_is_in_its_file_and_aiokafkas_the_one_that_was(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the first half fails, aiokafka asks for the password each time: then ours can go."""
+    file = tmp_path / "password"
+    options = {"bootstrap_servers": connection.bootstrap_servers, "username": OPERATOR, "password_file": str(file)}
+    file.write_text("a guess")
+    clients = [AIOKafkaProducer(**ServiceSettings.model_validate(options).client()) for _ in range(2)]
+    file.write_text(connection.companies[OPERATOR].password)
+    with monkeypatch.context() as without_ours:
+        without_ours.setattr(aiokafka_client, "create_conn", upstream._create_conn)
+        with pytest.raises(KafkaConnectionError):
+            await clients[0].start()
+    await clients[1].start()
+    for each in clients:
+        await each.stop()
 
 
 def is_connected(reader: AIOKafkaConsumer) -> list[bool]:

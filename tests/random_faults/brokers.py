@@ -17,13 +17,10 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from confluent_kafka.admin import AdminClient, ClusterMetadata
-from pydantic import SecretStr
 
 from operations.connection import Connection
 from operations.embedded import EmbeddedKafka, Waiting, free_port
 from operations.embedded.processes import is_listening
-from shared.contract.topics import OPERATOR
-from shared.runtime.settings import KafkaSettings
 from tests.random_faults.network import KafkaBehindProxy
 from tests.random_faults.schedule import BROKERS, CONTROLLER
 
@@ -262,12 +259,7 @@ def move_leaders(connection: Connection, admin: AdminClient) -> None:
 
 async def _reassign(connection: Connection, wanted: list[Any]) -> None:
     """No other Python client offers it. The copies stay where they are: only their order is another one."""
-    settings = KafkaSettings(
-        bootstrap_servers=connection.bootstrap_servers,
-        username=OPERATOR,
-        password=SecretStr(connection.companies[OPERATOR].password),
-    )
-    client: Any = AIOKafkaAdminClient(**settings.client(), request_timeout_ms=_ANSWER_MS)
+    client: Any = AIOKafkaAdminClient(**connection.settings().client(), request_timeout_ms=_ANSWER_MS)
     await client.start()
     try:
         await client._send_request(AlterPartitionReassignmentsRequest(_ANSWER_MS, wanted, {}))

@@ -17,6 +17,7 @@ from operations.bus import Company
 from operations.connection import Connection, Unreachable
 from operations.directory_file import DirectoryFile
 from operations.directory_view import directory_from_bus
+from operations.passwords import mechanisms_of
 from operations.provisioning import missing_topics
 from shared.contract.topics import EVENTS, REQUESTS
 from shared.domain.companies import OfficePermission
@@ -138,10 +139,12 @@ def test_a_company_that_is_removed_cannot_come_in_until_it_is_applied_again(conn
     company = content.companies[1].id
     with Company(connection, company) as before:
         before.send([new_request("create-temporary-claim")])
+        assert claimbus("rotate", company, connection_file=file).returncode == 0  # and both passwords go
         done = claimbus("remove", company, connection_file=file)
         assert done.stdout.startswith(f"removed {company}: ")
         with pytest.raises(KafkaException, match="authorization"):
             before.send([new_request("create-temporary-claim")])
+    assert mechanisms_of(AdminClient(connection.client()), company) == set()
     with pytest.raises(Unreachable):
         Company(connection, company)
     kept = Connection.model_validate_json(file.read_text())
@@ -186,6 +189,20 @@ def test_what_is_refused_keeps_nothing_else_from_being_done_and_is_named(connect
     assert f"registered the office {content['companies'][2]['offices'][0]['id']}" in str(refused.value)
     assert len(applied.refused) == 2
     assert len(applied.done) == len(applied.steps) - 2
+
+
+def test_companies_whose_users_are_made_elsewhere_are_not_given_passwords(file: Path, tmp_path: Path) -> None:
+    content = directory(partners=1)
+    wanted = tmp_path / "directory.yaml"
+    wanted.write_text(DirectoryFile.model_validate(content).model_dump_json(exclude_none=True))
+    connection = Connection.model_validate_json(file.read_text())
+    applied = claimbus("apply", wanted, "--part", "topics", "--part", "acls", f"--connection-file={file}")
+    insurer, partner = (company["id"] for company in content["companies"])
+    assert applied.returncode == 1
+    assert f"the connection has no password of {insurer}" in applied.stderr
+    assert missing_topics(connection, [insurer, partner]) == []
+    assert mechanisms_of(AdminClient(connection.client()), partner) == set()
+    assert Connection.model_validate_json(file.read_text()).companies == connection.companies
 
 
 def test_a_command_that_is_killed_in_the_middle_is_finished_by_the_same_command(file: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ WITH_CONNECTION = {
     "pause": ["pause", "a"],
     "resume": ["resume", "a"],
     "remove": ["remove", "a"],
+    "rotate": ["rotate", "a"],
     "migrate": ["migrate", "portal"],
     "storm": ["storm", "--claims=1"],
     "topics": ["topics", "--provision"],
@@ -122,7 +123,12 @@ def test_submit_tells_what_is_wrong_with_a_file(content: str, reason: str, tmp_p
         ("DATABASES", '{"claims": "nowhere"}', "CLAIMBUS_DATABASES.claims: must be postgresql://"),
         ("HEALTH", '{"claims": "http://x"}', "CLAIMBUS_HEALTH.claims: "),
         ("HEALTH", '{"claims": ["x"]}', "must be http://host:port"),
-        ("SECURITY_PROTOCOL", "TLS", "CLAIMBUS_SECURITY_PROTOCOL: Input should be 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ("SASL_MECHANISM", "SCRAM", "CLAIMBUS_SASL_MECHANISM: Input should be 'SCRAM-SHA-512', "),
+        (
+            "SECURITY_PROTOCOL",
+            "TLS",
+            "CLAIMBUS_SECURITY_PROTOCOL: Input should be 'SASL_PLAINTEXT', 'SASL_SSL' or 'SSL'",
+        ),
     ],
 )
 def test_every_command_tells_what_is_wrong_with_a_variable(
