@@ -6,6 +6,7 @@ Whether Kubernetes takes it is checked by `deploy/kubernetes/check`.
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ BROKERS, DNS = ("claimbus-kafka", 9093), ("kube-dns", 53)
 """As the policies name them, with a port."""
 
 
+@cache
 def documents(name: str) -> list[dict[str, Any]]:
     return list(YAML(typ="safe").load_all((KUBERNETES / name).read_text()))
 
@@ -233,14 +235,24 @@ def test_keda_logs_in_as_the_service_that_it_scales(service: str) -> None:
     (container,) = kubernetes_pod(service)["containers"]
     variables = {one["name"]: one for one in container["env"]}
     password, ca = spec["secretTargetRef"]
-    assert password.pop("parameter") == "password"
-    assert password == variables["CLAIMBUS_PASSWORD"]["valueFrom"]["secretKeyRef"]
+    assert password == {"parameter": "password"} | variables["CLAIMBUS_PASSWORD"]["valueFrom"]["secretKeyRef"]
     assert ca["parameter"] == "ca"
     (mounted,) = [one["secret"] for one in kubernetes_pod(service)["volumes"] if one["name"] == "kafka-ca"]
     assert (ca["name"], ca["key"]) == (mounted["secretName"], mounted["items"][0]["key"])
     (username,) = spec["env"]
     assert username["parameter"] == "username"
     assert variables[username["name"]]["value"] == service
+
+
+@pytest.mark.parametrize("service", sorted(SCALED))
+def test_the_guide_says_by_how_much_a_service_is_scaled(service: str) -> None:
+    spec = scaled()[service]
+    lag, topic = int(spec["triggers"][0]["metadata"]["lagThreshold"]), spec["triggers"][0]["metadata"].get("topic")
+    guide = (KUBERNETES.parents[1] / "docs" / "operate" / "how-to" / "scale.md").read_text()
+    (row,) = re.findall(
+        rf"^\| `{service}` \| (?:its group|`{topic}`)[^|]*\| ([\d,]+)[^|]*\| (\d+) \| (\d+) \|$", guide, re.MULTILINE
+    )
+    assert row == (f"{lag:,}", str(spec["minReplicaCount"]), str(spec["maxReplicaCount"]))
 
 
 # The command, and the portal
