@@ -185,6 +185,11 @@ def test_kafka_lets_in_the_services_the_command_and_keda() -> None:
     assert named(keda["podSelector"]) == ["keda-operator"]
 
 
+def test_every_service_may_send_its_traces_to_a_collector() -> None:
+    (policy,) = documents("observability/network.yaml")
+    assert sorted(named(policy["spec"]["podSelector"])) == sorted(REGISTRY)
+
+
 # How many there are
 
 
