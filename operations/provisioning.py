@@ -21,12 +21,13 @@ from confluent_kafka.admin import (
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialAlteration,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
 from operations.connection import Connection
 from operations.patience import ask
-from operations.quotas import QuotaRefused, set_quotas
+from operations.quotas import NO_LIMIT, QuotaRefused, set_quotas
 from shared.contract.topics import (
     OPERATOR,
     SERVICES,
@@ -123,6 +124,14 @@ def provision_companies(
     cluster.wait_for_topics(companies)
 
 
+def take_company_out(connection: Connection, company: str) -> None:
+    """Delete a company's rights, which holds at once, its user and its quota; safe to repeat. Raises NotProvisioned."""
+    cluster = _Cluster(connection, 1, None)
+    cluster.delete_acls(company)
+    cluster.delete_password(company)
+    set_quotas(connection, [company], NO_LIMIT)
+
+
 def missing_topics(connection: Connection, companies: Iterable[str]) -> list[str]:
     """The companies' topics that do not exist."""
     admin = AdminClient(connection.client())
@@ -163,11 +172,15 @@ class _Cluster:
                 self._late("topics")
                 deadline = time.monotonic() + _TIMEOUT_S
 
-    def set_passwords(self, passwords: Mapping[str, str]) -> None:
-        mechanism = {
+    @property
+    def _mechanism(self) -> ScramMechanism:
+        return {
             "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
             "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
         }[self._connection.sasl_mechanism]
+
+    def set_passwords(self, passwords: Mapping[str, str]) -> None:
+        mechanism = self._mechanism
         changes: list[UserScramCredentialAlteration] = [
             UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, _SCRAM_ITERATIONS), password.encode())
             for user, password in passwords.items()
@@ -175,8 +188,20 @@ class _Cluster:
         if changes:
             self._settle("users", lambda: self._admin.alter_user_scram_credentials(changes, request_timeout=_TIMEOUT_S))
 
+    def delete_password(self, user: str) -> None:
+        gone = UserScramCredentialDeletion(user, self._mechanism)
+        self._settle(
+            "users",
+            lambda: self._admin.alter_user_scram_credentials([gone], request_timeout=_TIMEOUT_S),
+            fine=KafkaError.RESOURCE_NOT_FOUND,
+        )
+
+    def delete_acls(self, user: str) -> None:
+        of_user = every_binding(f"User:{user}")
+        self._settle("rights", lambda: self._admin.delete_acls([of_user], request_timeout=_TIMEOUT_S))
+
     def create_acls(self, acls: Iterable[Acl]) -> None:
-        bindings = [AclBinding(*_described(acl)) for acl in acls]
+        bindings = [binding(acl) for acl in acls]
         if bindings:
             self._settle("rights", lambda: self._admin.create_acls(bindings, request_timeout=_TIMEOUT_S))
 
@@ -186,7 +211,7 @@ class _Cluster:
         Whoever logs in before that is refused.
         """
         deadline = time.monotonic() + _TIMEOUT_S
-        wanted = AclBindingFilter(*_described(acl))
+        wanted = binding_filter(acl)
         while not self._is_there(wanted):
             time.sleep(_LOOK_EVERY_S)
             if time.monotonic() > deadline:
@@ -224,6 +249,26 @@ class _Cluster:
             if code != fine:
                 raise NotProvisioned(f"{what}: {error.args[0].str()}") from error
         return True
+
+
+def binding(acl: Acl) -> AclBinding:
+    """A right as the brokers keep it."""
+    return AclBinding(*_described(acl))
+
+
+def binding_filter(acl: Acl) -> AclBindingFilter:
+    """What finds a right among those that the brokers keep."""
+    return AclBindingFilter(*_described(acl))
+
+
+def every_binding(
+    principal: str | None = None, permission: AclPermissionType = AclPermissionType.ANY
+) -> AclBindingFilter:
+    """What finds all rights, or all of a principal, and of them refusals alone, or what is allowed."""
+    of_any: Any = None  # the library's type has no room for it
+    return AclBindingFilter(
+        ResourceType.ANY, of_any, ResourcePatternType.ANY, principal or of_any, of_any, AclOperation.ANY, permission
+    )
 
 
 def _described(acl: Acl) -> tuple[Any, ...]:

@@ -4,34 +4,33 @@ import asyncio
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from typing import Annotated, NoReturn
 
 import typer
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from rich.console import RenderableType
 from rich.table import Table
 
+from operations.backlog import Place, age_s, append_times, ends_of_topics, is_of, unread
 from operations.connection import Connection, Unreachable, load_connection
 from operations.dead_letters import DeadLetters
 from operations.groups import Groups
 from operations.options import AsJson, ConnectionFile, fail, out, print_json, sentence_of
-from operations.patience import ask
+from operations.pausing import paused
 from operations.services import REGISTRY
 from services.claims.inventory import count_temporary_claims
-from shared.contract.topics import DIRECTORY, OPERATOR, SERVICES, TOPICS, Topic
+from shared.contract.topics import DIRECTORY, EVENTS, SERVICES
 from shared.storage.database import DatabaseAway
 
-_TIMEOUT_S = 15.0
 _DATABASE_S = 5.0
-_READ_S = 5.0
+_ANSWER_S = 15.0
 _LATE_AFTER_S = 300.0
 _WATCH_EVERY_S = 2.0
-
-Place = tuple[str, int, int]
-"""A topic, a partition and an offset."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,18 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True)
+class CompanyStatus:
+    """What a company has not read of its topic, in one of its groups."""
+
+    company: str
+    group: str | None
+    """None for a company that has read nothing in a group: it has everything to read, or reads without one."""
+    lag: int
+    lag_seconds: float
+    """The age of the oldest of it by append time, 0 if there is none."""
+
+
+@dataclass(frozen=True)
 class Status:
     """The whole system."""
 
@@ -54,6 +65,10 @@ class Status:
     dead_letters: int
     temporary_claims: dict[str, int] | None
     """Temporary claims that are neither converted nor linked nor cancelled, by insurer; None without the database."""
+    paused: list[str]
+    """The services and companies that an operator has paused."""
+    companies: list[CompanyStatus] | None = None
+    """Whatever has least of its messages read comes first; None where it was not asked for."""
 
     @property
     def healthy(self) -> bool:
@@ -72,6 +87,9 @@ LateAfter = Annotated[
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")] = False,
+    companies: Annotated[
+        bool, typer.Option("--companies", help="What each company has not read of its events, too.")
+    ] = False,
     connection_file: ConnectionFile = None,
     as_json: AsJson = False,
     late_after: LateAfter = _LATE_AFTER_S,
@@ -85,8 +103,8 @@ def status(
     try:
         connection = load_connection(connection_file)
         if watch:
-            _watch(connection)
-        now = look(connection)
+            _watch(connection, with_companies=companies)
+        now = look(connection, with_companies=companies)
     except Unreachable as error:
         fail(error)
     except KafkaException as error:
@@ -99,30 +117,60 @@ def status(
         raise typer.Exit(1)
 
 
-def look(connection: Connection) -> Status:
+def look(connection: Connection, *, with_companies: bool = False) -> Status:
     """Ask everything. Raises Unreachable or KafkaException."""
-    ends = _ends(connection)
+    ends = ends_of_topics(connection)
     with Groups(connection) as groups:
-        unread = {
+        places_of = {
             service: _unread(groups, service, ends, runs=service in connection.health)
             for service in SERVICES
             if service in (connection.health or REGISTRY)
         }
-    appended = _append_times(connection, {place for places in unread.values() for place in places or ()})
+    appended = append_times(connection, {place for places in places_of.values() for place in places or ()})
     services = [
         ServiceStatus(
             service,
             None if places is None else sum(places.values()),
-            None if places is None else _age_s(appended[place] for place in places if place in appended),
+            None if places is None else age_s(appended[place] for place in places if place in appended),
             [_health(at) for at in connection.health.get(service, [])],
         )
-        for service, places in unread.items()
+        for service, places in places_of.items()
     ]
     return Status(
         services=services,
         dead_letters=len(DeadLetters(connection).open()),
         temporary_claims=_waiting(connection.databases.get("claims")),
+        paused=paused(connection),
+        companies=_companies(connection, ends) if with_companies else None,
     )
+
+
+def _companies(connection: Connection, ends: Mapping[tuple[str, int], tuple[int, int]]) -> list[CompanyStatus]:
+    """What each company has to read, in each of its groups, whose ids begin with its own and a dot."""
+    admin = AdminClient(connection.client())
+    listed = admin.list_consumer_groups(request_timeout=_ANSWER_S).result().valid
+    groups_of = defaultdict[str, list[str]](list)
+    for group in sorted(each.group_id for each in listed):
+        groups_of[group.partition(".")[0]].append(group)
+    its = defaultdict[str, dict[tuple[str, int], tuple[int, int]]](dict)
+    for partition, at in ends.items():
+        if is_of(EVENTS, partition[0]):
+            its[partition[0].removeprefix(EVENTS.prefix)][partition] = at
+    places_of: dict[tuple[str, str | None], dict[Place, int]] = {}
+    for company in sorted(its):
+        places_of[company, None] = unread(its[company], {})
+        for group in groups_of[company]:
+            with Groups(connection) as groups:  # one connection at a time
+                committed = groups.committed(group, its[company])
+            if committed:
+                places_of.pop((company, None), None)
+                places_of[company, group] = unread(its[company], committed)
+    appended = append_times(connection, {place for places in places_of.values() for place in places})
+    found = [
+        CompanyStatus(company, group, sum(places.values()), age_s(appended[p] for p in places if p in appended))
+        for (company, group), places in places_of.items()
+    ]
+    return sorted(found, key=lambda each: -each.lag)
 
 
 def _waiting(claims_database: str | None) -> dict[str, int] | None:
@@ -136,26 +184,6 @@ def _waiting(claims_database: str | None) -> dict[str, int] | None:
         return None
 
 
-def _ends(connection: Connection) -> dict[tuple[str, int], tuple[int, int]]:
-    """The first and the next offset of every partition."""
-    problems: list[str] = []
-    client = connection.client() | {"group.id": f"{OPERATOR}.claimbus"}
-    consumer = Consumer(client | {"error_cb": lambda error: problems.append(error.str())})
-    try:
-        topics = ask(lambda wait_s: consumer.list_topics(timeout=wait_s), _TIMEOUT_S).topics
-        return {
-            (name, number): consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_TIMEOUT_S)
-            for name, metadata in topics.items()
-            if any(_is(topic, name) for topic in TOPICS)
-            for number in metadata.partitions
-        }
-    except KafkaException as error:
-        consumer.poll(0)  # to hear what the problem was, such as a wrong password
-        raise Unreachable(f"the bus cannot be reached: {[*problems, error.args[0].str()][0]}") from error
-    finally:
-        consumer.close()
-
-
 def _unread(
     groups: Groups, service: str, ends: dict[tuple[str, int], tuple[int, int]], *, runs: bool
 ) -> dict[Place, int] | None:
@@ -164,48 +192,9 @@ def _unread(
     One that has never read anything has everything to read, if it is known that it `runs`; else it is None.
     """
     read = [topic for topic in REGISTRY[service].reads if topic != DIRECTORY]
-    its = {partition: at for partition, at in ends.items() if any(_is(topic, partition[0]) for topic in read)}
+    its = {partition: at for partition, at in ends.items() if any(is_of(topic, partition[0]) for topic in read)}
     committed = groups.committed(service, its)
-    if not committed and not runs:
-        return None
-    places = {(*partition, max(first, committed.get(partition, first))): end for partition, (first, end) in its.items()}
-    return {place: end - place[2] for place, end in places.items() if end > place[2]}
-
-
-def _append_times(connection: Connection, places: set[Place]) -> dict[Place, float]:
-    """When the records at these places were appended, in seconds since 1970 UTC; unreadable ones are left out."""
-    if not places:
-        return {}
-    consumer = Consumer(connection.client() | {"group.id": f"{OPERATOR}.claimbus", "enable.auto.commit": False})
-    found: dict[tuple[str, int], float] = {}
-    try:
-        # A place can be several services', at different offsets of the same partition: one after the other.
-        appended: dict[Place, float] = {}
-        left = set(places)
-        while left:
-            together = {place[:2]: place for place in left}
-            left -= set(together.values())
-            consumer.assign([TopicPartition(*place) for place in together.values()])
-            found.clear()
-            deadline = time.monotonic() + _READ_S
-            while len(found) < len(together) and time.monotonic() < deadline:
-                for message in consumer.consume(500, 0.2):
-                    if message.error() is None:
-                        found.setdefault(
-                            (str(message.topic()), message.partition() or 0), message.timestamp()[1] / 1000
-                        )
-            appended |= {together[partition]: at for partition, at in found.items()}
-        return appended
-    finally:
-        consumer.close()
-
-
-def _age_s(appended: Iterable[float]) -> float:
-    return max(0.0, time.time() - min(appended, default=time.time()))
-
-
-def _is(topic: Topic, name: str) -> bool:
-    return name.startswith(topic.prefix) if topic.per_company else name == topic.name
+    return unread(its, committed) if committed or runs else None
 
 
 def _health(address: str) -> str:
@@ -218,11 +207,11 @@ def _health(address: str) -> str:
         return "does not answer"
 
 
-def _watch(connection: Connection) -> NoReturn:
+def _watch(connection: Connection, *, with_companies: bool) -> NoReturn:
     """Show it again and again; what cannot be asked now may be in a moment."""
     while True:
         try:
-            shown = list(_shown(look(connection)))
+            shown = list(_shown(look(connection, with_companies=with_companies)))
         except (Unreachable, KafkaException) as error:
             shown = [sentence_of(error)]
         if out.is_terminal:
@@ -245,8 +234,16 @@ def _shown(now: Status) -> Iterator[RenderableType]:
         oldest = f"{service.lag_seconds:.0f} s" if service.lag else "–"
         table.add_row(service.service, behind, oldest, "; ".join(service.health))
     yield table
+    if now.paused:
+        yield f"paused: {', '.join(now.paused)}"
     yield f"dead letters: {now.dead_letters}"
     if now.temporary_claims is None:
         yield "temporary claims: not known, since the claims database does not answer or is not in the connection"
     for insurer, count in (now.temporary_claims or {}).items():
         yield f"temporary claims of {insurer}: {count}"
+    if now.companies is not None:
+        table = Table("company", "reads as", "behind", "oldest", box=None)
+        for each in now.companies:
+            oldest = f"{each.lag_seconds:.0f} s" if each.lag else "–"
+            table.add_row(each.company, each.group or "–", str(each.lag), oldest)
+        yield table

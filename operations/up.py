@@ -97,21 +97,33 @@ def apply_supervised(stack: Stack, wanted: DirectoryFile) -> None:
 def serve(stack: Stack, connection_file: Path) -> None:
     """Write the connection file, which says that all is ready, and start again what dies, for ever.
 
-    The file is there for as long as this runs, and its processes stay true. Raises NotUp if it is another's.
+    The file is there for as long as this runs, and its processes stay true. What cannot be started, or written, because
+    the disk is full is tried again until there is room. Raises NotUp if the file is another's.
     """
     if connection_file.exists() and _is_in_use(connection_file):
         raise NotUp(f"{connection_file} is another `claimbus up`'s; give this one its own with --connection-file")
     never = threading.Event()
+    in_the_way = ""
     try:
         stack.connection.save(connection_file)
         err.print(f"ready: {connection_file}")
         err.print(f"portal: {stack.connection.portal}")
         err.print(f"kafka: {stack.connection.bootstrap_servers}; logs: {stack.folder / 'logs'}; stop with Ctrl-C")
+        is_saved = True
         while True:
-            for name in stack.watch():
-                err.print(f"{name} had died and was started again")
-                stack.take_up_companies(connection_file)
-                stack.connection.save(connection_file)
+            try:
+                for name in stack.watch():
+                    err.print(f"{name} had died and was started again")
+                    stack.take_up_companies(connection_file)
+                    is_saved = False
+                if not is_saved:
+                    stack.connection.save(connection_file)
+                    is_saved = True
+            except OSError as error:
+                if in_the_way != (in_the_way := sentence_of(error)):
+                    err.print(f"{in_the_way}: trying again")
+            else:
+                in_the_way = ""
             never.wait(_LOOK_EVERY_S)
     finally:
         connection_file.unlink(missing_ok=True)

@@ -139,10 +139,13 @@ class Stack:
         for name, backoff in self._server_backoffs.items():
             server: Server = getattr(self, name)
             if not server.is_running() and backoff.is_due():
-                with contextlib.suppress(NotStarted):  # its log says why; it is tried again
+                try:
                     server.start()
                     started.append(name)
-                backoff.started()
+                except NotStarted:
+                    pass  # its log says why; it is tried again
+                finally:
+                    backoff.started()
         if started:
             self._note_processes()
         return started

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import ValidationError
 
+from services.linking.ages import Ages
 from services.linking.copying import Copying
 from services.linking.rules import copies_without_a_claim, give_up
 from services.linking.settings import LinkingSettings
@@ -63,10 +64,12 @@ def build(bus: Bus = KAFKA) -> Service:
     for reason in LinkFailure:
         metrics.LINKS_GIVEN_UP.labels(reason)
     metrics.MEDIA_BYTES.labels("copied")
+    ages = Ages()
 
     @service.subscriber(LINK_REQUESTS, decode=Part, concurrency=settings.concurrency(), instead=given_up)
     async def copy(parts: Sequence[Part]) -> Iterable[Outgoing]:
-        steps = [part.step(await copying.copied(part.request)) for part in parts]
+        with ages.copying(part.appended_at_ms for part in parts):
+            steps = [part.step(await copying.copied(part.request)) for part in parts]
         for part in parts:
             metrics.COPIED_SECONDS.observe(max(0.0, time.time() - part.appended_at_ms / 1000))
         return steps

@@ -17,6 +17,9 @@ from shared.contract.requests import (
     RegisterCompany,
     RegisterOffice,
     RegisterUser,
+    RemoveCompany,
+    RemoveOffice,
+    RemoveUser,
     SetOfficePermission,
     SetPortalSettings,
 )
@@ -110,6 +113,31 @@ def check_user(directory: Directory, sender: Company, request: RegisterUser) -> 
         raise Refused(Code.COMPANY_FULL, "id", f"the company has {MOST_USERS} users")
 
 
+def check_removed_company(directory: Directory, _: Company, request: RemoveCompany) -> None:
+    """A company that is there."""
+    company = directory.company(request.id, LATEST)
+    if company is None or company.kind is CompanyKind.OPERATOR:
+        raise Refused(Code.INVALID_REQUEST, "id", "is not registered")
+
+
+def check_removed_office(directory: Directory, sender: Company, request: RemoveOffice) -> None:
+    """An office of the company, which nobody is registered with."""
+    _registered_by(directory, sender, request.company)
+    office = directory.office(request.id, LATEST)
+    if office is None or office.company != request.company:
+        raise Refused(Code.UNKNOWN_OFFICE, "id", "is not registered")
+    if directory.has_users(office):
+        raise Refused(Code.INVALID_REQUEST, "id", "has users, who have to be removed or moved before")
+
+
+def check_removed_user(directory: Directory, sender: Company, request: RemoveUser) -> None:
+    """A user of the company."""
+    _registered_by(directory, sender, request.company)
+    user = directory.user(request.id, LATEST)
+    if user is None or user.company != request.company:
+        raise Refused(Code.UNKNOWN_USER, "id", "is not registered")
+
+
 def check_permission(directory: Directory, sender: Company, request: SetOfficePermission) -> None:
     """Of a partner's office; a right can be given only while the enhanced function is on (domain rule 7)."""
     partner_office(directory, request.office, LATEST, "office")
@@ -131,6 +159,9 @@ _CHECKS: dict[type[DirectoryRequest], Callable[[Directory, Company, Any], None]]
     RegisterCompany: check_company,
     RegisterOffice: check_office,
     RegisterUser: check_user,
+    RemoveCompany: check_removed_company,
+    RemoveOffice: check_removed_office,
+    RemoveUser: check_removed_user,
     SetOfficePermission: check_permission,
     SetPortalSettings: check_settings,
 }

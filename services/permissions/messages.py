@@ -4,10 +4,13 @@ from services.permissions.received import ReceivedRequest
 from shared.contract.commands import CheckedRequest
 from shared.contract.directory_events import (
     CompanyRegistered,
+    CompanyRemoved,
     DirectoryEvent,
     OfficePermissionSet,
     OfficeRegistered,
+    OfficeRemoved,
     UserRegistered,
+    UserRemoved,
 )
 from shared.contract.envelope import Outgoing, outgoing
 from shared.contract.outcomes import RequestAccepted, RequestRefused
@@ -79,6 +82,8 @@ def outcome_of(settled: SettledRequest, received: ReceivedRequest) -> Outgoing:
 def _key(event: DirectoryEvent) -> str:
     if isinstance(event, CompanyRegistered | OfficeRegistered | UserRegistered):
         return event.registered.id
+    if isinstance(event, CompanyRemoved | OfficeRemoved | UserRemoved):
+        return event.removed.id
     if isinstance(event, OfficePermissionSet):
         return event.permission.office
     return event.company

@@ -19,6 +19,9 @@ from shared.contract.requests import (
     RegisterCompany,
     RegisterOffice,
     RegisterUser,
+    RemoveCompany,
+    RemoveOffice,
+    RemoveUser,
     SetOfficePermission,
     SetPortalSettings,
 )
@@ -58,6 +61,30 @@ class UserRegistered(DirectoryEvent):
     registered: RegisterUser
 
 
+class CompanyRemoved(DirectoryEvent):
+    """A company is known no more, nor what belongs to it."""
+
+    NAME = "company-removed"
+
+    removed: RemoveCompany
+
+
+class OfficeRemoved(DirectoryEvent):
+    """An office is known no more, and has no permission."""
+
+    NAME = "office-removed"
+
+    removed: RemoveOffice
+
+
+class UserRemoved(DirectoryEvent):
+    """A user is known no more."""
+
+    NAME = "user-removed"
+
+    removed: RemoveUser
+
+
 class OfficePermissionSet(DirectoryEvent):
     """An office's permission for the insurer (`company`) is this from now on."""
 
@@ -93,6 +120,9 @@ DIRECTORY_EVENTS: dict[str, type[DirectoryEvent]] = {
         CompanyRegistered,
         OfficeRegistered,
         UserRegistered,
+        CompanyRemoved,
+        OfficeRemoved,
+        UserRemoved,
         OfficePermissionSet,
         PortalSettingsSet,
         SettingsRequestRefused,
@@ -106,6 +136,9 @@ EVENT_OF: Mapping[type[DirectoryRequest], tuple[type[DirectoryEvent], str]] = Ma
         RegisterCompany: (CompanyRegistered, "registered"),
         RegisterOffice: (OfficeRegistered, "registered"),
         RegisterUser: (UserRegistered, "registered"),
+        RemoveCompany: (CompanyRemoved, "removed"),
+        RemoveOffice: (OfficeRemoved, "removed"),
+        RemoveUser: (UserRemoved, "removed"),
         SetOfficePermission: (OfficePermissionSet, "permission"),
         SetPortalSettings: (PortalSettingsSet, "settings"),
     }

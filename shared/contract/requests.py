@@ -340,6 +340,35 @@ class RegisterUser(DirectoryRequest):
     """1–6 in an insurer, 1–4 in a partner."""
 
 
+class RemoveCompany(DirectoryRequest):
+    """Take a company out, with its offices, its users, and the permissions that it has given or got."""
+
+    NAME = "remove-company"
+    SENT_BY = _OPERATOR
+
+    id: Slug
+
+
+class RemoveOffice(DirectoryRequest):
+    """Take an office out, with its permissions; its users first. Another company can register it then."""
+
+    NAME = "remove-office"
+    SENT_BY = _OPERATOR | _INSURER | _PARTNER
+
+    id: Slug
+    company: Slug
+
+
+class RemoveUser(DirectoryRequest):
+    """Take a user out, who can log in no more."""
+
+    NAME = "remove-user"
+    SENT_BY = _OPERATOR | _INSURER | _PARTNER
+
+    id: Slug
+    company: Slug
+
+
 REQUESTS: dict[str, type[Request]] = {
     request.type(): request
     for request in (
@@ -359,6 +388,9 @@ REQUESTS: dict[str, type[Request]] = {
         RegisterCompany,
         RegisterOffice,
         RegisterUser,
+        RemoveCompany,
+        RemoveOffice,
+        RemoveUser,
     )
 }
 """Every request by its CloudEvents type."""

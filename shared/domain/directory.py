@@ -16,13 +16,16 @@ from typing import Any
 from shared.contract.codes import Code
 from shared.contract.directory_events import (
     CompanyRegistered,
+    CompanyRemoved,
     DirectoryEvent,
     NotUnderstood,
     OfficePermissionSet,
     OfficeRegistered,
+    OfficeRemoved,
     PortalSettingsSet,
     SettingsRequestRefused,
     UserRegistered,
+    UserRemoved,
 )
 from shared.contract.fields import CompanyKind
 from shared.contract.outcomes import Detail
@@ -72,14 +75,18 @@ class Directory:
     def __init__(self) -> None:
         self.changes = 0
         """How many messages changed anything that is in force."""
-        self._companies: defaultdict[str, History[Company]] = defaultdict(History)
-        self._offices: defaultdict[str, History[Office]] = defaultdict(History)
-        self._users: defaultdict[str, History[User]] = defaultdict(History)
+        self._companies: defaultdict[str, History[Company | None]] = defaultdict(History)
+        self._offices: defaultdict[str, History[Office | None]] = defaultdict(History)
+        self._users: defaultdict[str, History[User | None]] = defaultdict(History)
         self._permissions: defaultdict[tuple[str, str], History[OfficePermission]] = defaultdict(History)
         self._settings: defaultdict[str, SettingsHistory] = defaultdict(SettingsHistory)
         self._not_understood: defaultdict[str, History[tuple[str, ...]]] = defaultdict(History)
         self._offices_of: defaultdict[str, set[str]] = defaultdict(set)
+        """All that a company has, or has had."""
         self._users_of: defaultdict[str, set[str]] = defaultdict(set)
+        """As with offices."""
+        self._offices_now: defaultdict[str, int] = defaultdict(int)
+        self._users_now: defaultdict[str, int] = defaultdict(int)
         self._settled: defaultdict[str, dict[str, SettledRequest]] = defaultdict(dict)
         self._asked: defaultdict[str, list[datetime]] = defaultdict(list)
         """When each request of a company was appended, in order."""
@@ -121,13 +128,21 @@ class Directory:
         if isinstance(event, OfficeRegistered):
             office = event.registered
             self._offices_of[office.company].add(office.id)
+            self._offices_now[office.company] += self._offices[office.id].latest is None
             return self._offices[office.id].add(Office(office.id, office.company, office.name), effective_at)
         if isinstance(event, UserRegistered):
             user = event.registered
             self._users_of[user.company].add(user.id)
+            self._users_now[user.company] += self._users[user.id].latest is None
             return self._users[user.id].add(
                 User(user.id, user.company, user.name, user.office, user.email, user.authorisation_level), effective_at
             )
+        if isinstance(event, CompanyRemoved):
+            return self._remove_company(event.removed.id, effective_at)
+        if isinstance(event, OfficeRemoved):
+            return self._remove_office(event.removed.id, event.removed.company, effective_at)
+        if isinstance(event, UserRemoved):
+            return self._remove_user(event.removed.id, event.removed.company, effective_at)
         if isinstance(event, OfficePermissionSet):
             permissions = self._permissions[event.company, event.permission.office]
             before = permissions.latest or OfficePermission()
@@ -139,6 +154,37 @@ class Directory:
             reasons = self._not_understood[OPERATOR if event.is_registration else event.company]
             return reasons.add(tuple(dict.fromkeys((*(reasons.latest or ()), event.reason))), effective_at)
         return False
+
+    def _remove_company(self, id: str, effective_at: datetime) -> bool:
+        for user in self._users_of[id]:
+            self._remove_user(user, id, effective_at)
+        for office in self._offices_of[id]:
+            self._remove_office(office, id, effective_at)
+        self._end_permissions(lambda insurer, _: insurer == id, effective_at)
+        self._settings[id].add(DEFAULT_SETTINGS, effective_at)
+        return self._companies[id].add(None, effective_at)
+
+    def _remove_office(self, id: str, company: str, effective_at: datetime) -> bool:
+        """Take it out if it is still this company's; return whether it was."""
+        office = self._offices[id].latest
+        if office is None or office.company != company:
+            return False
+        self._offices_now[company] -= 1
+        self._end_permissions(lambda _, of: of == id, effective_at)
+        return self._offices[id].add(None, effective_at)
+
+    def _remove_user(self, id: str, company: str, effective_at: datetime) -> bool:
+        """Take them out if they are still this company's; return whether they were."""
+        user = self._users[id].latest
+        if user is None or user.company != company:
+            return False
+        self._users_now[company] -= 1
+        return self._users[id].add(None, effective_at)
+
+    def _end_permissions(self, ends: Callable[[str, str], bool], effective_at: datetime) -> None:
+        """Set back those of which it holds, of the insurer and the office."""
+        for insurer, office in [key for key in self._permissions if ends(*key)]:
+            self._permissions[insurer, office].add(OfficePermission(), effective_at)
 
     def _refusal(self, event: DirectoryEvent) -> tuple[Code | None, tuple[Detail, ...] | None]:
         """Return why a request was refused; a registration of an id that another company has is a refusal too.
@@ -211,11 +257,16 @@ class Directory:
 
     def count_offices(self, company: str) -> int:
         """Count the offices that a company has now."""
-        return len(self._offices_of.get(company, ()))
+        return self._offices_now.get(company, 0)
 
     def count_users(self, company: str) -> int:
         """Count the users that a company has now."""
-        return len(self._users_of.get(company, ()))
+        return self._users_now.get(company, 0)
+
+    def has_users(self, office: Office) -> bool:
+        """Whether somebody is registered with an office now."""
+        users = (self._users[id].latest for id in self._users_of.get(office.company, ()))
+        return any(user is not None and user.office == office.id for user in users)
 
     def permission(self, insurer: str, office: str, at: datetime) -> OfficePermission:
         """Return what an office may do for an insurer at a moment; by default nothing (domain rule 1)."""
@@ -230,7 +281,7 @@ class Directory:
     def offices_of(self, company: str, at: datetime) -> list[Office]:
         """Return a company's offices at a moment, by id."""
         found = (self.office(office, at) for office in sorted(self._offices_of.get(company, ())))
-        return [office for office in found if office is not None]
+        return [office for office in found if office is not None and office.company == company]
 
     def companies(self, at: datetime) -> list[Company]:
         """Return the companies that were registered at a moment, by id."""

@@ -9,6 +9,7 @@
 | `_await_reset` | what was deleted before it was read is passed without a word that we could count | aiokafka (0.14) |
 | `unpack_within_bounds` (unpacking.py) | a batch is unpacked whatever it becomes | aiokafka (0.14) |
 | `Fetched`, `_fetched_records` | what cannot be decoded loses all that was fetched beside it | aiokafka (0.14) |
+| `ask_for_busy_partitions` (busy.py) | each fetch names every partition | aiokafka (0.14), without KIP-227 |
 | `KafkaConsumer._shared_out` | what was fetched of one topic comes before all that was of the next | aiokafka (0.14) |
 | `KafkaConsumer.getmany` | FastStream sleeps after an empty poll for as long as it had it wait | FastStream 0.7 |
 | `KafkaConsumer.coordination_problem` | coordination ends with the group's right | aiokafka issue 1154 (0.14) |
@@ -46,6 +47,7 @@ from faststream.kafka import KafkaBroker
 
 from shared.contract.topics import DEAD_LETTERS
 from shared.errors import Misconfigured
+from shared.messaging.busy import ask_for_busy_partitions
 from shared.messaging.record import UndecodableRecord
 from shared.messaging.shares import BESIDE_MODEST, Shares
 from shared.messaging.unpacking import CannotBeUnpacked, unpack_within_bounds
@@ -64,7 +66,9 @@ _COMMIT_S = 2.0
 _PATIENCE_MS = 1000
 _BUSY_FETCH_MS = 500
 _IDLE_FETCH_MS = 1000
-"""How long a broker may wait for something to give."""
+_IDLE_FETCH_OF_A_PARTITION_MS = 1
+_LONGEST_FETCH_MS = 3000
+"""How long a broker may wait for something to give, of few and of many partitions."""
 _IDLE_AFTER_S = 10.0
 _CLOSING_S = 2.0
 
@@ -242,6 +246,7 @@ _reset = TopicPartitionState.await_reset
 TopicPartitionState.await_reset = _await_reset
 fetcher.FetchResult = Fetched
 unpack_within_bounds()
+ask_for_busy_partitions()
 
 
 class KafkaConsumer(AIOKafkaConsumer):
@@ -273,7 +278,8 @@ class KafkaConsumer(AIOKafkaConsumer):
         """
         idle_s = 0.0 if self.empty_since is None else time.monotonic() - self.empty_since
         if idle_s > _IDLE_AFTER_S and not self.paused():
-            self._fetcher._fetch_max_wait_ms = _IDLE_FETCH_MS
+            of_all_ms = _IDLE_FETCH_OF_A_PARTITION_MS * len(self.assignment())
+            self._fetcher._fetch_max_wait_ms = min(max(_IDLE_FETCH_MS, of_all_ms), _LONGEST_FETCH_MS)
         fetched: dict[TopicPartition, list[Any]] = {}
         try:
             for some, share in self._shared_out(max_records) if max_records and not partitions else ():

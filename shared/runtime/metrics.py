@@ -49,6 +49,9 @@ COPIED_SECONDS = Histogram(
     "Time from the append of a part of a link until its files were copied, or it was given up.",
     buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400),
 )
+LINKS_UNDER_WAY = Gauge(
+    "claimbus_links_under_way", "Parts of links whose files are being copied, by how old they are.", ["age"]
+)
 MEDIA_BYTES = Counter(
     "claimbus_media_bytes", "Bytes of files that were verified, as they were uploaded or copied for links.", ["done"]
 )

@@ -48,6 +48,9 @@ BODIES: dict[str, Json] = {
     "register-company": {"id": "sor-takst", "name": "Sør Takst", "kind": "partner"},
     "register-office": {"id": VEST_BERGEN, "company": VEST, "name": "Bergen"},
     "register-user": {"id": "ola-vik", "company": VEST, "name": "Ola Vik", "authorisation_level": 2},
+    "remove-company": {"id": VEST},
+    "remove-office": {"id": VEST_BERGEN, "company": VEST},
+    "remove-user": {"id": "ola-vik", "company": VEST},
 }
 """A well-formed body for each request of the contract."""
 

@@ -27,6 +27,7 @@ from operations.connection import Connection
 from shared.contract.topics import OPERATOR, REQUESTS
 from shared.errors import Misconfigured
 from shared.messaging import upstream
+from shared.messaging.busy import MANY
 from shared.messaging.shares import BESIDE_MODEST
 from shared.messaging.upstream import (
     TESTED_VERSIONS,
@@ -222,6 +223,40 @@ async def test_a_fetch_that_has_nothing_to_bring_waits_for_longer_unless_it_leav
             reader.resume(TopicPartition(topic, 0))
             while waits_ms[-1] != 1000:
                 await reader.getmany(timeout_ms=100)
+
+
+async def test_of_many_partitions_only_busy_ones_are_asked_for_most_of_the_time_and_none_is_left_out(
+    connection: Connection,
+) -> None:
+    topic = create(connection, partitions=MANY)
+    reader = KafkaConsumer(topic, **client(connection), auto_offset_reset="earliest")
+    await reader.start()
+    asked: list[int] = []
+    send = reader._client.send
+
+    async def noted_and_sent(node: Any, request: Any, **options: Any) -> Any:
+        if isinstance(request, FetchRequest):
+            asked.append(sum(len(partitions) for _, partitions in request.topics))
+        return await send(node, request, **options)
+
+    reader._client.send = noted_and_sent
+    read: Counter[int] = Counter()
+    try:
+        async with AIOKafkaProducer(**client(connection)) as producer, asyncio.timeout(60):
+            for n in range(100):
+                await producer.send_and_wait(topic, b"busy", partition=0)
+                if n % 10 == 0:
+                    await producer.send_and_wait(topic, b"quiet", partition=1 + n)
+                for at, records in (await reader.getmany(timeout_ms=10)).items():
+                    read[at.partition] += len(records)
+            while read.total() < 110:
+                for at, records in (await reader.getmany(timeout_ms=100)).items():
+                    read[at.partition] += len(records)
+    finally:
+        await reader.stop()
+    assert read == {0: 100, **{1 + n: 1 for n in range(0, 100, 10)}}
+    assert asked.count(MANY) > 1
+    assert sum(number < 12 for number in asked) > asked.count(MANY)
 
 
 async def test_what_one_topic_has_much_of_does_not_come_before_the_others(connection: Connection) -> None:

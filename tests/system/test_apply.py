@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from operations.apply import Applied, NotApplied, Onlooker, apply_directory
-from operations.connection import Connection
+from operations.bus import Company
+from operations.connection import Connection, Unreachable
 from operations.directory_file import DirectoryFile
+from operations.directory_view import directory_from_bus
 from operations.provisioning import missing_topics
 from shared.contract.topics import EVENTS, REQUESTS
+from shared.domain.companies import OfficePermission
+from shared.domain.directory import LATEST
 from tests.builders.directory_file import insurer, partner, permission, user
+from tests.builders.requests import new_request
 from tests.world import as_json, claimbus, wait_until
 
 
@@ -88,6 +94,72 @@ def test_many_companies_and_requests_go_in_parts_and_a_second_time_only_what_is_
     assert not apply_directory(connection, wanted, file).steps
 
 
+def test_what_a_file_leaves_out_is_named_and_is_removed_when_that_is_asked_for(connection: Connection) -> None:
+    content = directory(partners=3, users=2)
+    apply_directory(connection, DirectoryFile.model_validate(content), None)
+    an_insurer, first, second, third = content["companies"]
+    del an_insurer["permissions"][0]
+    gone = first["users"].pop()["id"]
+    moving = second["offices"].pop()
+    second["users"][0]["office"] = None
+    leaving = second["users"].pop()["id"]
+    third["offices"].append(moving)
+    third["users"][0]["office"] = moving["id"]
+    an_insurer["permissions"] = [each for each in an_insurer["permissions"] if each["office"] != moving["id"]]
+    wanted = DirectoryFile.model_validate(content)
+
+    said = apply_directory(connection, partners_without(wanted, third["id"]), None)
+    assert {step.sentence for step in said.left_out} == {
+        f"took from {first['offices'][0]['id']} what it may do for {an_insurer['id']}",
+        f"removed the user {gone} of {first['id']}",
+        f"removed the user {leaving} of {second['id']}",
+        f"removed the office {moving['id']} of {second['id']}",
+    }
+    done = apply_directory(connection, wanted, None, remove=True)
+    assert len(done.done) == len(done.steps)
+    now = directory_from_bus(connection)
+    assert now.user(gone, LATEST) is None
+    office = now.office(moving["id"], LATEST)
+    assert office is not None
+    assert office.company == third["id"]
+    assert now.permission(an_insurer["id"], first["offices"][0]["id"], LATEST) == OfficePermission()
+    again = apply_directory(connection, wanted, None)
+    assert (again.steps, again.left_out) == ([], [])
+
+
+def partners_without(wanted: DirectoryFile, company: str) -> DirectoryFile:
+    """The same file without a company."""
+    return DirectoryFile(companies=[each for each in wanted.companies if each.id != company])
+
+
+def test_a_company_that_is_removed_cannot_come_in_until_it_is_applied_again(connection: Connection, file: Path) -> None:
+    content = DirectoryFile.model_validate(directory(partners=1))
+    apply_directory(connection, content, file)
+    company = content.companies[1].id
+    with Company(connection, company) as before:
+        before.send([new_request("create-temporary-claim")])
+        done = claimbus("remove", company, connection_file=file)
+        assert done.stdout.startswith(f"removed {company}: ")
+        with pytest.raises(KafkaException, match="authorization"):
+            before.send([new_request("create-temporary-claim")])
+    with pytest.raises(Unreachable):
+        Company(connection, company)
+    kept = Connection.model_validate_json(file.read_text())
+    assert company not in kept.companies
+    now = directory_from_bus(connection)
+    assert now.company(company, LATEST) is None
+    assert now.offices_of(company, LATEST) == []
+    assert "removed before" in claimbus("remove", company, connection_file=file).stdout
+    apply_directory(kept, content, file, new_passwords=True)
+    with Company(kept, company) as again:
+        (outcome,) = again.ask(new_request("create-temporary-claim", insurer=content.companies[0].id))
+        assert outcome.body["code"] != "sender_not_allowed"
+
+
+def test_nobody_is_removed_who_is_not_there(file: Path) -> None:
+    assert "there is no company nobody" in claimbus("remove", "nobody", connection_file=file).stderr
+
+
 def test_a_companys_topics_get_as_many_partitions_as_the_file_has_for_it(connection: Connection) -> None:
     content = directory(partners=2)
     content["companies"][1]["partitions"] = 1
@@ -132,7 +204,7 @@ def test_a_command_that_is_killed_in_the_middle_is_finished_by_the_same_command(
     assert missing_topics(connection, ids) == []
     kept = Connection.model_validate_json(file.read_text())
     assert set(ids) <= set(kept.companies)
-    assert as_json(claimbus(*words, "--json")) == {"provisioned": [], "done": []}
+    assert as_json(claimbus(*words, "--json")) == {"provisioned": [], "done": [], "left_out": []}
     for id in (ids[0], ids[1], ids[-1]):  # each can log in, and has its two topics alone
         topics = kept_topics(kept, id)
         assert {REQUESTS.of(id), EVENTS.of(id)} == topics

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.contestants import Contestant, all_contestants
+from benchmarks.contestants import Contestant, Peer, all_contestants
 from benchmarks.installation import apply
 from benchmarks.measures.storm import storm
 from benchmarks.names import ROAD
@@ -28,7 +28,8 @@ def contestants(stack: Stack) -> Iterator[list[Contestant]]:
 def test_the_floor_and_the_outcome_road_answer_and_store_every_claim(
     stack: Stack, contestants: list[Contestant]
 ) -> None:
-    rows = list(storm(stack, contestants, Options(claims=50, rounds=1)))
+    broken = Peer(stack, "broken", ["false"], stack.folder / "sample.json")  # is left out, and stops nobody
+    rows = list(storm(stack, [broken, *contestants], Options(claims=50, rounds=1)))
     assert [row.case for row in rows] == [FLOOR, ROAD]
     for row in rows:
         assert row.figures["claims"] == 50

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from operations.bus import Company, NewRequest
 from operations.connection import CompanyAccess, Connection, Unreachable
@@ -18,7 +20,7 @@ from operations.records import read_all
 from operations.services import REGISTRY, WITH_DATABASE
 from operations.stack import Stack
 from operations.stack.databases import all_are_new_enough
-from shared.contract.topics import DEAD_LETTERS, OPERATOR, TOPICS
+from shared.contract.topics import DEAD_LETTERS, EVENTS, OPERATOR, TOPICS
 from tests.builders.requests import new_request
 from tests.world import World, as_json, claimbus, wait_until
 
@@ -112,7 +114,7 @@ def test_apply_does_what_is_missing_and_the_second_time_nothing(file: Path, tmp_
     assert first["provisioned"] == ["fjord-forsikring", "vest-skadeservice", "nord-ror"]
     assert "registered the office vest-bergen of vest-skadeservice" in first["done"]
     again = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
-    assert again == {"provisioned": [], "done": []}
+    assert again == {"provisioned": [], "done": [], "left_out": []}
     directory.write_text(directory.read_text().replace("creation: never", "creation: always"))
     changed = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
     assert changed["done"] == ["permitted nord-tromso to create for fjord-forsikring: always"]
@@ -129,7 +131,7 @@ def test_what_is_null_in_the_file_is_taken_away(world: World, file: Path, tmp_pa
             f"set the settings of {world.insurer_id}: country, subdivision"
         ]
     again = as_json(claimbus("apply", directory, "--json", "--connection-file", file))
-    assert again == {"provisioned": [], "done": []}
+    assert again == {"provisioned": [], "done": [], "left_out": []}
 
 
 def test_apply_leaves_a_password_that_it_does_not_know_in_use(world: World, file: Path, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_apply_leaves_a_password_that_it_does_not_know_in_use(world: World, file
     directory = tmp_path / "directory.yaml"
     directory.write_text(json.dumps(world.directory()))
     same = as_json(claimbus("apply", directory, "--json", "--connection-file", poor))
-    assert same == {"provisioned": [], "done": []}
+    assert same == {"provisioned": [], "done": [], "left_out": []}
     with Company(world.connection, world.partner_id) as still:
         (outcome,) = still.ask(world.creation())
     assert outcome.accepted
@@ -191,6 +193,30 @@ def test_status_tells_lag_health_and_waiting_claims(world: World, file: Path) ->
     assert status["temporary_claims"][world.insurer_id] == 1
 
 
+def test_status_tells_what_a_company_has_not_read_in_each_of_its_groups(world: World, file: Path) -> None:
+    world.create()
+    world.create()
+    world.settle()
+    group, topic = f"{world.partner_id}.system", EVENTS.of(world.partner_id)
+    partitions = {
+        TopicPartition(topic, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for number in range(EVENTS.partitions)
+    }
+    admin = AdminClient(world.connection.client())
+    found = admin.list_offsets(partitions)
+    ends = {partition.partition: future.result().offset for partition, future in found.items()}
+    read = next(number for number, end in ends.items() if end)
+    consumer = Consumer(world.connection.client(world.partner_id) | {"group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, read, 1)], asynchronous=False)
+    consumer.close()
+    companies = as_json(claimbus("status", "--companies", "--json", "--connection-file", file))["companies"]
+    (partners,) = (each for each in companies if each["company"] == world.partner_id)
+    assert (partners["group"], partners["lag"]) == (group, sum(ends.values()) - 1)
+    assert partners["lag_seconds"] > 0
+    (others,) = (each for each in companies if each["company"] == world.other_id)
+    assert others == {"company": world.other_id, "group": None, "lag": 0, "lag_seconds": 0}
+
+
 def test_status_tells_how_old_the_oldest_unread_message_is_and_is_1_past_a_limit(
     stack: Stack, world: World, file: Path
 ) -> None:
@@ -219,6 +245,60 @@ def test_status_says_so_when_a_service_does_not_answer(stack: Stack, file: Path)
         assert as_json(done)["healthy"] is False
     finally:
         delivery.start()
+
+
+def lag_of_claims(file: Path) -> int:
+    services = as_json(claimbus("status", "--json", "--connection-file", file))["services"]
+    (lag,) = (service["lag"] for service in services if service["service"] == "claims")
+    return int(lag)
+
+
+def paused(file: Path) -> list[str]:
+    found: list[str] = as_json(claimbus("status", "--json", "--connection-file", file))["paused"]
+    return found
+
+
+def test_a_company_that_is_paused_can_send_nothing_until_it_is_resumed(world: World, file: Path) -> None:
+    assert world.create().accepted
+    paused_now = claimbus("pause", world.partner_id, "--connection-file", file)
+    assert paused_now.stdout == (
+        f"{world.partner_id} can send nothing more, until `claimbus resume {world.partner_id}`\n"
+    )
+    assert world.partner_id in paused(file)
+    with pytest.raises(KafkaException, match="authorization"):
+        world.partner.send([world.creation()])
+    assert world.other.ask(world.creation(office=world.other_office))[0].body["code"] == "never_permitted"
+    resumed = claimbus("resume", world.partner_id, "--connection-file", file)
+    assert resumed.stdout == f"{world.partner_id} can send again\n"
+    again = claimbus("resume", world.partner_id, "--connection-file", file)
+    assert again.stdout == f"{world.partner_id} was not paused\n"
+    assert world.partner_id not in paused(file)
+    assert world.create().accepted
+
+
+def test_a_service_that_is_paused_takes_on_what_has_come_when_it_is_resumed(
+    stack: Stack, world: World, file: Path
+) -> None:
+    assert world.create().accepted
+    assert claimbus("pause", "claims", "--connection-file", file).returncode == 0
+    assert paused(file) == ["claims"]
+    (claims,) = stack.of("claims")
+    wait_until(lambda: not claims.is_ready(), what="claims to notice")
+    request = world.creation()
+    world.partner.send([request])
+    wait_until(lambda: lag_of_claims(file) > 0, what="permissions to pass it on")
+    world.partner.read_to_end()
+    assert request.id not in {message.body.get("request_id") for message in world.partner.received}
+    assert claimbus("resume", "claims", "--connection-file", file).stdout == "claims takes on what comes again\n"
+    (outcome,) = world.partner.ask(request)
+    assert outcome.accepted
+    stack.wait_until_ready()
+    assert paused(file) == []
+
+
+def test_nobody_is_paused_who_is_not_there(file: Path) -> None:
+    assert "there is no company nobody" in claimbus("pause", "nobody", "--connection-file", file).stderr
+    assert "the operator cannot" in claimbus("pause", OPERATOR, "--connection-file", file).stderr
 
 
 def test_a_quota_is_shown_set_and_set_back(world: World, file: Path) -> None:
@@ -366,12 +446,20 @@ def test_without_a_connection_a_command_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.promise("`claimbus up` leaves no process behind.", about="running")
 def test_up_is_ready_when_it_has_written_the_connection_file_and_leaves_no_child(folder: Path, tmp_path: Path) -> None:
-    with _up(folder / "up", tmp_path / "up.json", "--scale", "claims=2") as (process, file):
+    place = tmp_path / "connection"
+    place.mkdir()
+    with _up(folder / "up", place / "up.json", "--scale", "claims=2") as (process, file):
         connection = Connection.model_validate_json(file.read_text())
         assert file.stat().st_mode & 0o077 == 0
         assert len(connection.processes["claims"]) == 2
         pids = [pid for group in connection.processes.values() for pid in group]
+        place.rename(tmp_path / "away")
+        place.touch()  # as when its disk is full, nothing can be written there
         os.kill(connection.processes["delivery"][0], signal.SIGKILL)
+        said = folder / "up.log"
+        wait_until(lambda: "trying again" in said.read_text(), what="it to fail to write its file")
+        place.unlink()
+        (tmp_path / "away").rename(place)
 
         def restarted() -> bool:
             now = Connection.model_validate_json(file.read_text()).processes["delivery"]
@@ -407,18 +495,20 @@ class _up:  # noqa: N801 - reads as the command does
         command = [str(Path(sys.executable).with_name("claimbus")), "up", "--data", str(data)]
         self._command = [*command, "--connection-file", str(file), "--portal-port", str(free_port()), *words]
         self._file = file
+        self._said = data.with_suffix(".log")
 
     def __enter__(self) -> tuple[subprocess.Popen[str], Path]:
-        self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
+        with self._said.open("w") as said:
+            self._process = subprocess.Popen(self._command, stderr=said, text=True)
         wait_until(
             lambda: self._file.exists() or self._process.poll() is not None,
             what="`claimbus up` to be ready",
             timeout_s=300,
         )
-        assert self._process.poll() is None, self._process.communicate()[1]
+        assert self._process.poll() is None, self._said.read_text()
         return self._process, self._file
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.communicate(timeout=60)
+        self._process.wait(timeout=60)

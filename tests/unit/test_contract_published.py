@@ -19,11 +19,14 @@ from shared.contract.commands import CheckedRequest, Facts, OfficeOfInsurer, Ref
 from shared.contract.dead_letters import DeadLetter, DeadLetterClosed, LetterAction
 from shared.contract.directory_events import (
     CompanyRegistered,
+    CompanyRemoved,
     OfficePermissionSet,
     OfficeRegistered,
+    OfficeRemoved,
     PortalSettingsSet,
     SettingsRequestRefused,
     UserRegistered,
+    UserRemoved,
 )
 from shared.contract.envelope import outgoing
 from shared.contract.fields import (
@@ -44,6 +47,9 @@ from shared.contract.requests import (
     RegisterCompany,
     RegisterOffice,
     RegisterUser,
+    RemoveCompany,
+    RemoveOffice,
+    RemoveUser,
     SetOfficePermission,
     SetPortalSettings,
 )
@@ -173,6 +179,9 @@ SENT: list[Any] = [
     UserRegistered(
         **_about, registered=RegisterUser(id="ola-vik", company="vest", name="Ola Vik", authorisation_level=2)
     ),
+    CompanyRemoved(**_about, removed=RemoveCompany(id="vest")),
+    OfficeRemoved(**_about, removed=RemoveOffice(id="vest-bergen", company="vest")),
+    UserRemoved(**_about, removed=RemoveUser(id="ola-vik", company="vest")),
     OfficePermissionSet(
         **_about, permission=SetOfficePermission(office="vest-bergen", creation=CreationPermission.ALWAYS)
     ),

@@ -2,23 +2,26 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
-from ruamel.yaml import YAML
 
 from operations.services import HEALTH_PORT, REGISTRY
 from shared.runtime import metrics
+from tests.observability import (
+    NAMED,
+    OBSERVABILITY,
+    ROOT,
+    expressions,
+    names_asked_for,
+    rules,
+    without_what_histograms_add,
+    yaml,
+)
 
-ROOT = Path(__file__).parents[2]
-OBSERVABILITY = ROOT / "deploy" / "observability"
 ALARMS = "docs/operate/how-to/alarms.md"
 _ROW = re.compile(r"^\| `(claimbus_\w+)` \| (\w+) \| (–|[`\w, ]+) \| (.+) \|$", re.MULTILINE)
-_NAMED = re.compile(r"(claimbus_\w+)(?:\{([^}]*)\})?")
-_OF_HISTOGRAM = re.compile(r"_(?:bucket|count|sum)$")
 _BY = re.compile(r"\bby \(([^)]*)\)")
 _OF_PROMETHEUS = {"le", "job", "service", "instance"}
 """Labels that its configuration adds, or that a histogram's buckets have."""
@@ -29,22 +32,6 @@ def there_are() -> dict[str, tuple[str, list[str]]]:
     found: list[Any] = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
     described = [(metric.describe()[0], list(metric._labelnames)) for metric in found]
     return {each.name + ("_total" if each.type == "counter" else ""): (each.type, labels) for each, labels in described}
-
-
-def yaml(file: Path) -> Any:
-    return YAML(typ="safe").load(file.read_text())
-
-
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml(OBSERVABILITY / "rules.yml")["groups"] for rule in group["rules"]]
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    """What the alarms and the dashboard ask for, each with who asks."""
-    for rule in rules():
-        yield rule["alert"], rule["expr"]
-    for panel in json.loads((OBSERVABILITY / "grafana" / "claimbus.json").read_text())["panels"]:
-        yield from ((panel["title"], target["expr"]) for target in panel.get("targets", ()))
 
 
 def test_the_list_of_metrics_has_each_that_there_is_with_its_kind_and_labels() -> None:
@@ -59,9 +46,9 @@ def test_the_list_of_metrics_has_each_that_there_is_with_its_kind_and_labels() -
 def test_what_an_alarm_or_the_dashboard_asks_for_is_a_metric_with_its_labels(who: str, expression: str) -> None:
     metrics_there = there_are()
     labels: set[str] = set()
-    for name, matchers in _NAMED.findall(expression):
+    for name, matchers in NAMED.findall(expression):
         if name not in metrics_there:
-            name = _OF_HISTOGRAM.sub("", name)  # noqa: PLW2901 - a part of it
+            name = without_what_histograms_add(name)  # noqa: PLW2901 - a part of it
             assert metrics_there[name][0] == "histogram", (who, name)
         labels |= set(metrics_there[name][1])
         assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) <= {*metrics_there[name][1], *_OF_PROMETHEUS}, who
@@ -71,9 +58,8 @@ def test_what_an_alarm_or_the_dashboard_asks_for_is_a_metric_with_its_labels(who
 
 
 def test_every_metric_of_ours_is_on_the_dashboard() -> None:
-    asked = {_OF_HISTOGRAM.sub("", name) for _, expression in expressions() for name, _ in _NAMED.findall(expression)}
     aside = {"claimbus_files_copied_total"}  # the bytes are there
-    assert set(there_are()) - asked == aside
+    assert set(there_are()) - names_asked_for() == aside
 
 
 def test_every_alarm_says_what_to_do_and_the_page_has_no_others() -> None:

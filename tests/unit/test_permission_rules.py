@@ -31,8 +31,10 @@ from shared.contract.envelope import read_envelope
 from shared.contract.fields import CreationPermission
 from shared.contract.outcomes import Decision
 from shared.domain import directory as domain_directory
+from shared.domain.companies import OfficePermission
 from shared.domain.creation import decide_creation, rights_in_force
 from shared.domain.directory import LATEST, Directory
+from shared.domain.portal_settings import DEFAULT_SETTINGS
 from shared.domain.refusal import Refused
 from tests.builders.content import INCIDENT, POLICYHOLDER
 from tests.builders.directory import (
@@ -79,6 +81,9 @@ DIRECTORY_REQUESTS = {
     "register-company",
     "register-office",
     "register-user",
+    "remove-company",
+    "remove-office",
+    "remove-user",
 }
 CLAIM_REQUESTS = set(BODIES) - DIRECTORY_REQUESTS
 
@@ -99,6 +104,9 @@ SENT_BY = {
     "register-company": {OPERATOR},
     "register-office": {OPERATOR, VEST},
     "register-user": {OPERATOR, VEST},
+    "remove-company": {OPERATOR},
+    "remove-office": {OPERATOR, VEST},
+    "remove-user": {OPERATOR, VEST},
 }
 """The contract's table of requests: who of these sends each. (An insurer registers only what is its own.)"""
 
@@ -679,6 +687,8 @@ def test_a_claims_handler_is_a_user_of_the_insurer_that_asks(name: str, handler:
 def test_each_request_is_taken_from_those_who_may_send_it_and_from_nobody_else(name: str, company: str) -> None:
     directory = permitted()
     answer: CheckedRequest | DirectoryEvent
+    if name == "remove-user":
+        takes_effect(directory, VEST, "register-user", BODIES["register-user"], at=REGISTERED)
     if name in DIRECTORY_REQUESTS:
         answer = applied(directory, company, name, at=TUESDAY_EVENING)
     else:
@@ -753,6 +763,86 @@ def test_a_company_cannot_take_another_companys_user_over() -> None:
     body = {"id": "kari-holm", "company": VEST, "name": "Kari Holm", "authorisation_level": 2}
     answer = applied(registered(), VEST, "register-user", body, at=TUESDAY_NOON)
     assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["id"])
+
+
+def test_a_user_who_was_removed_is_known_no_more_from_then_on() -> None:
+    directory = registered()
+    user = {"id": "kari-holm", "company": FJORD}
+    takes_effect(directory, FJORD, "remove-user", user, at=TUESDAY_NOON)
+    assert directory.user("kari-holm", TUESDAY_NOON) is None
+    assert directory.user("kari-holm", TUESDAY_NOON - MICROSECOND) is not None
+    assert "kari-holm" not in {user.id for user in directory.users(TUESDAY_NOON)}
+    again = applied(directory, FJORD, "remove-user", user, at=TUESDAY_EVENING)
+    assert (code_of(again), fields_of(again)) == ("unknown_user", ["id"])
+    of_another = {"id": "kari-holm", "company": VEST, "name": "Kari Holm", "authorisation_level": 2}
+    takes_effect(directory, VEST, "register-user", of_another, at=TUESDAY_EVENING)
+    assert [user.company for user in directory.users(TUESDAY_EVENING) if user.id == "kari-holm"] == [VEST]
+
+
+def test_an_office_that_was_removed_may_create_nothing_wherever_it_is_registered_next() -> None:
+    directory = registered()
+    takes_effect(
+        directory, FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, at=REGISTERED
+    )
+    takes_effect(directory, VEST, "remove-office", {"id": VEST_BERGEN, "company": VEST}, at=TUESDAY_NOON)
+    assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_NOON - MICROSECOND)[0] is None
+    assert code_of(checked(directory, VEST, "create-temporary-claim")) == "unknown_office"
+    body = {"id": VEST_BERGEN, "company": NORD, "name": "Nord i Bergen"}
+    takes_effect(directory, NORD, "register-office", body, at=TUESDAY_NOON)
+    assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)[0] == "never_permitted"
+    assert [office.id for office in directory.offices_of(VEST, TUESDAY_EVENING)] == [VEST_VOSS]
+    assert VEST_BERGEN in {office.id for office in directory.offices_of(VEST, TUESDAY_NOON - MICROSECOND)}
+    assert VEST_BERGEN in {office.id for office in directory.offices_of(NORD, TUESDAY_EVENING)}
+
+
+def test_an_office_is_removed_after_its_users() -> None:
+    directory = registered()
+    takes_effect(directory, VEST, "register-user", BODIES["register-user"] | {"office": VEST_BERGEN}, at=REGISTERED)
+    answer = applied(directory, VEST, "remove-office", BODIES["remove-office"], at=TUESDAY_NOON)
+    assert (code_of(answer), fields_of(answer)) == ("invalid_request", ["id"])
+    takes_effect(directory, VEST, "remove-user", BODIES["remove-user"], at=TUESDAY_NOON)
+    takes_effect(directory, VEST, "remove-office", BODIES["remove-office"], at=TUESDAY_NOON)
+
+
+def test_a_company_that_was_removed_may_ask_for_nothing_and_nothing_of_it_is_left() -> None:
+    directory = registered()
+    takes_effect(
+        directory, FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, at=REGISTERED
+    )
+    takes_effect(directory, VEST, "register-user", BODIES["register-user"], at=REGISTERED)
+    takes_effect(directory, OPERATOR, "remove-company", {"id": VEST}, at=TUESDAY_NOON)
+    assert code_of(checked(directory, VEST, "create-temporary-claim")) == "sender_not_allowed"
+    assert directory.office(VEST_BERGEN, TUESDAY_NOON) is None
+    assert directory.user("ola-vik", TUESDAY_NOON) is None
+    assert (directory.count_offices(VEST), directory.count_users(VEST)) == (0, 0)
+    assert directory.permissions_of(FJORD, TUESDAY_NOON)[VEST_BERGEN] == OfficePermission()
+    again = applied(directory, OPERATOR, "remove-company", {"id": VEST}, at=TUESDAY_EVENING)
+    assert (code_of(again), fields_of(again)) == ("invalid_request", ["id"])
+
+
+def test_an_insurer_that_was_removed_and_comes_again_has_given_and_set_nothing() -> None:
+    directory = registered()
+    takes_effect(
+        directory, FJORD, "set-office-permission", {"office": VEST_BERGEN, "creation": "always"}, at=REGISTERED
+    )
+    takes_effect(directory, FJORD, "set-portal-settings", {"unlink_days": 7}, at=REGISTERED)
+    takes_effect(directory, OPERATOR, "remove-company", {"id": FJORD}, at=TUESDAY_NOON)
+    assert code_of(checked(directory, VEST, "create-temporary-claim")) == "unknown_insurer"
+    body = {"id": FJORD, "name": "Fjord", "kind": "insurer"}
+    takes_effect(directory, OPERATOR, "register-company", body, at=TUESDAY_NOON)
+    assert code_of(checked(directory, VEST, "create-temporary-claim")) == "never_permitted"
+    assert directory.settings(FJORD, TUESDAY_EVENING) == DEFAULT_SETTINGS
+
+
+@pytest.mark.parametrize("name", ["remove-office", "remove-user"])
+def test_a_company_removes_only_what_is_its_own(name: str) -> None:
+    directory = registered()
+    takes_effect(directory, VEST, "register-user", BODIES["register-user"], at=REGISTERED)
+    for sender in (NORD, FJORD):
+        answer = applied(directory, sender, name, BODIES[name], at=TUESDAY_NOON)
+        assert (code_of(answer), fields_of(answer)) == ("sender_not_allowed", ["company"])
+        answer = applied(directory, sender, name, BODIES[name] | {"company": sender}, at=TUESDAY_NOON)
+        assert code_of(answer) == {"remove-office": "unknown_office", "remove-user": "unknown_user"}[name]
 
 
 @pytest.mark.parametrize("company", [UNREGISTERED, OPERATOR])
@@ -1119,7 +1209,8 @@ def test_whatever_a_company_sends_it_gets_one_well_formed_answer(data: st.DataOb
         assert (read_again.company, read_again.request_id) == (sender, request.envelope.id)
         directory.apply(event, TUESDAY_EVENING)
         assert directory.settled(sender, request.envelope.id) == settled_request(event, TUESDAY_EVENING)
-        assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
+        if directory.office(VEST_BERGEN, LATEST) is not None:  # else it has just been removed
+            assert decided(directory, FJORD, VEST_BERGEN, TUESDAY_EVENING)  # no setting breaks what comes after it
     else:
         answer = check(directory, request)
         assert read_checked_request(answer.json_bytes()).json_bytes() == answer.json_bytes()

@@ -65,7 +65,7 @@ def _report(text: str) -> None:
 
 def _status(text: str) -> None:
     services = [status.ServiceStatus(text, 1, 2.0, [text, "ready"])]
-    status._print(status.Status(services=services, dead_letters=1, temporary_claims={text: 1}))
+    status._print(status.Status(services=services, dead_letters=1, temporary_claims={text: 1}, paused=[text]))
 
 
 def _letter(text: str) -> DeadLetter:
