@@ -239,7 +239,7 @@ class Transaction:
             claims: _claim_rows(batch.changed),
         }
         found = await self._connection.execute(_SAVE, columns_of_tables(rows) | columns_of_moves(moves))
-        raise_if_behind(moves, found.all())
+        raise_if_behind(moves, found.all(), doubting_new_servers=True)
 
 
 def _event(row: Any) -> StoredEvent:

@@ -317,8 +317,11 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
     async def _go_back(self, positions: Positions, behind: Behind) -> None:
         """Have what the database has lost read again, by a new consumer; nothing more is taken of this one."""
-        log.error("the database is behind the topics: what it has lost is read again", messages=behind.messages)
-        metrics.DATABASE_BEHIND.inc(behind.messages)
+        if behind.messages:
+            log.error("the database is behind the topics: what it has lost is read again", messages=behind.messages)
+            metrics.DATABASE_BEHIND.inc(behind.messages)
+        else:
+            log.info("the database is another server: it is found out whether it has lost anything")
         self.begins_again = True
         if self._committing is not None:
             await _cancelled({self._committing})

@@ -36,6 +36,13 @@ class Ranges:
             first = await self._consumer.beginning_offsets(list(ranges))
         return {at: range(min(max(first[at], wanted.start), wanted.stop), wanted.stop) for at, wanted in ranges.items()}
 
+    async def after(self, ranges: Mapping[TopicPartition, range]) -> dict[TopicPartition, range]:
+        """All that comes behind ranges, up to now."""
+        async with asyncio.timeout(_ANSWER_S):
+            ends = await self._consumer.end_offsets(list(ranges))
+        behind = {at: range(before.stop, max(before.stop, ends[at])) for at, before in ranges.items()}
+        return await self.kept(behind)
+
     async def since(self, topics: Collection[str], at_ms: int) -> dict[TopicPartition, range]:
         """All that was appended to topics from a moment on, in milliseconds since 1970 UTC, up to now."""
         async with asyncio.timeout(_ANSWER_S):
