@@ -34,7 +34,7 @@ from shared.messaging.service import Bus
 from shared.runtime.logs import log
 from shared.runtime.settings import KafkaSettings
 from shared.storage.database import transaction
-from shared.storage.positions import KeptPositions
+from shared.storage.positions import MOVE, KeptPositions, columns_of_moves
 
 
 class RecordIsOlder(TryAgain):
@@ -98,8 +98,10 @@ class RecordPositions(KeptPositions):
             again = {partition: range(kept[partition].start, end) for partition, end in ends.items()}
             async for records in topics.read(again):
                 await self._decide_again(records, published)
+        come = [Move(at.topic, at.partition, 0, lost.stop) for at, lost in behind.lost.items()]
         async with transaction(self._engine) as connection:
             await connection.execute(delete(recoveries))
+            await connection.execute(MOVE, columns_of_moves(come))  # by the server that there is now
         log.warning("the record has again what it had lost", requests=requests, gone=gone)
         return {partition: lost.stop for partition, lost in behind.lost.items()}
 
@@ -143,7 +145,8 @@ class RecordPositions(KeptPositions):
         ends = {(record.topic, record.partition): record.offset + 1 for record in records}
         async with self._store.transaction() as record:
             _, batch = await load_and_decide(record, commands, self._keys, published)
-            await record.save(batch, [Move(*at, 0, end) for at, end in ends.items()])
+            moves = [Move(*at, 0, end) for at, end in ends.items()]
+            await record.save(batch, moves, doubting_new_servers=False)
 
 
 def _command(record: Record) -> Command | Step | None:
