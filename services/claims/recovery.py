@@ -3,7 +3,7 @@
 What came of it is out, since a position is committed only after outcomes are published. So the requests that the record
 lacks are decided again without being published, in the order of their topic, and as they were published. Where they are
 few, that is done at once. Of more an operator has to know: until `claimbus recover claims` has allowed it, nothing is
-decided.
+decided. Another server than the one that wrote last may lack something too, of which no position tells.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +35,10 @@ from shared.runtime.logs import log
 from shared.runtime.settings import KafkaSettings
 from shared.storage.database import transaction
 from shared.storage.positions import MOVE, KeptPositions, columns_of_moves
+
+
+_COMMITTED_LATE = 10_000
+"""Messages of a partition; fewer are published and not yet committed, however long the brokers take no commits."""
 
 
 class RecordIsOlder(TryAgain):
@@ -80,8 +84,8 @@ class RecordPositions(KeptPositions):
     async def recover(self, behind: Behind) -> Mapping[TopicPartition, int]:
         """Decide again what the record lacks, and return where it had come. Raises RecordIsOlder until that may be done.
 
-        After a change of servers that includes what was published and never committed, of which it is not known how
-        much there is: the last batch of whoever was ended in the middle of it.
+        What was published counts as it was also where the group had not committed it yet, as of a batch whose instance
+        ended in the middle of it: in that the record may be behind without having gone back behind its place.
         """
         async with Ranges(self._settings, self._bus) as topics:
             kept = await topics.kept(behind.lost)
@@ -89,7 +93,7 @@ class RecordPositions(KeptPositions):
             lacking = await self._lacking(topics, kept)
             requests = sum(each.key[0] != REMEMBERED_UNDER for each in lacking)
             await self._wait_for_an_operator(requests, gone, min((each.at_ms for each in lacking), default=0))
-            lacking += await self._lacking(topics, await topics.after(behind.lost))
+            lacking += await self._lacking(topics, await topics.after(behind.lost, _COMMITTED_LATE))
             published = await self._published(topics, lacking) if lacking else Published()
             ends = {partition: lost.stop for partition, lost in behind.lost.items()}
             for each in lacking:
@@ -101,9 +105,10 @@ class RecordPositions(KeptPositions):
         come = [Move(at.topic, at.partition, 0, lost.stop) for at, lost in behind.lost.items()]
         async with transaction(self._engine) as connection:
             await connection.execute(delete(recoveries))
-            await connection.execute(MOVE, columns_of_moves(come))  # by the server that there is now
-        log.warning("the record has again what it had lost", requests=requests, gone=gone)
-        return {partition: lost.stop for partition, lost in behind.lost.items()}
+            await connection.execute(MOVE, columns_of_moves(come))  # past what is gone, by the server that there is now
+        if behind.messages:
+            log.warning("the record has again what it had lost", requests=requests, gone=gone)
+        return {partition: lost.stop for partition, lost in behind.lost.items() if lost.stop}
 
     async def _lacking(self, topics: Ranges, ranges: Mapping[TopicPartition, range]) -> list[_Lacking]:
         """What the record does not remember; nothing where an older version has decided without moving positions on."""

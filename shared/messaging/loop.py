@@ -300,7 +300,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         if not self._knows_positions:
             partitions = sorted(self._consumer.assignment())
             offsets = await asyncio.gather(*map(self._consumer.committed, partitions))
-            positions.begin({at: offset for at, offset in zip(partitions, offsets, strict=True) if offset is not None})
+            positions.begin({at: offset or 0 for at, offset in zip(partitions, offsets, strict=True)})
             self._knows_positions = True
         positions.take_nothing()
         await positions.check()
@@ -328,7 +328,8 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         self.offsets.forget()
 
         async def commit_further_back() -> None:
-            if not await self._consumer.commit_held(await positions.recover(behind)):
+            offsets = await positions.recover(behind)
+            if offsets and not await self._consumer.commit_held(offsets):
                 raise TryAgain
 
         await self._must_succeed(commit_further_back)
