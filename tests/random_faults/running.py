@@ -1,6 +1,7 @@
 """A run: clients and faults for a while, then none of them, and whether all has come to what it must."""
 
 import contextlib
+import faulthandler
 import json
 import os
 import random
@@ -513,6 +514,8 @@ class _Faulty:
         done, late = wait(self._on_errands, timeout=_RECOVERY_S)
         self.take_in_the_new()
         problems = [f"an errand failed: {each.exception()!r}" for each in done if each.exception() is not None]
+        if late:
+            faulthandler.dump_traceback()  # which call of it hangs
         return [*problems, *(f"an errand is not done {_RECOVERY_S:g} s after the last fault" for _ in late)]
 
     @contextlib.contextmanager
