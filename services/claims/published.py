@@ -42,7 +42,7 @@ class Published:
                 self._causes.add((UUID(claim), message.cause))
 
     def is_about(self, request: RequestKey, claim: UUID, cause: str) -> bool:
-        """Whether anything of it is there, or may be: a step has no outcome, and its events name the request before it."""
+        """Whether anything of it is there, or may be: a step has no outcome, its events name the request before it."""
         return request in self._outcomes or (claim, cause) in self._causes
 
     def instead(self, decided: Decided, version: int) -> Decided:

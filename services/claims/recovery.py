@@ -36,7 +36,6 @@ from shared.runtime.settings import KafkaSettings
 from shared.storage.database import transaction
 from shared.storage.positions import MOVE, KeptPositions, columns_of_moves
 
-
 _COMMITTED_LATE = 10_000
 """Messages of a partition; fewer are published and not yet committed, however long the brokers take no commits."""
 
@@ -82,7 +81,7 @@ class RecordPositions(KeptPositions):
         return [self._missing] if self._missing else []
 
     async def recover(self, behind: Behind) -> Mapping[TopicPartition, int]:
-        """Decide again what the record lacks, and return where it had come. Raises RecordIsOlder until that may be done.
+        """Decide again what the record lacks; return where it had come. Raises RecordIsOlder until that may be done.
 
         What was published counts as it was also where the group had not committed it yet, as of a batch whose instance
         ended in the middle of it: in that the record may be behind without having gone back behind its place.

@@ -34,7 +34,7 @@ BEFORE_POSITIONS = "*"
 def positions_table(metadata: MetaData) -> Table:
     """Make the table of a service's positions: the next offset of each partition whose outcome is not in the database.
 
-    `server_since` is when the server was started that has moved it last: another one may be a replica that lacks something.
+    `server_since` is when the server was started that has moved it last: another one may be a replica that lacks some.
     The table is locked and written in the order of its key.
     """
     return Table(
@@ -83,7 +83,7 @@ def columns_of_moves(moves: Sequence[Move]) -> dict[str, list[Any]]:
 
 
 def raise_if_behind(moves: Sequence[Move], rows: Sequence[Any], *, doubting_new_servers: bool) -> None:
-    """Raise Behind for the rows that MOVE has found: the partitions of which the database has, or may have, lost something.
+    """Raise Behind for the rows that MOVE has found: partitions of which the database has, or may have, lost something.
 
     Of those it may have, the range is empty.
     """
