@@ -31,8 +31,8 @@ check: export PYTHONDONTWRITEBYTECODE :=
 check: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --randomly-seed=$(SEED) tests/unit tests/memory
 
-# Random clients and random faults for so many MINUTES, by SEED; WITH says which of "media retention database brokers
-# upgrade" too, by default all. Upgrades are from the commit OLD to this code.
+# Random clients and random faults for so many MINUTES, by SEED; WITH says which of "media retention database failover
+# brokers upgrade" too, by default all. Upgrades are from the commit OLD to this code.
 faults: install
 	$(BIN)/python -m tests.random_faults --seed $(SEED) --minutes $(or $(MINUTES),1) $(if $(filter undefined,$(origin WITH)),,--with $(WITH)) $(if $(OLD),--old $(OLD))
 

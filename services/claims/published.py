@@ -27,6 +27,7 @@ class Published:
     """What they are about."""
     _outcomes: dict[RequestKey, Envelope] = field(default_factory=dict)
     _events: dict[tuple[UUID, int], Envelope] = field(default_factory=dict)
+    _causes: set[tuple[UUID, str | None]] = field(default_factory=set)
 
     def take(self, message: Envelope) -> None:
         """Keep a message of `request-outcomes` or `claim-events` if it is about one of these."""
@@ -38,6 +39,11 @@ class Published:
             claim, _, version = message.id.partition("/")
             if UUID(claim) in self.claims:
                 self._events[UUID(claim), int(version)] = message
+                self._causes.add((UUID(claim), message.cause))
+
+    def is_about(self, request: RequestKey, claim: UUID, cause: str) -> bool:
+        """Whether anything of it is there, or may be: a step has no outcome, its events name the request before it."""
+        return request in self._outcomes or (claim, cause) in self._causes
 
     def instead(self, decided: Decided, version: int) -> Decided:
         """Give what was published if it differs from what is decided now of a claim that is at a version."""

@@ -3,12 +3,14 @@
 What came of it is out, since a position is committed only after outcomes are published. So the requests that the record
 lacks are decided again without being published, in the order of their topic, and as they were published. Where they are
 few, that is done at once. Of more an operator has to know: until `claimbus recover claims` has allowed it, nothing is
-decided.
+decided. Another server than the one that wrote last may lack something too, of which no position tells.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from aiokafka import TopicPartition
 from sqlalchemy import delete, select
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.claims.commands import Command, Step, read_command
 from services.claims.deciding import load_and_decide
+from services.claims.decisions import RequestKey
 from services.claims.published import Published
 from services.claims.store import Store
 from services.claims.tables import recoveries
@@ -33,13 +36,35 @@ from shared.runtime.settings import KafkaSettings
 from shared.storage.database import transaction
 from shared.storage.positions import MOVE, KeptPositions, columns_of_moves
 
+_COMMITTED_LATE = 10_000
+"""Messages of a partition; fewer are published and not yet committed, however long the brokers take no commits."""
+
 
 class RecordIsOlder(TryAgain):
     """The record lacks so much that was decided that an operator has to know."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """A request or step that the record does not remember."""
+
+    partition: TopicPartition
+    offset: int
+    at_ms: int
+    key: RequestKey
+    claim_id: UUID
+    cause: str
+
+    @classmethod
+    def of(cls, record: Record, command: Command | Step) -> "_Lacking":
+        partition = TopicPartition(record.topic, record.partition)
+        return cls(partition, record.offset, record.timestamp, command.key, command.claim_id, command.cause)
+
+
 class RecordPositions(KeptPositions):
     """The record's positions."""
+
+    doubts_new_servers = True
 
     def __init__(self, engine: AsyncEngine, keys: MediaKeys, settings: KafkaSettings, bus: Bus, most: int) -> None:
         """`most` is how many requests are decided again at once, without an operator."""
@@ -56,46 +81,53 @@ class RecordPositions(KeptPositions):
         return [self._missing] if self._missing else []
 
     async def recover(self, behind: Behind) -> Mapping[TopicPartition, int]:
-        """Decide again what the record lacks, up to where it had come. Raises RecordIsOlder until that may be done."""
+        """Decide again what the record lacks; return where it had come. Raises RecordIsOlder until that may be done.
+
+        What was published counts as it was also where the group had not committed it yet, as of a batch whose instance
+        ended in the middle of it: in that the record may be behind without having gone back behind its place.
+        """
         async with Ranges(self._settings, self._bus) as topics:
             kept = await topics.kept(behind.lost)
             gone = behind.messages - sum(map(len, kept.values()))
-            published, since_ms = await self._lacking(topics, kept)
-            requests = sum(company != REMEMBERED_UNDER for company, _ in published.requests)
-            await self._wait_for_an_operator(requests, gone, since_ms)
-            if published.requests:
-                async for records in topics.read(
-                    await topics.since({REQUEST_OUTCOMES.name, CLAIM_EVENTS.name}, since_ms)
-                ):
-                    for record in records:
-                        with suppress(Undecodable, ValueError):  # what no service of ours has written
-                            published.take(read_internal_envelope(record.headers, record.value))
-            async for records in topics.read(kept):
+            lacking = await self._lacking(topics, kept)
+            requests = sum(each.key[0] != REMEMBERED_UNDER for each in lacking)
+            await self._wait_for_an_operator(requests, gone, min((each.at_ms for each in lacking), default=0))
+            lacking += await self._lacking(topics, await topics.after(behind.lost, _COMMITTED_LATE))
+            published = await self._published(topics, lacking) if lacking else Published()
+            ends = {partition: lost.stop for partition, lost in behind.lost.items()}
+            for each in lacking:
+                if published.is_about(each.key, each.claim_id, each.cause):
+                    ends[each.partition] = max(ends[each.partition], each.offset + 1)
+            again = {partition: range(kept[partition].start, end) for partition, end in ends.items()}
+            async for records in topics.read(again):
                 await self._decide_again(records, published)
-        ends = {partition: lost.stop for partition, lost in behind.lost.items()}
-        come = [Move(at.topic, at.partition, 0, end) for at, end in ends.items()]
+        come = [Move(at.topic, at.partition, 0, lost.stop) for at, lost in behind.lost.items()]
         async with transaction(self._engine) as connection:
             await connection.execute(delete(recoveries))
-            await connection.execute(MOVE, columns_of_moves(come))  # past what is no longer there to be decided too
-        log.warning("the record has again what it had lost", requests=requests, gone=gone)
-        return ends
+            await connection.execute(MOVE, columns_of_moves(come))  # past what is gone, by the server that there is now
+        if behind.messages:
+            log.warning("the record has again what it had lost", requests=requests, gone=gone)
+        return {partition: lost.stop for partition, lost in behind.lost.items() if lost.stop}
 
-    async def _lacking(self, topics: Ranges, ranges: Mapping[TopicPartition, range]) -> tuple[Published, int]:
-        """The requests that the record lacks, and the first one's append time in milliseconds since 1970 UTC.
-
-        An instance of an older version decides without moving positions on: then it lacks none.
-        """
-        published, since_ms = Published(), 0
+    async def _lacking(self, topics: Ranges, ranges: Mapping[TopicPartition, range]) -> list[_Lacking]:
+        """What the record does not remember; nothing where an older version has decided without moving positions on."""
+        found: list[_Lacking] = []
         async for records in topics.read(ranges):
             commands = [(record, command) for record in records if (command := _command(record)) is not None]
             async with self._store.transaction() as record:
                 remembered = await record.remembered({command.key for _, command in commands})
-            for message, command in commands:
-                if command.key not in remembered:
-                    published.requests.add(command.key)
-                    published.claims.add(command.claim_id)
-                    since_ms = min(since_ms or message.timestamp, message.timestamp)
-        return published, since_ms
+            found += [_Lacking.of(at, command) for at, command in commands if command.key not in remembered]
+        return found
+
+    async def _published(self, topics: Ranges, lacking: Sequence[_Lacking]) -> Published:
+        """Read what was published since the first of them was appended, as far as it can be of them."""
+        published = Published({each.key for each in lacking}, {each.claim_id for each in lacking})
+        names = {REQUEST_OUTCOMES.name, CLAIM_EVENTS.name}
+        async for records in topics.read(await topics.since(names, min(each.at_ms for each in lacking))):
+            for record in records:
+                with suppress(Undecodable, ValueError):  # what no service of ours has written
+                    published.take(read_internal_envelope(record.headers, record.value))
+        return published
 
     async def _wait_for_an_operator(self, lacking: int, gone: int, since_ms: int) -> None:
         self._missing = ""
@@ -117,7 +149,8 @@ class RecordPositions(KeptPositions):
         ends = {(record.topic, record.partition): record.offset + 1 for record in records}
         async with self._store.transaction() as record:
             _, batch = await load_and_decide(record, commands, self._keys, published)
-            await record.save(batch, [Move(*at, 0, end) for at, end in ends.items()])
+            moves = [Move(*at, 0, end) for at, end in ends.items()]
+            await record.save(batch, moves, doubting_new_servers=False)
 
 
 def _command(record: Record) -> Command | Step | None:

@@ -224,7 +224,7 @@ class Transaction:
         rows = await self._connection.execute(_NUMBERS_IN_USE, pairs(keys))
         return {(row.insurer, row.claim_number): row.claim_id for row in rows}
 
-    async def save(self, batch: Batch, moves: Sequence[Move] = ()) -> None:
+    async def save(self, batch: Batch, moves: Sequence[Move] = (), *, doubting_new_servers: bool = True) -> None:
         """Write what was decided, in the order of the keys so that two writers can't deadlock, and move positions on.
 
         A request, an event version or a claim number that is there already ends the transaction. So does Behind.
@@ -239,7 +239,7 @@ class Transaction:
             claims: _claim_rows(batch.changed),
         }
         found = await self._connection.execute(_SAVE, columns_of_tables(rows) | columns_of_moves(moves))
-        raise_if_behind(moves, found.all())
+        raise_if_behind(moves, found.all(), doubting_new_servers=doubting_new_servers)
 
 
 def _event(row: Any) -> StoredEvent:

@@ -79,8 +79,8 @@ def build(bus: Bus = KAFKA) -> Service:
     @service.subscriber(CLAIM_EVENTS, REQUEST_OUTCOMES, LINK_SUGGESTIONS, REPORTS, decode=read, positions=positions)
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
+            await positions.move(connection)  # what is missing behind them looks like a gap else
             await save_media(connection, await save(connection, batch))
-            await positions.move(connection)
         return []
 
     return service

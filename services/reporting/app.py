@@ -78,13 +78,13 @@ def build(bus: Bus = KAFKA) -> Service:
         events = [message for message in messages if isinstance(message, ClaimEvent)]
         refused_creations = [message for message in messages if isinstance(message, RefusedCreation)]
         async with store.transaction() as transaction:
+            await positions.move(transaction.connection)  # what is missing behind them looks like a gap else
             changes = await transaction.counted.changes_to({event.claim_id for event in events})
             try:
                 changes.apply(events)
             except Gap as gap:
                 raise Misconfigured(f"{gap}: run `claimbus rebuild reporting`") from gap
             await transaction.counted.save(changes, refused_creations)
-            await positions.move(transaction.connection)
         return ()
 
     return service

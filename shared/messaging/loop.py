@@ -300,7 +300,7 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
         if not self._knows_positions:
             partitions = sorted(self._consumer.assignment())
             offsets = await asyncio.gather(*map(self._consumer.committed, partitions))
-            positions.begin({at: offset for at, offset in zip(partitions, offsets, strict=True) if offset is not None})
+            positions.begin({at: offset or 0 for at, offset in zip(partitions, offsets, strict=True)})
             self._knows_positions = True
         positions.take_nothing()
         await positions.check()
@@ -317,15 +317,19 @@ class Loop(ConsumerRebalanceListener, Generic[T]):
 
     async def _go_back(self, positions: Positions, behind: Behind) -> None:
         """Have what the database has lost read again, by a new consumer; nothing more is taken of this one."""
-        log.error("the database is behind the topics: what it has lost is read again", messages=behind.messages)
-        metrics.DATABASE_BEHIND.inc(behind.messages)
+        if behind.messages:
+            log.error("the database is behind the topics: what it has lost is read again", messages=behind.messages)
+            metrics.DATABASE_BEHIND.inc(behind.messages)
+        else:
+            log.info("the database is another server: it is found out whether it has lost anything")
         self.begins_again = True
         if self._committing is not None:
             await _cancelled({self._committing})
         self.offsets.forget()
 
         async def commit_further_back() -> None:
-            if not await self._consumer.commit_held(await positions.recover(behind)):
+            offsets = await positions.recover(behind)
+            if offsets and not await self._consumer.commit_held(offsets):
                 raise TryAgain
 
         await self._must_succeed(commit_further_back)

@@ -52,7 +52,7 @@ class Positions(ABC):
         """Do what is to be done before it is read on; return from where. Raises TryAgain until that can be done."""
 
     def begin(self, committed: Mapping[TopicPartition, int]) -> None:
-        """Note where the group has committed of the partitions that were assigned, which the database has passed."""
+        """Note where the group has committed of the partitions that were assigned: as far the database had come."""
         self._known = dict(committed)
 
     def take(self, records: Iterable[Record]) -> None:

@@ -36,6 +36,13 @@ class Ranges:
             first = await self._consumer.beginning_offsets(list(ranges))
         return {at: range(min(max(first[at], wanted.start), wanted.stop), wanted.stop) for at, wanted in ranges.items()}
 
+    async def after(self, ranges: Mapping[TopicPartition, range], most: int) -> dict[TopicPartition, range]:
+        """What comes behind ranges, up to now, and up to so many offsets of each partition."""
+        async with asyncio.timeout(_ANSWER_S):
+            ends = await self._consumer.end_offsets(list(ranges))
+        stops = {at: max(before.stop, min(before.stop + most, ends[at])) for at, before in ranges.items()}
+        return await self.kept({at: range(before.stop, stops[at]) for at, before in ranges.items()})
+
     async def since(self, topics: Collection[str], at_ms: int) -> dict[TopicPartition, range]:
         """All that was appended to topics from a moment on, in milliseconds since 1970 UTC, up to now."""
         async with asyncio.timeout(_ANSWER_S):

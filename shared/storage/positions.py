@@ -8,6 +8,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Column,
+    DateTime,
     Integer,
     MetaData,
     Table,
@@ -33,7 +34,8 @@ BEFORE_POSITIONS = "*"
 def positions_table(metadata: MetaData) -> Table:
     """Make the table of a service's positions: the next offset of each partition whose outcome is not in the database.
 
-    It is locked and written in the order of its key.
+    `server_since` is when the server was started that has moved it last: another one may be a replica that lacks some.
+    The table is locked and written in the order of its key.
     """
     return Table(
         "positions",
@@ -41,6 +43,7 @@ def positions_table(metadata: MetaData) -> Table:
         Column("topic", Text, primary_key=True),
         Column("partition", Integer, primary_key=True),
         Column("next_offset", BigInteger, nullable=False),
+        Column("server_since", DateTime(timezone=True)),
     )
 
 
@@ -50,6 +53,9 @@ _positions = positions_table(MetaData())
 class KeptPositions(Positions):
     """The positions of a service that reads again whatever its database has lost."""
 
+    doubts_new_servers = False
+    """Whether a server that is another one counts as one that may have lost something."""
+
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__()
         self._engine = engine
@@ -57,7 +63,8 @@ class KeptPositions(Positions):
     async def move(self, connection: AsyncConnection) -> None:
         """Make the moves of the batch in hand, in its transaction. Raises Behind, which ends it."""
         if self.moves:
-            raise_if_behind(self.moves, (await connection.execute(MOVE, columns_of_moves(self.moves))).all())
+            found = (await connection.execute(MOVE, columns_of_moves(self.moves))).all()
+            raise_if_behind(self.moves, found, doubting_new_servers=self.doubts_new_servers)
 
     async def check(self) -> None:
         """Make the moves in a transaction of their own."""
@@ -75,13 +82,20 @@ def columns_of_moves(moves: Sequence[Move]) -> dict[str, list[Any]]:
     return {f"moves_{name}": [getattr(move, name) for move in ordered] for name in Move._fields}
 
 
-def raise_if_behind(moves: Sequence[Move], rows: Sequence[Any]) -> None:
-    """Raise Behind for the rows that MOVE has found: the partitions of which the database has lost something."""
-    if rows:
-        left = {(move.topic, move.partition): move.from_offset for move in moves}
-        raise Behind(
-            {TopicPartition(at.topic, at.partition): range(at.next_offset, left[at.topic, at.partition]) for at in rows}
-        )
+def raise_if_behind(moves: Sequence[Move], rows: Sequence[Any], *, doubting_new_servers: bool) -> None:
+    """Raise Behind for the rows that MOVE has found: partitions of which the database has, or may have, lost something.
+
+    Of those it may have, the range is empty.
+    """
+    came = {TopicPartition(move.topic, move.partition): move.from_offset for move in moves}
+    kept = {TopicPartition(row.topic, row.partition): row.next_offset for row in rows}
+    lost = {
+        at: range(min(offset, came[at]), came[at])
+        for at, offset in kept.items()
+        if doubting_new_servers or offset < came[at]
+    }
+    if lost:
+        raise Behind(lost)
 
 
 def _move() -> Any:
@@ -89,13 +103,19 @@ def _move() -> Any:
     arrays = (bindparam(f"moves_{name}", type_=ARRAY(type)) for name, type in types.items())
     rows = func.unnest(*arrays).table_valued(*(column(name, type) for name, type in types.items()))
     moves = rows.render_derived(name="moves")
+    server_since = func.pg_postmaster_start_time()
     adding = insert(_positions).from_select(
-        ["topic", "partition", "next_offset"], select(moves.c.topic, moves.c.partition, moves.c.to_offset)
+        ["topic", "partition", "next_offset", "server_since"],
+        select(moves.c.topic, moves.c.partition, moves.c.to_offset, server_since),
     )
     moved = adding.on_conflict_do_update(
         index_elements=["topic", "partition"],
-        set_={"next_offset": adding.excluded.next_offset},
-        where=_positions.c.next_offset < adding.excluded.next_offset,
+        set_={
+            "next_offset": func.greatest(_positions.c.next_offset, adding.excluded.next_offset),
+            "server_since": adding.excluded.server_since,
+        },
+        where=(_positions.c.next_offset < adding.excluded.next_offset)
+        | _positions.c.server_since.is_distinct_from(adding.excluded.server_since),
     ).cte("moved")
     is_older_than_positions = exists().where(_positions.c.topic == BEFORE_POSITIONS).correlate(None)
     # As it was before the statement: none of its parts sees what the others write.
@@ -104,10 +124,13 @@ def _move() -> Any:
     return (
         select(moves.c.topic, moves.c.partition, kept.label("next_offset"))
         .select_from(moves.outerjoin(_positions, where))
-        .where(kept < moves.c.from_offset)
+        .where((kept < moves.c.from_offset) | (_positions.c.server_since != server_since))
         .add_cte(moved)
     )
 
 
 MOVE = _move()
-"""Moves positions on and returns those that are not where they were left; executed with `columns_of_moves`."""
+"""Moves positions on and returns those that are not where they were left, or that another server has moved last.
+
+Executed with `columns_of_moves`.
+"""

@@ -12,6 +12,7 @@ from services.claims.tables import recoveries
 from shared.contract import ids
 from shared.contract.topics import CLAIM_COMMANDS, CLAIM_EVENTS, REQUEST_OUTCOMES
 from shared.messaging import loop
+from shared.messaging.memory import Step
 from tests.builders.requests import BODIES, FJORD, VEST, creation
 from tests.integration.conftest import engine_of
 from tests.memory.audited import audited
@@ -97,6 +98,47 @@ async def test_the_record_has_again_what_it_lost_as_it_was_published(road: Road)
     assert nothing_was_said_twice(road)
     await road.run(*READERS)
     assert (await audited(road)).kept == []
+
+
+@pytest.mark.parametrize("step", ["half published", "published"])
+async def test_what_was_published_and_not_committed_counts_as_it_was_after_a_fail_over(road: Road, step: Step) -> None:
+    road.ask(VEST, "create-temporary-claim", id="before")
+    await road.run()
+    before = await tables(road, "claims")
+    await _ask_for_numbers(road, "asks-first")
+    with road.bus.crash(after=step):
+        await road.bus.run_until_idle(lambda bus: road.build("claims", bus))  # and nobody goes on before the fail-over
+    await tables(road, "claims", restore=before)
+    await _the_server_is_another_one(road)
+    await _ask_for_numbers(road, "asks-too-late")  # before the others, on some partition
+    await road.run()
+    assert nothing_was_said_twice(road)
+    await road.run(*READERS)
+    assert (await audited(road)).kept == []
+
+
+async def test_a_server_that_was_only_restarted_costs_nothing(road: Road) -> None:
+    await much_happens(road)
+    before = await tables(road, "claims")
+    await _the_server_is_another_one(road)
+    road.ask(VEST, "create-temporary-claim", id="afterwards")
+    await road.run()
+    after = await tables(road, "claims")
+    assert all(set(before[name]) <= set(after[name]) for name in before.keys() - {"positions"})
+    assert "afterwards" in {outcome["request_id"] for outcome in road.outcomes(VEST)}
+    assert nothing_was_said_twice(road)
+
+
+async def _ask_for_numbers(road: Road, by: str) -> None:
+    """Register claims with numbers that whoever asks second is refused; permissions takes them on."""
+    for n in range(20):
+        road.ask(FJORD, "register-claim", BODIES["register-claim"] | {"claim_number": f"SK-{n}"}, id=f"{by}-{n}")
+    await road.run("permissions")
+
+
+async def _the_server_is_another_one(road: Road) -> None:
+    async with engine_of(road.databases["claims"]) as engine, engine.begin() as connection:
+        await connection.execute(text("update positions set server_since = server_since - interval '1 hour'"))
 
 
 @pytest.mark.parametrize("service", READERS)

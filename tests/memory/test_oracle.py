@@ -137,11 +137,11 @@ async def a_writer_that_slept(road: Road) -> None:
     asleep, awake = asyncio.Event(), asyncio.Event()
     save = Transaction.save
 
-    async def save_when_awake(transaction: Transaction, batch: Batch, moves: Sequence[Move]) -> None:
+    async def save_when_awake(transaction: Transaction, batch: Batch, moves: Sequence[Move], **how: bool) -> None:
         if not asleep.is_set():
             asleep.set()
             await awake.wait()
-        await save(transaction, batch, moves)
+        await save(transaction, batch, moves, **how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transaction, "save", save_when_awake)

@@ -1,6 +1,7 @@
 """A run: clients and faults for a while, then none of them, and whether all has come to what it must."""
 
 import contextlib
+import faulthandler
 import json
 import os
 import random
@@ -78,6 +79,7 @@ _CRASH_ON_ONE_IN = 75
 _RECOVERY_S = 300.0
 """The session timeout, twice the longest pause of a retry, and what is left to do, however busy the machine."""
 UNREAD = "messages were deleted before they were read"
+LOST = "a database had lost its last commits"
 SOMETIMES = {
     "batch is tried again": "a batch was tried again",
     "what is in hand is given up, and read again by whoever reads on": "partitions were revoked in mid-batch",
@@ -85,6 +87,7 @@ SOMETIMES = {
     "the reader is made anew": "a reader was made anew",
     "message is put aside": "a message was put aside",
     "messages were deleted before they were read": UNREAD,
+    "the database is behind the topics: what it has lost is read again": LOST,
     STARTED: STARTED,
     **{place: f"crashed: {place}" for place in PLACES},
 }
@@ -150,6 +153,8 @@ class Found:
             lasting[fault.kind] += round(fault.for_s)
         if sum(fault.kind is Kind.EXPIRE for fault in self.faults) >= _SEVERAL:
             wanted.add(UNREAD)
+        if sum(fault.kind is Kind.FAIL_OVER for fault in self.faults) >= _SEVERAL:
+            wanted.add(LOST)
         wanted |= {WITHIN_A_WHILE[kind] for kind in WITHIN_A_WHILE if lasting[kind] >= _A_WHILE_S}
         return sorted(name for name in wanted - self.left_out.keys() if not self.provoked[name])
 
@@ -275,6 +280,8 @@ def _run(
         faulty = _Faulty(stack, store, old, seed, report)
         if Extra.DATABASE in found.extras:
             faulty.bound_database()
+        if Extra.FAILOVER in found.extras:
+            faulty.write_commits_late()
         worlds = Worlds(2, replicas=stack.kafka.replication)
         for world in [worlds.next(stack.connection) for _ in range(2)]:
             faulty.take_in(world)
@@ -507,6 +514,8 @@ class _Faulty:
         done, late = wait(self._on_errands, timeout=_RECOVERY_S)
         self.take_in_the_new()
         problems = [f"an errand failed: {each.exception()!r}" for each in done if each.exception() is not None]
+        if late:
+            faulthandler.dump_traceback()  # which call of it hangs
         return [*problems, *(f"an errand is not done {_RECOVERY_S:g} s after the last fault" for _ in late)]
 
     @contextlib.contextmanager
@@ -549,7 +558,7 @@ class _Faulty:
             instance = self._stack.add(fault.target)
             self._added.append(instance)
             return lambda: self._stack.remove(instance)
-        if fault.kind in (Kind.KILL, Kind.HANG):
+        if fault.kind in (Kind.KILL, Kind.HANG, Kind.FAIL_OVER):
             return self._kill_or_hang(fault)
         ends = ExitStack()
         for proxy in self.proxies[fault.target]:
@@ -561,7 +570,7 @@ class _Faulty:
         pids = [server.pid for server in servers] or self._instance_of(fault.target)
         if not pids:
             return None
-        if fault.kind is Kind.KILL:
+        if fault.kind is not Kind.HANG:
             for server in servers:
                 server.kill()
             if not servers:
@@ -723,6 +732,12 @@ class _Faulty:
     def bound_database(self) -> None:
         """See to it that the small disk is not filled by what the database logs ahead of its tables."""
         self._postgres.execute(f"alter system set max_wal_size = '{_WAL_MIB}MB'", "select pg_reload_conf()")
+
+    def write_commits_late(self) -> None:
+        """Let the database answer a commit seconds before it has written it: what ends it then loses it."""
+        late = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
+        settings = (f"alter system set {name} = '{value}'" for name, value in late.items())
+        self._postgres.execute(*settings, "select pg_reload_conf()")
 
     def _fill_disk(self) -> Callable[[], None]:
         ballast = self._stack.folder / "postgres" / "ballast"

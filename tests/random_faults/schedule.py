@@ -65,6 +65,8 @@ class Kind(StrEnum):
     """End all brokers at once but one, for a while: fewer copies are in sync than acknowledge a message."""
     UPGRADE = "upgrade"
     """Restart the instances of a service one after the other in the new version, and after a while in the old one."""
+    FAIL_OVER = "fail over"
+    """End PostgreSQL at once, and with it the commits of the last seconds, as a replica that lacks them takes over."""
 
 
 class Extra(StrEnum):
@@ -76,6 +78,8 @@ class Extra(StrEnum):
     """Of what the brokers keep: messages, topics and committed offsets."""
     DATABASE = "database"
     """Of PostgreSQL itself."""
+    FAILOVER = "failover"
+    """PostgreSQL loses its last commits whenever it is ended."""
     BROKERS = "brokers"
     """Of one of three brokers, which keep copies of each other's partitions, and whose clocks are apart."""
     UPGRADE = "upgrade"
@@ -105,6 +109,7 @@ _TARGETS: dict[Kind, Sequence[str]] = {
     Kind.DELETE_REQUESTS: (COMPANIES,),
     Kind.REFUSE_CONNECTIONS: (POSTGRES,),
     Kind.FILL_DISK: (POSTGRES,),
+    Kind.FAIL_OVER: (POSTGRES,),
     Kind.REWIND: _SERVICES,
     Kind.MOVE_LEADERS: (KAFKA,),
     Kind.LEAVE_ONE: BROKERS,
@@ -122,6 +127,7 @@ _ONLY_WITH = {
     Kind.DELETE_REQUESTS: Extra.RETENTION,
     Kind.REFUSE_CONNECTIONS: Extra.DATABASE,
     Kind.FILL_DISK: Extra.DATABASE,
+    Kind.FAIL_OVER: Extra.FAILOVER,
     Kind.REWIND: Extra.RETENTION,
     Kind.MOVE_LEADERS: Extra.BROKERS,
     Kind.LEAVE_ONE: Extra.BROKERS,
@@ -129,9 +135,10 @@ _ONLY_WITH = {
 }
 _OFTEN = {Kind.KILL: 6, Kind.HANG: 4, Kind.ADD: 3, Kind.CUT: 2, Kind.STALL: 2, Kind.DROP_ANSWERS: 2}
 _OFTEN |= dict.fromkeys((Kind.FAIL_STORE, Kind.FILL_STORE, Kind.SPOIL_STORE, Kind.HALVE_UPLOADS), 2)
-_OFTEN |= {Kind.MOVE_LEADERS: 2, Kind.LEAVE_ONE: 2, Kind.UPGRADE: 0}
+_OFTEN |= {Kind.FAIL_OVER: 2, Kind.MOVE_LEADERS: 2, Kind.LEAVE_ONE: 2, Kind.UPGRADE: 0}
 _OVER_AT_ONCE = (
     *(Kind.KILL, Kind.FLOOD, Kind.REGISTER, Kind.FORGET_OFFSETS, Kind.EXPIRE, Kind.REWIND, Kind.MOVE_LEADERS),
+    Kind.FAIL_OVER,
 )
 
 
