@@ -178,6 +178,13 @@ class CancelClaim(ClaimRequest):
     reason: Maybe[Text] = None
 
 
+class RedactClaim(ClaimRequest):
+    """Remove for good what a claim tells of people; not of one that is temporary, or whose link is under way."""
+
+    NAME = "redact-claim"
+    SENT_BY = _OPERATOR | _INSURER
+
+
 class CreationRequest(Message):
     """A request that would have created a claim, and was refused."""
 
@@ -379,6 +386,7 @@ REQUESTS: dict[str, type[Request]] = {
         ConvertToNormal,
         AmendClaim,
         CancelClaim,
+        RedactClaim,
         RepublishClaim,
         LinkClaim,
         UnlinkClaim,

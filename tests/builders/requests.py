@@ -39,6 +39,7 @@ BODIES: dict[str, Json] = {
     "convert-to-normal": {"claim_id": CLAIM, "claim_number": "2026-17", "handler": "kari-holm"},
     "amend-claim": {"claim_id": CLAIM, "policyholder": POLICYHOLDER},
     "cancel-claim": {"claim_id": CLAIM, "reason": "A hoax."},
+    "redact-claim": {"claim_id": CLAIM},
     "republish-claim": {"claim_id": CLAIM, "reader": "reporting"},
     "link-claim": {"claim_id": CLAIM, "target_claim_number": "2026-16"},
     "unlink-claim": {"claim_id": CLAIM},
