@@ -24,6 +24,7 @@ CHANGING = {
         "claim-amended",
         "claim-cancelled",
         "claim-linked",
+        "claim-redacted",
         "claim-unlinked",
     )
 }

@@ -1,4 +1,4 @@
 """How the database of portal came to be what it is, in Alembic's steps."""
 
-VERSION = "0007"
+VERSION = "0008"
 """The last step, which the service needs its database to have."""
