@@ -92,6 +92,7 @@ FULL: dict[str, Json] = BODIES | {
         "inspection_needs_budget": False,
         "report_period": "monthly",
         "unlink_days": 30,
+        "forget_after_days": 365,
     },
     "register-company": BODIES["register-company"] | {"token_sha256": "0" * 64},
     "register-user": BODIES["register-user"] | {"office": VEST_BERGEN, "email": "ola@vest.no"},
