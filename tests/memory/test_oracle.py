@@ -18,7 +18,7 @@ from tests.memory import defects
 from tests.memory.audited import audited
 from tests.memory.defects import Defect
 from tests.memory.road import READERS, Road
-from tests.memory.test_redaction import SOURCE, TARGET, much_is_written, redact
+from tests.memory.test_redaction import SOURCE, linked, redact
 
 pytestmark = pytest.mark.promise(
     "`claimbus audit` finds each of the defects that are planted to try it.", about="running"
@@ -129,10 +129,10 @@ async def a_late_report_and_a_link_taken_back(road: Road) -> None:
 
 
 async def a_redaction(road: Road) -> None:
-    """Claims that were linked are redacted, with a file, when all have read them; then they are sent again."""
-    await much_is_written(road)
+    """A claim with a file that was linked is redacted, when all have read it; then it is sent again."""
+    await linked(road)
     await road.run(*READERS)
-    await redact(road, SOURCE, TARGET)
+    await redact(road, SOURCE)
     road.ask(OPERATOR, "republish-claim", {"claim_id": str(SOURCE), "reader": "portal"}, id="again")
     await road.run()
     await road.run(*READERS)

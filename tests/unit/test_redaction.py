@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from services.claims.claim import Claim, State, apply
+from services.linking.rules import copies
 from services.portal import claim_view
 from services.portal.claim_view import ClaimView
 from services.reporting.projection import Changes
@@ -170,6 +171,8 @@ def test_nothing_of_it_is_left_in_what_is_kept_and_it_reads_back(bus: Bus) -> No
         assert redacted_json(type(event), body) == body
     for step in (follow_up.step for decided in bus.batch.decided.values() for follow_up in decided.follow_ups):
         assert not is_open(redacted(step))
+        if isinstance(step, LinkRequested):
+            assert list(copies(redacted(step))) == [], "sent again, it replaces no file of the target"
     for claim in (source, target):
         assert not is_open(redacted(bus.now(claim)))
 
@@ -298,8 +301,8 @@ def test_a_late_report_does_not_come_into_a_redacted_target_and_its_copies_go(bu
     bus.settle()
     step = bus.copy_part(late)
     assert isinstance(step, ImportContent)
-    copies = [media.media_id for task in step.tasks for report in task.reports for media in report.media]
-    assert last(bus.of(target), ClaimRedacted).media_ids == copies
+    made = [media.media_id for task in step.tasks for report in task.reports for media in report.media]
+    assert last(bus.of(target), ClaimRedacted).media_ids == made
     assert not is_open(bus.now(target))
     assert not any(is_open(event) for event in bus.of(target)[-1:])
     assert not [d for d in bus.batch.decided.values() for f in d.follow_ups if isinstance(f.step, AbandonLink)]
