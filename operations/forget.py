@@ -62,8 +62,8 @@ class Forgotten:
     """Where it is removed without anybody's doing, and was not yet when the receipt was written."""
     companies_told: list[str] = field(default_factory=list)
     companies_that_saw_it_once: list[str] = field(default_factory=list)
-    linked_claims: list[str] = field(default_factory=list)
-    """Claims that it was linked to, or from, with parts of it of their own, as far as they are not forgotten too."""
+    linked_claims: list[dict[str, str]] = field(default_factory=list)
+    """Claims that it was linked to, or from, with parts of it of their own, as far as they are not redacted too."""
 
     @property
     def is_done(self) -> bool:
@@ -136,7 +136,7 @@ def _show(found: Sequence[FoundClaim], console: PlainConsole) -> None:
         console.print(
             f"  {claim.incident.cause} on {claim.incident.date}, {where.street}, {where.postal_code} {where.city}"
         )
-        console.print(f"  {sum(task.reports for task in claim.tasks)} reports, {claim.media} files")
+        console.print(f"  reports: {sum(task.reports for task in claim.tasks)}, files: {claim.media}")
 
 
 def _is_under_way(found: FoundClaim) -> bool:
@@ -158,9 +158,13 @@ def _forget(connection: Connection, found: Sequence[FoundClaim]) -> list[Forgott
     done = [each for each, of in zip(again, forgotten, strict=True) if of.is_done]
     waiting = asyncio.run(_until_removed(connection, done))
     linked = sorted({id for each in again for id in _linked(each)})
-    others = {of.claim.id for of in asyncio.run(_as_they_are(connection, linked)) if of.claim.redacted_at is None}
+    others = {
+        of.claim.id: {"claim_id": str(of.claim.id), "claim_number": of.claim.claim_number}
+        for of in asyncio.run(_as_they_are(connection, linked))
+        if of.claim.redacted_at is None
+    }
     for each, of in zip(again, forgotten, strict=True):
-        of.linked_claims = [str(id) for id in _linked(each) if id in others]
+        of.linked_claims = [others[id] for id in _linked(each) if id in others]
         if of.is_done:
             of.waiting_for = sorted(waiting.get(of.claim_id, ()))
             looked_at = ["record of claims", *(reader for reader in _READ_ALONG if reader in connection.databases)]
@@ -274,7 +278,8 @@ def _gone(last: datetime, topic: Topic) -> str:
 def _print(receipt: dict[str, Any]) -> None:
     out.print(f"Receipt of {receipt['written_at']}")
     for each in receipt["claims"]:
-        out.print(f"\n{each['claim_number']} of {each['insurer']} ({each['claim_id']}): {each['outcome']}")
+        out.print("")
+        out.print(f"{each['claim_number']} of {each['insurer']} ({each['claim_id']}): {each['outcome']}")
         for label, value in (
             ("redacted at", each["redacted_at"]),
             ("request", each["request_id"]),
@@ -283,12 +288,16 @@ def _print(receipt: dict[str, Any]) -> None:
             ("removed from later, by itself", each["waiting_for"]),
             ("companies told", each["companies_told"]),
             ("companies that saw it once, and were not told", each["companies_that_saw_it_once"]),
-            ("linked claims, which have parts of it", each["linked_claims"]),
+            (
+                "linked claims, which have parts of it",
+                [f"{of['claim_number']} ({of['claim_id']})" for of in each["linked_claims"]],
+            ),
         ):
             if value:
                 out.print(f"  {label}: {', '.join(value) if isinstance(value, list) else value}")
     if receipt["ages_out"]:
         topics, letters = receipt["ages_out"]["topics"], receipt["ages_out"]["dead letters"]
-        out.print(f"\nOn the topics what was sent before ages out by {topics}, of dead letters by {letters}")
+        out.print("")
+        out.print(f"On the topics what was sent before ages out by {topics}, of dead letters by {letters}")
     for sentence in receipt["left_to_do"]:
         out.print(sentence)
