@@ -21,6 +21,7 @@ from shared.contract.texts import composed, folded
 from shared.runtime.settings import DatabaseSettings
 from shared.storage.database import engine_for, transaction
 
+_LONGEST_COUNTRY_CODE = 3
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -37,7 +38,7 @@ class Person:
     def fits(self, policyholder: Policyholder) -> bool:
         """Whether a policyholder is the one who is looked for."""
         return (
-            (self.phone is None or policyholder.phone.removeprefix("+").endswith(_digits(self.phone)))
+            (self.phone is None or _is_number(policyholder.phone.removeprefix("+"), _digits(self.phone)))
             and (self.email is None or folded(policyholder.email or "") == folded(self.email.strip()))
             and (self.name is None or {*folded(self.name).split()} <= {*folded(policyholder.name).split()})
         )
@@ -122,7 +123,13 @@ async def _claim(connection: AsyncConnection, id: UUID) -> FoundClaim | None:
 
 
 def _digits(phone: str) -> str:
-    return re.sub(r"\D", "", phone).removeprefix("00")
+    """What was typed, without what is dialled before a number."""
+    return re.sub(r"\D", "", phone).lstrip("0")
+
+
+def _is_number(number: str, digits: str) -> bool:
+    """Whether it is a number, with its country code or without."""
+    return number.endswith(digits) and len(number) - len(digits) <= _LONGEST_COUNTRY_CODE
 
 
 def _id(text: str) -> list[UUID]:
