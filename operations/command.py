@@ -34,6 +34,7 @@ _COMMANDS = (
     "resume",
     "remove",
     "rotate",
+    "forget",
     "topics",
     "contract",
     "dead-letters",

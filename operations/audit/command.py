@@ -14,7 +14,7 @@ import typer
 from confluent_kafka import KafkaException
 from rich.progress import Progress
 
-from operations.audit.media import MEDIA, check_media
+from operations.audit.media import MEDIA, REMOVED, check_media
 from operations.audit.tables import (
     reading,
     rows_of,
@@ -114,7 +114,7 @@ def run_audit(connection: Connection, *, media: bool = False) -> Audit:
             check_all(spool, entries, found, progress)
             _count(spool, found)
             found.read["directory"] = len(entries)
-            found.checked = [name for name in INVARIANTS if media or name != MEDIA]
+            found.checked = [name for name in INVARIANTS if media or name not in (MEDIA, REMOVED)]
             if media:
                 files = progress.add_task("files", total=spool.counts["media"])
                 asyncio.run(check_media(connection, spool, found.tally, lambda n: progress.advance(files, n)))

@@ -14,6 +14,7 @@ from shared.audit.violations import Tally, Violation, named
 from shared.storage.media_store import MediaGone, MediaStore
 
 MEDIA = named("files-as-verified", "Every file of a report is in the store, with the size and SHA-256 that it had.")
+REMOVED = named("redacted-files-gone", "The files of a claim that was redacted are gone from the store.")
 _AT_A_TIME = 4
 
 Row = tuple[Any, ...]
@@ -30,6 +31,19 @@ async def check_media(connection: Connection, spool: Spool, tally: Tally, advanc
         for found in await asyncio.gather(*(_problem(store, row) for row in some)):
             tally.add(() if found is None else [found])
         advance(len(some))
+    left = spool.query(
+        """select distinct f.claim, f.key from removed_media f join redactions r using (claim)
+        join read_models m on m.claim = f.claim and m.reader = 'portal' and m.version >= r.version
+        where f.key not in (select key from removals) and f.key not in (select key from media)"""
+    )
+    for claim, key in list(left):
+        try:
+            await store.head(key)
+        except MediaGone:
+            continue
+        tally.add(
+            [Violation(REMOVED, claim_of(claim), f"{key} is in the store still, and does not wait to be removed")]
+        )
 
 
 async def _problem(store: MediaStore, row: Row) -> Violation | None:

@@ -1,6 +1,6 @@
 """What an audit reads of the tables: page by page by key, each in a short transaction that only reads."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import reduce
 from typing import Any
@@ -26,10 +26,13 @@ from operations.audit.read_models import (
 from operations.connection import Connection
 from services.claims.claim import Claim, apply
 from services.claims.claim_numbers import number_keys
+from services.claims.store import STEPS, Transaction
 from services.claims.tables import claim_events, claim_numbers, claims, requests
 from services.delivery.rules import addressed
+from services.portal.media_store import removals
 from services.reporting.tables import refusals, reports
 from shared.audit.histories import (
+    EMPTIED,
     READ_MODELS,
     REPORTS,
     WAITING,
@@ -40,6 +43,8 @@ from shared.audit.histories import (
     link_event,
     media_of,
     number_of,
+    redaction_of,
+    removed_media_of,
     reports_of,
     returned_reports_of,
     tasks_of,
@@ -50,6 +55,7 @@ from shared.audit.violations import Tally, Violation
 from shared.contract.envelope import Undecodable, sealed
 from shared.contract.events import ClaimEvent, TaskReported
 from shared.contract.outcomes import RequestAccepted, RequestRefused
+from shared.contract.redaction import redacted
 from shared.contract.topics import CLAIM_EVENTS, ReadModel
 from shared.media.keys import stored
 from shared.runtime.settings import DatabaseSettings
@@ -103,6 +109,8 @@ async def spool_read_model(connection: Connection, reader: ReadModel, spool: Spo
         if reader is ReadModel.PORTAL:
             async with transaction(engine) as read:
                 tally.add(Violation(WAITING, insurer, problem) for insurer, problem in await miscounted(read))
+                for id in await read.scalars(select(removals.c.stored_as)):
+                    spool.add("removals", stored(id))
         if reader is ReadModel.REPORTING:
             await _spool_counted(engine, spool, tally)
 
@@ -134,13 +142,16 @@ async def spool_histories(engine: AsyncEngine, spool: Spool, tally: Tally, advan
                 within = and_(within, claim_events.c.claim_id <= upto)
             query = select(claim_events).where(within).order_by(claim_events.c.claim_id, claim_events.c.version)
             events: list[Any] = []
+            redacted_claims: list[UUID] = []
             async for event in await read.stream(query, execution_options={"yield_per": 200}):
                 if events and events[-1].claim_id != event.claim_id:
-                    _spool_claim(spool, tally, rows.pop(events[0].claim_id, None), events)
+                    redacted_claims += _spool_claim(spool, tally, rows.pop(events[0].claim_id, None), events)
                     events = []
                 events.append(event)
             if events:
-                _spool_claim(spool, tally, rows.pop(events[0].claim_id, None), events)
+                redacted_claims += _spool_claim(spool, tally, rows.pop(events[0].claim_id, None), events)
+            for id in redacted_claims:
+                tally.add(await _steps_with_people(Transaction(read), id))
         for row in rows.values():
             _spool_claim(spool, tally, row, [])
         advance(_CLAIMS_AT_A_TIME)
@@ -149,7 +160,19 @@ async def spool_histories(engine: AsyncEngine, spool: Spool, tally: Tally, advan
         last = upto
 
 
-def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> None:
+async def _steps_with_people(record: Transaction, id: UUID) -> list[Violation]:
+    """Find the steps of links that the record keeps of a redacted claim with something of people in them."""
+    _, follow_ups = await record.content_of(id)
+    steps = [(step.step_id, STEPS[step.type].model_validate_json(step.body)) for step in follow_ups]
+    return [
+        Violation(EMPTIED, str(id), f"it is redacted, and step {step_id} tells of people")
+        for step_id, step in steps
+        if redacted(step) != step
+    ]
+
+
+def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Iterable[UUID]:
+    """Lay down a claim; return it if it was redacted."""
     id: UUID = events[0].claim_id if events else row.id
     history = [RecordedEvent(e.version, e.company, e.request_id, e.type, e.event.encode()) for e in events]
     claim = RecordedClaim(
@@ -161,19 +184,20 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
         history=history,
     )
     tally.add(check_history(claim, apply))
-    events_read: list[ClaimEvent] = []
+    found = [_read_event(recorded) for recorded in history]
+    events_read = [event for event in found if event is not None]
+    redaction = redaction_of(events_read)
+    if redaction is not None:
+        spool.add("redactions", id.bytes, redaction)
+        for key in map(stored, removed_media_of(events_read)):
+            spool.add("removed_media", id.bytes, key)
     links: dict[UUID, str] = {}
     kept = claim.claim
     if kept is not None and kept.link is not None and kept.link.linked_at is not None and not kept.link.being_undone:
         spool.add("linked_claims", id.bytes, str(kept.link.link_id), kept.link.parts)
-    for recorded in history:
+    for recorded, event in zip(history, found, strict=True):
         at = 0
-        try:
-            event = recorded.read()
-        except ValueError:
-            event = None
         if event is not None:
-            events_read.append(event)
             at = round(event.at.timestamp() * 1000)
             number = number_of(event)
             if number is not None:
@@ -181,8 +205,10 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
             link = link_event(event)
             if link is not None:
                 spool.add("link_events", *link, id.bytes, recorded.version, at)
+                if redaction is not None:
+                    spool.add("redacted_links", link[0])
             _spool_content(spool, id, recorded.version, event, links)
-            for media, of_link in media_of(event):
+            for media, of_link in media_of(event) if redaction is None else ():
                 key = stored(media.stored_as)
                 spool.add("media", id.bytes, recorded.version, of_link, key, media.size, media.sha256)
         row_of_event = id.bytes, recorded.version, recorded.company, recorded.request_id, at
@@ -191,6 +217,14 @@ def _spool_claim(spool: Spool, tally: Tally, row: Any, events: list[Any]) -> Non
             spool.add("expected_copies", receiver, id.bytes, recorded.version, copy)
     if [event.version for event in events_read] == list(range(1, len(history) + 1)):
         tally.add(_wrong_in_read_models(spool, id, events_read))
+    return () if redaction is None else (id,)
+
+
+def _read_event(recorded: RecordedEvent) -> ClaimEvent | None:
+    try:
+        return recorded.read()
+    except ValueError:
+        return None
 
 
 def _spool_content(spool: Spool, id: UUID, version: int, event: ClaimEvent, links: dict[UUID, str]) -> None:
@@ -221,6 +255,8 @@ def _wrong_in_read_models(spool: Spool, id: UUID, events: Sequence[ClaimEvent]) 
     for name, version, found in list(
         spool.query("select reader, version, parts from read_models where claim = :claim", claim)
     ):
+        if version < (redaction_of(events) or 0):
+            continue  # what it should have is not known any more
         reader, met = ReadModel(name), events[:version]
         try:
             claim_then = reduce(apply, met, None)

@@ -13,9 +13,10 @@ from services.claims.link_rules import decide_step, needs_of_step
 from services.claims.rules import decide, needs_of
 from shared.contract.codes import Code
 from shared.contract.commands import Refusal
-from shared.contract.events import ClaimEvent
+from shared.contract.events import ClaimEvent, ClaimRedacted
 from shared.contract.linking import REMEMBERED_UNDER
 from shared.contract.outcomes import Outcome, RequestAccepted, RequestRefused
+from shared.contract.redaction import redacted
 from shared.media.keys import UploadedMedia
 
 
@@ -88,6 +89,11 @@ class Batch:
     decided: dict[RequestKey, Decided] = field(default_factory=dict)
     changed: dict[UUID, Claim] = field(default_factory=dict)
 
+    @property
+    def redacted(self) -> list[UUID]:
+        """The claims that have an event more and were redacted, now or before: all of it is to be redacted."""
+        return sorted(id for id, claim in self.changed.items() if claim.redacted_at is not None)
+
     def records_for(self, command: Command | Step) -> "RecordsForOne":
         """Return the record as a command's decider sees it. Raises NotLoaded if nothing was loaded for the command."""
         needs = self.needs.get(command.key)
@@ -115,7 +121,10 @@ class Batch:
         decided = self.instead(self._decided(command, claim), 0 if claim is None else claim.version)
         for event in decided.events:
             claim = self.claims[command.claim_id] = self.changed[command.claim_id] = apply(claim, event)
-            self.histories.get(command.claim_id, []).append(event)
+            history = self.histories.get(command.claim_id, [])
+            history.append(event)
+            if isinstance(event, ClaimRedacted):
+                history[:] = map(redacted, history)
         if decided.number_taken is not None:
             self.numbers |= dict.fromkeys(number_keys(*decided.number_taken), command.claim_id)
         return decided

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from shared.contract.events import (
@@ -12,6 +12,7 @@ from shared.contract.events import (
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     ContentImported,
@@ -27,7 +28,8 @@ from shared.contract.events import (
     TemporaryClaimCreated,
     UnlinkStarted,
 )
-from shared.contract.fields import Incident, Message, Moment, Policyholder
+from shared.contract.fields import Incident, Message, Moment, Personal, Policyholder
+from shared.contract.redaction import redacted
 from shared.domain.clock import latest_date
 
 MAX_TASKS = 1000
@@ -100,11 +102,13 @@ class Claim(Message):
     office: str | None = None
     assigned_company: str | None = None
     assigned_office: str | None = None
-    policy_number: str | None = None
-    partner_reference: str | None = None
+    policy_number: Annotated[str | None, Personal()] = None
+    partner_reference: Annotated[str | None, Personal()] = None
     tasks: tuple[ClaimTask, ...] = ()
     link: Link | None = None
     """Of a temporary claim that is being linked, or of one that was cancelled because it was linked."""
+    redacted_at: Moment | None = None
+    """When what it told of people was removed."""
 
     @property
     def media(self) -> int:
@@ -150,7 +154,8 @@ def apply(claim: Claim | None, event: ClaimEvent) -> Claim:
         return _made_by(event)
     if claim is None or event.version != claim.version + 1:
         raise ValueError(f"event {event.version} does not follow on {claim and claim.version}")
-    return claim.model_copy(update={"version": event.version, **_changes(claim, event)})
+    left = redacted(claim) if isinstance(event, ClaimRedacted) else claim
+    return left.model_copy(update={"version": event.version, **_changes(claim, event)})
 
 
 def _made_by(event: TemporaryClaimCreated | ClaimRegistered) -> Claim:
@@ -192,6 +197,9 @@ def _changes(claim: Claim, event: ClaimEvent) -> dict[str, Any]:
         return {name: getattr(event.after, name) for name in event.after.model_fields_set}
     if isinstance(event, ClaimCancelled):
         return {"state": State.CANCELLED}
+    if isinstance(event, ClaimRedacted):
+        tasks = (task.model_copy(update={"content_bytes": 0}) for task in claim.tasks)
+        return {"redacted_at": claim.redacted_at or event.at, "tasks": tuple(tasks)}
     return _changes_of_link(claim, event)
 
 

@@ -98,9 +98,11 @@ class Accepted:
 
 
 def visible(claim: Claim | None, checked: CheckedRequest) -> Claim:
-    """Domain rule 10: who may not see a claim can't learn that it exists."""
+    """Domain rule 10: who may not see a claim can't learn that it exists. A redacted one stays as it is."""
     if claim is None or checked.company not in claim.audience:
         raise Refused(Code.UNKNOWN_CLAIM)
+    if claim.redacted_at is not None:
+        raise Refused(Code.CLAIM_REDACTED)
     return claim
 
 

@@ -30,6 +30,7 @@ from shared.contract.commands import CheckedRequest
 from shared.contract.events import (
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimUnlinked,
     ContentImported,
     ContentWithdrawn,
@@ -145,13 +146,18 @@ def needs_of_step(claim_id: UUID, step: LinkStep) -> Needs:
 def import_content(target: Claim, step: ImportContent, at: datetime, records: Records) -> Accepted:
     """The target takes the part, unless it was given up before, or the target can no longer take it.
 
-    Later parts are taken as long as the link stands: also by a target that was cancelled, so that nothing is lost.
+    Later parts are taken as long as the link stands: also by a target that was cancelled, so that nothing is lost; but
+    nothing comes into one that was redacted, and the copies of the files go again.
     """
     if records.is_decided(step_id(step.link_id, step.part, GiveUpImport)):
         return _NOTHING
     withdrawn = records.is_decided(step_id(step.link_id, 1, WithdrawContent))
-    if withdrawn or (step.part == 1 and target.state is not State.NORMAL):
+    is_linkable = target.state is State.NORMAL and target.redacted_at is None
+    if withdrawn or (step.part == 1 and not is_linkable):
         return _abandon(step, step.source_claim_id, LinkFailure.TARGET_NOT_LINKABLE)
+    if target.redacted_at is not None:
+        copies = [media.media_id for task in step.tasks for report in task.reports for media in report.media]
+        return Accepted((ClaimRedacted(**_next(target, step, at), media_ids=copies),) if copies else ())
     moved = {task.company for task in step.tasks}
     imported = ContentImported(
         **_next(target, step, at) | {"audience": sorted({*target.audience, *moved})},
@@ -245,7 +251,7 @@ def withdraw_content(target: Claim, step: WithdrawContent, at: datetime, records
         part=1,
         actor=step.actor,
         target_claim_id=target.id,
-        tasks=list(_returned(tasks, history)),
+        tasks=list(_returned(tasks, history, has_files=target.redacted_at is None)),
     )
     return Accepted((withdrawn,), (FollowUp(CLAIM_COMMANDS, step.source_claim_id, finish),))
 
@@ -312,6 +318,8 @@ def _target(claim: Claim, request: LinkClaim, records: Records) -> Claim:
         raise Refused(Code.TARGET_NOT_LINKABLE, field, "is the claim itself")
     if target.state is not State.NORMAL:
         raise Refused(Code.TARGET_NOT_LINKABLE, field, f"is {target.state}")
+    if target.redacted_at is not None:
+        raise Refused(Code.CLAIM_REDACTED, field, "was redacted")
     return target
 
 
@@ -351,7 +359,7 @@ def _linked(event: TaskReported) -> LinkedReport:
     return LinkedReport(**dict(event.report), at=event.at, actor=event.actor)
 
 
-def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent]) -> Iterator[ImportedTask]:
+def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent], *, has_files: bool) -> Iterator[ImportedTask]:
     """What was reported at the target on the copies of tasks, for the source that they were copied from."""
     for task in tasks:
         if task.source_task_id is None:
@@ -361,7 +369,11 @@ def _returned(tasks: Iterable[ClaimTask], history: Sequence[ClaimEvent]) -> Iter
                 report_id=event.report.report_id,
                 source_report_id=event.report.report_id,
                 text=event.report.text,
-                media=[ImportedMedia(**dict(media), source_media_id=media.media_id) for media in event.report.media],
+                media=[
+                    ImportedMedia(**dict(media), source_media_id=media.media_id)
+                    for media in event.report.media
+                    if has_files
+                ],
                 finished=event.report.finished,
                 at=event.at,
                 actor=event.actor,

@@ -1,8 +1,9 @@
 """What may happen to a claim (domain rules 8–11, 14, 17). No I/O, no clock: the moment of a request comes with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from services.claims.claim import MAX_MEDIA, MAX_TASKS, Claim, State
 from services.claims.claim_numbers import is_temporary_number, temporary_numbers
@@ -27,7 +28,11 @@ from shared.contract.events import (
     ClaimCancelled,
     ClaimContent,
     ClaimConverted,
+    ClaimEvent,
+    ClaimRedacted,
     ClaimRegistered,
+    ClaimUnlinked,
+    ContentImported,
     Report,
     ReportedMedia,
     Task,
@@ -44,12 +49,14 @@ from shared.contract.requests import (
     ConvertToNormal,
     CreateTemporaryClaim,
     LinkClaim,
+    RedactClaim,
     RegisterClaim,
     ReportTask,
     RepublishClaim,
     Request,
     UnlinkClaim,
 )
+from shared.contract.topics import OPERATOR
 from shared.domain.clock import latest_date
 from shared.domain.refusal import Refused
 from shared.media.types import declared
@@ -257,6 +264,20 @@ def cancel_claim(claim: Claim | None, checked: CheckedRequest, request: CancelCl
     return Accepted((ClaimCancelled(**requested_event(claim, checked), reason=request.reason),))
 
 
+def redact_claim(claim: Claim | None, checked: CheckedRequest, _: RedactClaim, records: Records) -> Accepted:
+    """Domain rule 23: what it tells of people goes for good, once nobody needs it to handle the claim."""
+    if claim is None or checked.company not in (OPERATOR, claim.insurer):
+        raise Refused(Code.UNKNOWN_CLAIM)
+    if claim.redacted_at is not None:
+        raise Refused(Code.CLAIM_REDACTED)
+    if claim.link is not None and claim.link.being_undone:
+        raise Refused(Code.BEING_LINKED, "claim_id", "its link is being taken back")
+    if claim.state is State.TEMPORARY:
+        raise Refused(Code.STILL_TEMPORARY if claim.link is None else Code.BEING_LINKED)
+    files = _files_on(claim, records.history(claim.id))
+    return Accepted((ClaimRedacted(**requested_event(claim, checked), media_ids=list(dict.fromkeys(files))),))
+
+
 def republish_claim(
     claim: Claim | None, _checked: CheckedRequest, request: RepublishClaim, records: Records
 ) -> Accepted:
@@ -305,6 +326,10 @@ def _creation_to_republish(_: CheckedRequest, request: RepublishClaim) -> Needs:
     return NOTHING_MORE if refused is None else Needs(refused_creations=frozenset({refused}))
 
 
+def _own_history(_: CheckedRequest, request: RedactClaim) -> Needs:
+    return Needs(histories=frozenset({request.claim_id}))
+
+
 def _nothing_more(_: CheckedRequest, __: Request) -> Needs:
     return NOTHING_MORE
 
@@ -326,6 +351,7 @@ _DECIDERS: dict[type[Request], Decider] = {
     ConvertToNormal: Decider(convert_to_normal, needs=_wanted_number),
     AmendClaim: Decider(amend_claim, needs=_nothing_more),
     CancelClaim: Decider(cancel_claim, needs=_nothing_more),
+    RedactClaim: Decider(redact_claim, needs=_own_history),
     LinkClaim: Decider(link_claim, needs=_target_and_reports),
     UnlinkClaim: Decider(unlink_claim, needs=_nothing_more),
     RepublishClaim: Decider(republish_claim, needs=_creation_to_republish),
@@ -351,6 +377,17 @@ def _uploaded(n: int, media: Media, checked: CheckedRequest, records: Records) -
         sha256=media.sha256,
         upload_id=upload.upload_id,
     )
+
+
+def _files_on(claim: Claim, history: Iterable[ClaimEvent]) -> Iterator[UUID]:
+    """The files of the tasks that the claim has; a link that was taken back has taken its tasks along."""
+    tasks = {task.task_id for task in claim.tasks}
+    for event in history:
+        if isinstance(event, TaskReported) and event.task_id in tasks:
+            yield from (media.media_id for media in event.report.media)
+        elif isinstance(event, ContentImported | ClaimUnlinked):
+            reports = (report for task in event.tasks if task.task_id in tasks for report in task.reports)
+            yield from (media.media_id for report in reports for media in report.media)
 
 
 def _is_new(claim: Claim | None) -> None:

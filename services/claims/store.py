@@ -1,13 +1,13 @@
 """The record of claims in PostgreSQL: requests and steps of links with what came of them, claims, and their events."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, null, select, union_all
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, null, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.claims.batch import Batch, Decided
@@ -15,8 +15,16 @@ from services.claims.claim import Claim
 from services.claims.claim_numbers import number_keys
 from services.claims.decisions import NOTHING_MORE, Needs, NumberKey, RequestKey
 from services.claims.tables import IS_REFUSED_CREATION, claim_events, claim_numbers, claims, follow_ups, requests
-from shared.contract.events import CLAIM_EVENTS, ClaimEvent
-from shared.contract.linking import REMEMBERED_UNDER
+from shared.contract.events import CLAIM_EVENTS, ClaimEvent, ClaimUnlinked
+from shared.contract.linking import (
+    REMEMBERED_UNDER,
+    STEPS_FOR_CLAIMS,
+    LinkRequested,
+    LinkStep,
+    WithdrawContent,
+    step_id,
+)
+from shared.contract.redaction import redacted_json
 from shared.media.keys import UploadedMedia
 from shared.messaging.positions import Move
 from shared.storage.arrays import (
@@ -71,6 +79,21 @@ _SAVE = in_one_statement(
     replacement_of(claims, qualified=True),
     result=MOVE,
 )
+STEPS: Mapping[str, type[LinkStep]] = {LinkRequested.type(): LinkRequested, **STEPS_FOR_CLAIMS}
+"""Every step of a link that is recorded, by its CloudEvents type."""
+_REDACT_EVENTS = text("""
+    update claim_events set event = redacted.event
+    from unnest(cast(:ids as uuid[]), cast(:versions as integer[]), cast(:bodies as text[]))
+        as redacted (claim_id, version, event)
+    where claim_events.claim_id = redacted.claim_id and claim_events.version = redacted.version
+""")
+_REDACT_STEPS = text("""
+    update follow_ups set step = redacted.step
+    from unnest(cast(:companies as text[]), cast(:requests as text[]), cast(:ids as text[]), cast(:bodies as text[]))
+        as redacted (company, request_id, step_id, step)
+    where follow_ups.company = redacted.company and follow_ups.request_id = redacted.request_id
+        and follow_ups.step_id = redacted.step_id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +122,10 @@ class StoredOutcome:
 
 @dataclass(frozen=True, slots=True)
 class StoredFollowUp:
-    """A step of a link as it was published, for the claim that is its key."""
+    """A step of a link as it was published, for the claim that is its key, with what led to it."""
 
+    company: str
+    request_id: str
     step_id: str
     topic: str
     claim_id: UUID
@@ -174,9 +199,7 @@ class Transaction:
             for row in await self._connection.execute(_EVENTS_OF_REQUESTS, pairs(found)):
                 found[row.company, row.request_id].events.append(_event(row))
             for row in await self._connection.execute(_FOLLOW_UPS_OF_REQUESTS, pairs(found)):
-                found[row.company, row.request_id].follow_ups.append(
-                    StoredFollowUp(row.step_id, row.topic, row.claim_id, row.type, row.step.encode())
-                )
+                found[row.company, row.request_id].follow_ups.append(_follow_up(row))
         return found, claims
 
     async def remembered(self, keys: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
@@ -240,6 +263,52 @@ class Transaction:
         }
         found = await self._connection.execute(_SAVE, columns_of_tables(rows) | columns_of_moves(moves))
         raise_if_behind(moves, found.all(), doubting_new_servers=doubting_new_servers)
+        for claim_id in batch.redacted:
+            await self._redact(claim_id)
+
+    async def content_of(self, claim_id: UUID) -> tuple[list[StoredEvent], list[StoredFollowUp]]:
+        """Find all that the record keeps of a claim's content besides the claim: its events, and steps of links."""
+        history = (await self.stored_histories([claim_id]))[claim_id]
+        rows = await self._connection.execute(_FOLLOW_UPS_OF_REQUESTS, pairs(steps_with_content(history)))
+        return history, [_follow_up(row) for row in rows]
+
+    async def _redact(self, claim_id: UUID) -> None:
+        """Take what tells of people out of a claim's events, and out of the steps of links with what it has or had."""
+        history, follow_ups = await self.content_of(claim_id)
+        events = [(e, body) for e in history if (body := redacted_json(CLAIM_EVENTS[e.type], e.body)) != e.body]
+        if events:
+            versions, bodies = [e.version for e, _ in events], [body.decode() for _, body in events]
+            columns = {"ids": [claim_id] * len(events), "versions": versions, "bodies": bodies}
+            await self._connection.execute(_REDACT_EVENTS, columns)
+        steps = [(s, body) for s in follow_ups if (body := redacted_json(STEPS[s.type], s.body)) != s.body]
+        if steps:
+            columns = {
+                "companies": [step.company for step, _ in steps],
+                "requests": [step.request_id for step, _ in steps],
+                "ids": [step.step_id for step, _ in steps],
+                "bodies": [body.decode() for _, body in steps],
+            }
+            await self._connection.execute(_REDACT_STEPS, columns)
+
+
+def steps_with_content(history: Iterable[StoredEvent]) -> set[RequestKey]:
+    """Return the requests and steps whose next steps can have the claim's content: its own, and what came back to it.
+
+    A step that gives back what was reported at a target is of the target's, which gave it up.
+    """
+    keys = set[RequestKey]()
+    for event in history:
+        keys.add((event.company, event.request_id))
+        if event.type == ClaimUnlinked.type():
+            link_id = ClaimUnlinked.model_validate_json(event.body).link_id
+            keys.add((REMEMBERED_UNDER, step_id(link_id, 1, WithdrawContent)))
+    return keys
+
+
+def _follow_up(row: Any) -> StoredFollowUp:
+    return StoredFollowUp(
+        row.company, row.request_id, row.step_id, row.topic, row.claim_id, row.type, row.step.encode()
+    )
 
 
 def _event(row: Any) -> StoredEvent:

@@ -25,6 +25,7 @@ from shared.contract.requests import (
     CreateTemporaryClaim,
     DirectoryRequest,
     LinkClaim,
+    RedactClaim,
     RegisterClaim,
     ReportTask,
     RepublishClaim,
@@ -161,6 +162,7 @@ _CHECKS: dict[type[Request], Callable[[Directory, ReceivedRequest, Company, Any]
     CancelClaim: let_through,
     LinkClaim: let_through,
     UnlinkClaim: check_unlinking,
+    RedactClaim: let_through,
     RepublishClaim: let_through,
 }
 

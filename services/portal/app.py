@@ -15,7 +15,9 @@ from services.portal.migrations import VERSION
 from services.portal.old_reports import save_old_reports
 from services.portal.pages.routes import routes
 from services.portal.read_model import Read, read, save
+from services.portal.removing import Remover
 from services.portal.request_sender import RequestSender
+from services.portal.retention import Retention
 from services.portal.serving import WebServer, side_by_side
 from services.portal.settings import WebSettings
 from services.portal.store import Store
@@ -26,7 +28,9 @@ from services.portal.visit import Portal
 from services.portal.waiting_claims import WaitingClaims
 from services.portal.web import web_app
 from shared.contract.envelope import Outgoing
+from shared.contract.events import ClaimRedacted
 from shared.contract.topics import CLAIM_EVENTS, LINK_SUGGESTIONS, REPORTS, REQUEST_OUTCOMES
+from shared.domain.directory import Directory
 from shared.messaging.service import KAFKA, Bus, Service
 from shared.runtime.settings import DatabaseSettings, MediaSettings, ServiceSettings
 from shared.storage.database import NeededVersion, engine_for, ping
@@ -61,14 +65,25 @@ def build(bus: Bus = KAFKA) -> Service:
     waiting = WaitingClaims(engine)
     sweeper = Sweeper(tables, files, uploading, store, timedelta(hours=settings.session_hours))
 
+    remover = Remover(tables, files, thumbnails)
+
+    async def newest() -> Directory:
+        await follower.catch_up()
+        return follower.directory
+
+    retention = Retention(store, newest, service.publisher.publish)
+
     needed = NeededVersion(engine, NAME, VERSION)
     service.notes.append(needed.notes)
     service.on_start += [server.start, follower.start, needed.check, live.start]
     service.on_start += [lambda: save_old_reports(service.settings, store, bus.consumer), sweeper.start, waiting.start]
+    service.on_start += [remover.start, retention.start]
     service.on_stop += [
         live.stop,
         server.stop,
         sweeper.stop,
+        remover.stop,
+        retention.stop,
         waiting.stop,
         thumbnails.stop,
         follower.stop,
@@ -80,7 +95,10 @@ def build(bus: Bus = KAFKA) -> Service:
     async def handle(batch: Sequence[Read]) -> Iterable[Outgoing]:
         async with store.transaction() as connection:
             await positions.move(connection)  # what is missing behind them looks like a gap else
-            await save_media(connection, await save(connection, batch))
+            events = await save(connection, batch)
+            await save_media(connection, events)
+        if any(isinstance(event, ClaimRedacted) for event in events):
+            remover.tell()
         return []
 
     return service

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from shared.contract.events import (
@@ -12,6 +12,7 @@ from shared.contract.events import (
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     ContentImported,
@@ -27,7 +28,8 @@ from shared.contract.events import (
     TemporaryClaimCreated,
     UnlinkStarted,
 )
-from shared.contract.fields import Actor, Incident, LocalizedText, Message, Moment, Policyholder
+from shared.contract.fields import Actor, Incident, LocalizedText, Message, Moment, Personal, Policyholder
+from shared.contract.redaction import redacted
 
 
 class State(StrEnum):
@@ -43,7 +45,7 @@ class ReportView(Report):
 
     at: Moment
     actor: Actor
-    lost_media: list[str] = []
+    lost_media: Annotated[list[str], Personal([])] = []
     """The names of files that could not be copied."""
     source_claim_id: UUID | None = None
     """The temporary claim that it was imported from."""
@@ -99,11 +101,13 @@ class ClaimView(Message):
     office: str | None = None
     assigned_office: str | None = None
     assigned_company: str | None = None
-    policy_number: str | None = None
-    partner_reference: str | None = None
+    policy_number: Annotated[str | None, Personal()] = None
+    partner_reference: Annotated[str | None, Personal()] = None
     tasks: tuple[TaskView, ...] = ()
     link: LinkView | None = None
-    cancelled_because: str | None = None
+    cancelled_because: Annotated[str | None, Personal()] = None
+    redacted_at: Moment | None = None
+    """When what it told of people was removed."""
 
     @property
     def is_being_linked(self) -> bool:
@@ -138,7 +142,8 @@ def apply(view: ClaimView | None, event: ClaimEvent) -> ClaimView:
     if view is None or event.version != view.version + 1:
         raise ValueError(f"event {event.version} does not follow on {view and view.version}")
     seen = {"version": event.version, "audience": tuple(event.audience_after)}
-    return view.model_copy(update={**seen, **_changes(view, event)})
+    left = redacted(view) if isinstance(event, ClaimRedacted) else view
+    return left.model_copy(update={**seen, **_changes(view, event)})
 
 
 def _made_by(event: TemporaryClaimCreated | ClaimRegistered) -> ClaimView:
@@ -189,6 +194,8 @@ def _changes(view: ClaimView, event: ClaimEvent) -> dict[str, Any]:
         return {name: getattr(event.after, name) for name in event.after.model_fields_set}
     if isinstance(event, ClaimCancelled):
         return {"state": State.CANCELLED, "cancelled_because": event.reason, "link": None}
+    if isinstance(event, ClaimRedacted):
+        return {"redacted_at": view.redacted_at or event.at}
     return _link_changes(view, event)
 
 

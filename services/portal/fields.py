@@ -57,6 +57,7 @@ _FIELDS = {
     "inspection_needs_budget": marked("Besiktigelser krever godkjent budsjett"),
     "report_period": marked("Rapport over midlertidige saker"),
     "unlink_days": marked("Dager en tilknytning kan oppheves"),
+    "forget_after_days": marked("Dager før personopplysninger slettes for godt (0: aldri)"),
 }
 _PARTS_OF_A_DAY = {"opens": marked("åpner"), "closes": marked("stenger")}
 _CHOICES = {"cause": CAUSES, "kind": TASK_KINDS, "creation": CREATION, "report_period": PERIODS}

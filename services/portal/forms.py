@@ -24,6 +24,7 @@ _WRONG = {
     "date": marked("Skriv en dato som ikke er senere enn i dag."),
     "amount": marked("Skriv et beløp som 12500 eller 12500,50."),
     "claim_number": marked("Skadenummeret er i bruk, eller kan ikke brukes."),
+    "forget_after_days": marked("Skriv 0 for aldri, eller minst 30 dager."),
     "opens": marked("Skriv klokkeslett som 08:00, og åpning før stenging."),
     "closes": marked("Skriv klokkeslett som 16:00, og åpning før stenging."),
     "key": marked("En fil er ikke lenger hos oss. Fjern den, og legg den ved på nytt."),

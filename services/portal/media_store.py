@@ -32,6 +32,7 @@ from services.portal.store import sees_all_of
 from services.portal.tables import history
 from shared.contract.events import (
     ClaimEvent,
+    ClaimRedacted,
     ClaimUnlinked,
     ContentImported,
     ContentWithdrawn,
@@ -39,7 +40,7 @@ from shared.contract.events import (
     TaskReported,
 )
 from shared.contract.uploads import NewUpload
-from shared.storage.arrays import columns_of, replacement_of
+from shared.storage.arrays import columns_of, insert_of, replacement_of
 from shared.storage.database import transaction
 
 metadata = MetaData()
@@ -79,12 +80,16 @@ media = Table(
     Column("name", Text, nullable=False),
     Column("content_type", Text, nullable=False),
     Index("media_of_task", "claim_id", "task_id"),
+    Index("media_stored_as", "stored_as"),
 )
 """Each file of a claim, and the id under which the store has its bytes.
 
 When a link is taken back, a file that was reported at its target is the temporary claim's from then on, with the same
 id; which of the two claims' events are read first must not matter.
 """
+
+removals = Table("removals", metadata, Column("stored_as", Uuid, primary_key=True))
+"""The ids under which the store has, or had, files of redacted claims, until they are removed from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,20 @@ class MediaTables:
         async with transaction(self._engine) as connection:
             await connection.execute(delete(uploads).where(uploads.c.id == id))
 
+    async def to_remove(self, most: int) -> list[UUID]:
+        """Files of redacted claims to remove from the store; one that another claim has too stays."""
+        is_shared = select(media.c.id).where(media.c.stored_as == removals.c.stored_as).correlate(removals).exists()
+        async with transaction(self._engine) as connection:
+            await connection.execute(delete(removals).where(is_shared))
+            found = await connection.scalars(select(removals.c.stored_as).order_by(removals.c.stored_as).limit(most))
+            return list(found)
+
+    async def removed(self, ids: Sequence[UUID]) -> None:
+        """Forget files that the store has no longer, and their uploads."""
+        async with transaction(self._engine) as connection:
+            await connection.execute(delete(uploads).where(uploads.c.id.in_(ids)))
+            await connection.execute(delete(removals).where(removals.c.stored_as.in_(ids)))
+
     async def file(self, id: UUID, company: str) -> File | None:
         """Find a file of a claim that a company may see, and was told of (domain rule 10)."""
         query = select(media.c.claim_id, media.c.stored_as, media.c.name, media.c.content_type)
@@ -217,6 +236,8 @@ class MediaChanges:
         self._audiences: dict[UUID, list[str]] = {}
         self.files: dict[tuple[UUID, UUID], dict[str, Any]] = {}
         self._withdrawn: set[tuple[UUID, UUID]] = set()
+        self._redacted: dict[UUID, set[UUID]] = {}
+        """Redacted claims, each with ids under which the store may have files of it besides those that are known."""
 
     def apply(self, event: ClaimEvent) -> None:
         """Add the next event."""
@@ -233,8 +254,19 @@ class MediaChanges:
                 key: file for key, file in self.files.items() if (file["claim_id"], file["task_id"]) not in withdrawn
             }
 
+        if isinstance(event, ClaimRedacted):
+            own = {key: file for key, file in self.files.items() if file["claim_id"] == event.claim_id}
+            self.files = {key: file for key, file in self.files.items() if key not in own}
+            also = self._redacted.setdefault(event.claim_id, set())
+            also |= {*event.media_ids, *(file["stored_as"] for file in own.values())}
+
     async def write(self, connection: AsyncConnection) -> None:
         """Write it."""
+        for claim, also in sorted(self._redacted.items()):
+            gone = await connection.execute(delete(media).where(media.c.claim_id == claim).returning(media.c.stored_as))
+            ids = sorted(also | set(gone.scalars()))
+            if ids:
+                await connection.execute(_REMOVALS, columns_of([{"stored_as": id} for id in ids]))
         for claim, task in sorted(self._withdrawn):
             await connection.execute(delete(media).where(media.c.claim_id == claim, media.c.task_id == task))
         if self._audiences:
@@ -269,6 +301,7 @@ def _files_of(event: ClaimEvent) -> Iterable[dict[str, Any]]:
 
 
 _FILES = replacement_of(media)
+_REMOVALS = insert_of(removals).on_conflict_do_nothing()
 _WHO_MAY_SEE = text("""
     insert into media_claims (claim_id, version, audience)
     select claim_id, version, string_to_array(companies, ' ')

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, Delete, Table, Text, Uuid, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Delete, Table, Text, Uuid, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +20,7 @@ from services.portal.phones import findable
 from services.portal.tables import (
     claims,
     history,
+    kept_forms,
     kept_outcomes,
     listing,
     office_listing,
@@ -31,6 +32,7 @@ from services.portal.tables import (
 from shared.contract.envelope import Undecodable, details_of, read_internal_envelope
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
 from shared.contract.outcomes import OUTCOMES, Outcome
+from shared.contract.redaction import redacted_json
 from shared.contract.reports import ReportReady
 from shared.contract.suggestions import LinkSuggested
 from shared.contract.texts import folded
@@ -148,6 +150,9 @@ async def save(connection: AsyncConnection, batch: Sequence[Read]) -> list[Claim
     await _save_claims(connection, changes)
     await _save_outcomes(connection, outcomes)
     await _save_suggestions(connection, [item for item in batch if isinstance(item, LinkSuggested)])
+    for view in changes.changed:
+        if view.redacted_at is not None:
+            await _redact(connection, view.id)
     await save_reports(connection, [item for item in batch if isinstance(item, ReportReady)])
     await _notify(connection, changes.changed, outcomes)
     return [caused.event for caused in changes.applied]
@@ -172,6 +177,20 @@ async def _save_claims(connection: AsyncConnection, changes: Changes) -> None:
     for table in _ROWS_OF:
         await _save_what_finds(connection, table, changed, changes.before)
     await _count(connection, changes.waiting())
+
+
+async def _redact(connection: AsyncConnection, id: UUID) -> None:
+    """Take what tells of people out of what happened to a claim, and forget what somebody had begun to write of it.
+
+    Its page and lists are made anew of what is left, and its files are another table's (`save_media`).
+    """
+    rows = (await connection.execute(select(history).where(history.c.claim_id == id))).all()
+    left = [(row.version, redacted_json(CLAIM_EVENTS[row.type], row.event.encode()).decode()) for row in rows]
+    columns = {"id": id, "versions": [version for version, _ in left], "events": [event for _, event in left]}
+    await connection.execute(_REDACTED_HISTORY, columns)
+    await connection.execute(delete(suggestions).where(suggestions.c.claim_id == id))
+    about = kept_forms.c.path.contains(str(id)) | kept_forms.c.typed.contains(str(id))
+    await connection.execute(delete(kept_forms).where(about))
 
 
 async def _save_what_finds(
@@ -275,6 +294,11 @@ async def _notify(connection: AsyncConnection, changed: Sequence[ClaimView], out
 
 
 _CHANGED_CLAIMS, _HISTORY = replacement_of(claims), insert_of(history)
+_REDACTED_HISTORY = text("""
+    update history set event = redacted.event
+    from unnest(cast(:versions as integer[]), cast(:events as text[])) as redacted (version, event)
+    where claim_id = :id and history.version = redacted.version and history.event <> redacted.event
+""")
 _PAYLOADS = func.unnest(bindparam("payloads", type_=ARRAY(Text))).table_valued("payload").render_derived(name="each")
 _NOTIFY = select(func.pg_notify(CHANNEL, _PAYLOADS.c.payload))
 _WORD = re.compile(r"\w+")
@@ -291,8 +315,9 @@ def _history_row(item: CausedEvent) -> Row:
 
 
 def listing_rows(view: ClaimView) -> Iterator[Row]:
-    """Make the rows of `listing` for a claim."""
+    """Make the rows of `listing` for a claim; a redacted one is found by its number, and tells of nobody."""
     address = view.incident.address
+    is_redacted = view.redacted_at is not None
     searchable = words(
         view.claim_number,
         view.policyholder.name,
@@ -301,6 +326,8 @@ def listing_rows(view: ClaimView) -> Iterator[Row]:
         address.postal_code,
         address.city,
     )
+    if is_redacted:
+        searchable = words(view.claim_number)
     with_first_words = searchable | words(view.policy_number or "", view.partner_reference or "")
     first = view.were_there_first
     shown = {
@@ -311,8 +338,8 @@ def listing_rows(view: ClaimView) -> Iterator[Row]:
         "registered_at": view.registered_at,
         "incident_date": view.incident.date,
         "claim_number": view.claim_number,
-        "policyholder": view.policyholder.name,
-        "place": f"{address.street}, {address.postal_code} {address.city}",
+        "policyholder": "" if is_redacted else view.policyholder.name,
+        "place": "" if is_redacted else f"{address.street}, {address.postal_code} {address.city}",
         "handler": view.handler,
     }
     for company in sorted(view.audience):
@@ -359,7 +386,7 @@ def lexemes(company: str, found: Iterable[str]) -> list[str]:
 
 def task_rows(view: ClaimView) -> Iterator[Row]:
     """Make the rows of `open_tasks` for a claim."""
-    if view.state is State.CANCELLED:
+    if view.state is State.CANCELLED or view.redacted_at is not None:
         return
     for task in view.tasks:
         if not task.finished:

@@ -125,6 +125,15 @@ class Store:
             events = [CLAIM_EVENTS[row.type].model_validate_json(row.event) for row in await connection.execute(query)]
         return [event for event in events if company in event.audience]
 
+    async def unchanged_since(self, insurer: str, moment: datetime, most: int) -> list[tuple[UUID, int]]:
+        """Find claims of an insurer to which nothing has happened since, each with its version, the oldest first.
+
+        Only those that nobody needs any more: cancelled, or normal without open tasks, and not redacted.
+        """
+        parameters = {"insurer": insurer, "moment": moment, "most": most}
+        async with self.transaction() as connection:
+            return [(row.claim_id, row.version) for row in await connection.execute(_UNCHANGED_SINCE, parameters)]
+
     async def waiting(self, insurer: str) -> int:
         """How many claims of the insurer need to be linked or converted (domain rule 12)."""
         async with self.transaction() as connection:
@@ -210,6 +219,20 @@ class Store:
         query = select(history.c.version).where(history.c.claim_id == claim_id, history.c.request_id == request_id)
         async with self.transaction() as connection:
             return await connection.scalar(query.limit(1)) is not None
+
+
+_UNCHANGED_SINCE = text("""
+    select listed.claim_id, last.version from listing as listed
+    cross join lateral (
+        select version, event from history where history.claim_id = listed.claim_id order by version desc limit 1
+    ) as last
+    where listed.company = :insurer and listed.insurer = :insurer and listed.registered_at < :moment
+        and listed.state <> 'temporary' and listed.place <> ''
+        and (cast(last.event as jsonb) ->> 'at')::timestamptz < :moment
+        and not exists (select from open_tasks where open_tasks.claim_id = listed.claim_id)
+    order by listed.registered_at, listed.claim_id limit :most
+""")
+"""A redacted claim has no place."""
 
 
 def _short() -> Select[Any]:

@@ -85,7 +85,7 @@ open_tasks = Table(
     Column("assigned_at", DateTime(timezone=True), nullable=False),
     Column("waits_for_budget", Boolean, nullable=False),
 )
-"""Tasks that are not finished, of claims that are not cancelled."""
+"""Tasks that are not finished, of claims that are neither cancelled nor redacted."""
 
 kept_outcomes = Table(
     "answers",

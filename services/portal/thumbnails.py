@@ -1,6 +1,7 @@
 """Small pictures of pictures, made when they are first looked at, and kept in memory."""
 
 from collections import OrderedDict
+from uuid import UUID
 
 from services.portal.media_store import File
 from services.portal.picture_maker import PictureMaker, Unreadable
@@ -37,6 +38,10 @@ class Thumbnails:
         if jpeg is None:
             raise Unreadable
         return jpeg
+
+    def forget(self, id: UUID) -> None:
+        """Forget the one of a file that is removed, by the id under which the store had it."""
+        self._kept.pop(stored(id), None)
 
     async def stop(self) -> None:
         """End what makes them; safe to repeat."""

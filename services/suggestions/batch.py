@@ -16,6 +16,7 @@ from shared.contract.events import (
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     TemporaryClaimCreated,
@@ -27,7 +28,16 @@ READER = "suggestions"
 
 _FIRST = (TemporaryClaimCreated, ClaimRegistered)
 _READ_WHOLE = {
-    kind.type() for kind in (*_FIRST, ClaimConverted, ClaimAmended, ClaimCancelled, ClaimLinked, ClaimUnlinked)
+    kind.type()
+    for kind in (
+        *_FIRST,
+        ClaimConverted,
+        ClaimAmended,
+        ClaimCancelled,
+        ClaimRedacted,
+        ClaimLinked,
+        ClaimUnlinked,
+    )
 }
 
 Version = tuple[UUID, int]

@@ -5,13 +5,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from services.suggestions.particulars import Particulars, name_of, particulars_of, place_of, policy_number_of
+from services.suggestions.particulars import Particulars, name_of, of_nobody, particulars_of, place_of, policy_number_of
 from shared.contract.events import (
     ClaimAmended,
     ClaimCancelled,
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     TemporaryClaimCreated,
@@ -65,6 +66,8 @@ def apply(claim: Claim, event: ClaimEvent) -> Claim:
         return replace(claim, state=State.TEMPORARY)
     if isinstance(event, ClaimAmended):
         return replace(claim, particulars=_amended(claim.particulars, event))
+    if isinstance(event, ClaimRedacted):
+        return replace(claim, particulars=of_nobody(claim.particulars.incident_date, claim.particulars.cause))
     return claim
 
 

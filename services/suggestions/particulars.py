@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.contract.fields import Address, Cause, Incident, Policyholder
+from shared.contract.fields import REDACTED_PHONE, Address, Cause, Incident, Policyholder
 
 
 class Place(BaseModel):
@@ -43,7 +43,9 @@ class Particulars(BaseModel):
 
 
 def particulars_of(incident: Incident, policyholder: Policyholder, policy_number: str | None) -> Particulars:
-    """Write a claim's particulars in the form in which they are compared."""
+    """Write a claim's particulars in the form in which they are compared; a redacted one's are nobody's."""
+    if policyholder.phone == REDACTED_PHONE:
+        return of_nobody(incident.date, incident.cause)
     return Particulars(
         incident_date=incident.date,
         cause=incident.cause,
@@ -54,12 +56,20 @@ def particulars_of(incident: Incident, policyholder: Policyholder, policy_number
     )
 
 
+def of_nobody(incident_date: date, cause: Cause) -> Particulars:
+    """What is left of a redacted claim's particulars."""
+    nowhere = Place(street="", number="", letter="", dwelling="", postal_code="")
+    return Particulars(incident_date=incident_date, cause=cause, place=nowhere, name=(), phone="", policy_number="")
+
+
 def blocks_of(insurer: str, particulars: Particulars) -> list[int]:
     """Name the groups in which a claim is looked for: two claims that share none are never compared.
 
     Each group can be entered although the other particulars are mistyped. They are signed 64-bit hashes, with the
-    insurer in them, so that the index is small and tells nothing about people.
+    insurer in them, so that the index is small and tells nothing about people. A redacted claim is in none.
     """
+    if not particulars.phone:
+        return []
     return sorted({_hash(insurer, *group) for group in _groups(particulars)})
 
 

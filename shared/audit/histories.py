@@ -13,6 +13,7 @@ from shared.contract.events import (
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     ContentImported,
@@ -25,11 +26,13 @@ from shared.contract.events import (
     TaskReported,
     TemporaryClaimCreated,
 )
+from shared.contract.redaction import redacted
 
 VERSIONS = named("versions-without-hole", "A claim's versions are 1, 2, 3 … without a hole, up to the claim's own.")
 REPLAY = named("claim-replays", "Replaying a claim's events gives the claim as the record has it.")
 IDS = named("ids-as-computed", "Claims, tasks, reports, files and links have the ids that the contract computes.")
 AUDIENCE = named("audience-as-computed", "An event is for those who may see its claim, before it or after it.")
+EMPTIED = named("redacted-claims-emptied", "The record has nothing of people on a claim that was redacted.")
 READ_MODELS = named(
     "read-models-replay", "What the portal, suggestions and reporting have of a claim is what its events make of it."
 )
@@ -80,8 +83,12 @@ def check_history(claim: RecordedClaim, apply: Callable[[Any, ClaimEvent], Any])
         return
     try:
         replayed = None
-        for recorded in claim.history:
-            event = recorded.read()
+        events = [recorded.read() for recorded in claim.history]
+        if redaction_of(events) is not None:
+            for event in events:
+                if redacted(event) != event:
+                    yield Violation(EMPTIED, f"{about}/{event.version}", "it is redacted, and this tells of people")
+        for recorded, event in zip(claim.history, events, strict=True):
             if (event.claim_id, event.version) != (claim.id, recorded.version):
                 yield Violation(REPLAY, about, f"event {recorded.version} says {event.claim_id}/{event.version}")
             yield from (
@@ -133,6 +140,24 @@ def wrong_ids(event: ClaimEvent, recorded: RecordedEvent) -> Iterator[str]:
             if any(copy != ids.copy_id(event.link_id, of) for copy, of in copies):
                 yield "an imported task, report or file has another id than its link's copy"
                 return
+
+
+def redaction_of(events: Iterable[ClaimEvent]) -> int | None:
+    """Return the version with which a claim was redacted, if it was."""
+    return next((event.version for event in events if isinstance(event, ClaimRedacted)), None)
+
+
+def removed_media_of(events: Iterable[ClaimEvent]) -> Iterator[UUID]:
+    """Yield the ids under which the store had the files that are gone since the claim was redacted."""
+    stored_as: dict[UUID, UUID] = {}
+    for event in events:
+        if isinstance(event, TaskReported):
+            stored_as |= {media.media_id: media.stored_as for media in event.report.media}
+        elif isinstance(event, ContentImported | ClaimUnlinked):
+            reports = (report for task in event.tasks for report in task.reports)
+            stored_as |= {media.media_id: media.stored_as for report in reports for media in report.media}
+        elif isinstance(event, ClaimRedacted):
+            yield from (stored_as.get(id, id) for id in event.media_ids)
 
 
 def number_of(event: ClaimEvent) -> str | None:

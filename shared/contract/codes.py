@@ -37,6 +37,8 @@ class Code(StrEnum):
     CLAIM_FULL = "claim_full"
     NOT_LINKED = "not_linked"
     TOO_LATE_TO_UNLINK = "too_late_to_unlink"
+    STILL_TEMPORARY = "still_temporary"
+    CLAIM_REDACTED = "claim_redacted"
     SETTINGS_NOT_UNDERSTOOD = "settings_not_understood"
     COMPANY_FULL = "company_full"
     TOO_MANY_CHANGES = "too_many_changes"
@@ -167,6 +169,15 @@ _SENTENCES = {
     Code.TOO_LATE_TO_UNLINK: _sentence(
         "Fristen for å oppheve tilknytningen er ute.",
         "The time for taking the link back has run out.",
+    ),
+    Code.STILL_TEMPORARY: _sentence(
+        "Saken er midlertidig, og personopplysningene trengs ennå: gjør den normal, knytt den til en sak, eller avbryt "
+        "den først.",
+        "The claim is temporary, and its personal data are needed still: convert, link or cancel it first.",
+    ),
+    Code.CLAIM_REDACTED: _sentence(
+        "Personopplysningene i saken er slettet, og den kan ikke endres mer.",
+        "The claim's personal data were removed, and it cannot be changed any more.",
     ),
     Code.SETTINGS_NOT_UNDERSTOOD: _sentence(
         "Denne installasjonen kan ikke bruke forsikringsselskapets innstillinger; detaljene sier hvorfor.",

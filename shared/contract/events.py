@@ -6,6 +6,8 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contract.fields import (
+    REDACTED,
+    REDACTED_SHA256,
     Actor,
     Amount,
     Currency,
@@ -14,6 +16,7 @@ from shared.contract.fields import (
     Message,
     Moment,
     NamedMessage,
+    Personal,
     Policyholder,
     Slug,
     TaskKind,
@@ -34,11 +37,11 @@ class ReportedMedia(Message):
     """A file of a report."""
 
     media_id: UUID
-    name: str
+    name: Annotated[str, Personal(REDACTED)]
     content_type: str
-    size: int
+    size: Annotated[int, Personal(0)]
     """Bytes."""
-    sha256: str
+    sha256: Annotated[str, Personal(REDACTED_SHA256)]
     upload_id: UUID | None = None
     """The upload that the file is; a copy that a link made is none."""
 
@@ -52,7 +55,7 @@ class Report(Message):
     """A report on a task."""
 
     report_id: UUID
-    text: str | None = None
+    text: Annotated[str | None, Personal()] = None
     media: list[ReportedMedia] = []
     finished: bool = False
 
@@ -62,8 +65,8 @@ class ClaimContent(Message):
 
     incident: Incident | None = None
     policyholder: Policyholder | None = None
-    policy_number: str | None = None
-    partner_reference: str | None = None
+    policy_number: Annotated[str | None, Personal()] = None
+    partner_reference: Annotated[str | None, Personal()] = None
 
 
 class ClaimEvent(NamedMessage):
@@ -96,8 +99,8 @@ class TemporaryClaimCreated(ClaimEvent):
     office: Slug
     incident: Incident
     policyholder: Policyholder
-    policy_number: str | None = None
-    partner_reference: str | None = None
+    policy_number: Annotated[str | None, Personal()] = None
+    partner_reference: Annotated[str | None, Personal()] = None
     assigned_office: Slug | None = None
     assigned_company: Slug | None = None
     tasks: list[Task]
@@ -115,7 +118,7 @@ class ClaimRegistered(ClaimEvent):
     handler: Slug
     incident: Incident
     policyholder: Policyholder
-    policy_number: str | None = None
+    policy_number: Annotated[str | None, Personal()] = None
     time_zone: str
 
 
@@ -173,7 +176,19 @@ class ClaimCancelled(ClaimEvent):
 
     NAME = "claim-cancelled"
 
-    reason: str | None = None
+    reason: Annotated[str | None, Personal()] = None
+
+
+class ClaimRedacted(ClaimEvent):
+    """What the claim tells of people was removed for good: its events have it no more, nor has the store its files.
+
+    A later part of a link that would bring something to it is removed too, which this is sent for again.
+    """
+
+    NAME = "claim-redacted"
+
+    media_ids: list[UUID] = []
+    """The files that were removed."""
 
 
 class TwoClaimsEvent(ClaimEvent):
@@ -237,7 +252,7 @@ class ImportedReport(Message):
 
     report_id: UUID
     source_report_id: UUID
-    text: str | None = None
+    text: Annotated[str | None, Personal()] = None
     media: list[ImportedMedia] = []
     lost_media: list[ReportedMedia] = []
     """Files of a report made after the link that could not be copied any more: they are gone, or damaged."""
@@ -330,6 +345,7 @@ CLAIM_EVENTS: dict[str, type[ClaimEvent]] = {
         ClaimConverted,
         ClaimAmended,
         ClaimCancelled,
+        ClaimRedacted,
         LinkStarted,
         LinkFailed,
         ClaimLinked,

@@ -2,6 +2,7 @@
 
 import re
 import zoneinfo
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -41,6 +42,21 @@ class Message(BaseModel):
     def json_bytes_as_given(self) -> bytes:
         """Write it as JSON with what was given, null too, which takes something away; what was not given stays."""
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
+
+REDACTED = "[redacted]"
+"""What stands for a text that a redacted claim has to have."""
+REDACTED_PHONE = "+9990000000"
+"""A number that nobody has: no country has the code 999."""
+REDACTED_SHA256 = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Marks a field that tells of a person, or that somebody may have told of one in (`shared.contract.redaction`)."""
+
+    instead: Any = None
+    """What it has when its claim was redacted, where it had anything."""
 
 
 class NamedMessage(Message):
@@ -249,9 +265,9 @@ class Hours(Message):
 class Address(Message):
     """Where the damage is."""
 
-    street: Line
-    postal_code: Line
-    city: Line
+    street: Annotated[Line, Personal(REDACTED)]
+    postal_code: Annotated[Line, Personal(REDACTED)]
+    city: Annotated[Line, Personal(REDACTED)]
     country: Annotated[Country, EMPTY_IS_ABSENT] = "NO"
     """ISO 3166-1 alpha-2."""
 
@@ -263,16 +279,16 @@ class Incident(Message):
     """The insurer's local date; after the request's own date it is refused."""
     cause: Cause
     address: Address
-    description: Maybe[Text] = None
+    description: Annotated[Maybe[Text], Personal()] = None
 
 
 class Policyholder(Message):
     """Whom it happened to."""
 
-    name: Line
-    phone: Phone
+    name: Annotated[Line, Personal(REDACTED)]
+    phone: Annotated[Phone, Personal(REDACTED_PHONE)]
     """E.164."""
-    email: Maybe[Email] = None
+    email: Annotated[Maybe[Email], Personal()] = None
 
 
 class Media(Message):

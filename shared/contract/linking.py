@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.contract.events import ImportedTask, Report, Task
-from shared.contract.fields import Actor, LocalizedText, Moment, NamedMessage, Slug
+from shared.contract.events import ImportedTask, Report, ReportedMedia, Task
+from shared.contract.fields import Actor, LocalizedText, Moment, NamedMessage, Personal, Slug
 
 REMEMBERED_UNDER = "claimbus"
 """The company under which claims remembers the steps."""
@@ -74,6 +74,7 @@ def step_id(link_id: UUID, part: int, step: type[LinkStep]) -> str:
 class LinkedReport(Report):
     """A report of the temporary claim, with who made it and when."""
 
+    media: Annotated[list[ReportedMedia], Personal([])] = []
     at: Moment
     actor: Actor
 

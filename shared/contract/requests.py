@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from shared.contract.fields import (
     EMPTY_IS_ABSENT,
@@ -54,6 +54,25 @@ RESERVED_COMPANY_IDS = frozenset(
 _INSURER = frozenset({CompanyKind.INSURER})
 _PARTNER = frozenset({CompanyKind.PARTNER})
 _OPERATOR = frozenset({CompanyKind.OPERATOR})
+
+
+FEWEST_DAYS_TO_KEEP = 30
+
+
+def _never_or_long_enough(days: int) -> int:
+    if 0 < days < FEWEST_DAYS_TO_KEEP:
+        raise ValueError(f"must be 0, which is never, or at least {FEWEST_DAYS_TO_KEEP}")
+    return days
+
+
+ForgetAfterDays = Annotated[
+    int,
+    Field(ge=0, le=36500),
+    WHOLE,
+    AfterValidator(_never_or_long_enough),
+    WithJsonSchema({"anyOf": [{"const": 0}, {"type": "integer", "minimum": FEWEST_DAYS_TO_KEEP, "maximum": 36500}]}),
+]
+"""Days after which a claim is redacted; nobody gets back what went too soon."""
 
 
 class Request(NamedMessage):
@@ -178,6 +197,13 @@ class CancelClaim(ClaimRequest):
     reason: Maybe[Text] = None
 
 
+class RedactClaim(ClaimRequest):
+    """Remove for good what a claim tells of people; not of one that is temporary, or whose link is under way."""
+
+    NAME = "redact-claim"
+    SENT_BY = _OPERATOR | _INSURER
+
+
 class CreationRequest(Message):
     """A request that would have created a claim, and was refused."""
 
@@ -274,6 +300,9 @@ class SetPortalSettings(DirectoryRequest):
     report_period: Maybe[ReportPeriod] = None
     unlink_days: Maybe[Annotated[int, Field(ge=0, le=3650), WHOLE]] = None
     """For how many days after a claim was linked the link can be taken back; 30 by default."""
+    forget_after_days: Maybe[ForgetAfterDays] = None
+    """So many days after the last that happened to it a claim is redacted (`redact-claim`), if it is cancelled, or
+    normal without open tasks; 0, as it is by default, is never."""
 
     @model_validator(mode="before")
     @classmethod
@@ -379,6 +408,7 @@ REQUESTS: dict[str, type[Request]] = {
         ConvertToNormal,
         AmendClaim,
         CancelClaim,
+        RedactClaim,
         RepublishClaim,
         LinkClaim,
         UnlinkClaim,

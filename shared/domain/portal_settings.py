@@ -36,6 +36,8 @@ class PortalSettings:
     inspection_needs_budget: bool = False
     report_period: ReportPeriod = ReportPeriod.WEEKLY
     unlink_days: int = 30
+    forget_after_days: int = 0
+    """0 is never."""
 
     def changed_by(self, request: SetPortalSettings) -> "PortalSettings":
         """Apply a request; what is left out stays, and another country takes what was the old one's away.
@@ -66,6 +68,7 @@ _PLAIN = (
     "inspection_needs_budget",
     "report_period",
     "unlink_days",
+    "forget_after_days",
 )
 DEFAULT_SETTINGS = PortalSettings()
 

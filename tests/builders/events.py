@@ -14,6 +14,7 @@ from shared.contract.events import (
     ClaimConverted,
     ClaimEvent,
     ClaimLinked,
+    ClaimRedacted,
     ClaimRegistered,
     ClaimUnlinked,
     Task,
@@ -134,6 +135,9 @@ class ClaimHistory:
 
     def cancelled(self) -> ClaimCancelled:
         return ClaimCancelled(**about(**self._next()))
+
+    def redacted(self) -> ClaimRedacted:
+        return ClaimRedacted(**about(**self._next()))
 
     def linked(self, target: UUID) -> ClaimLinked:
         return ClaimLinked(**about(**self._next()), link_id=uuid4(), target_claim_id=target)

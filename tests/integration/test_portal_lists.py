@@ -194,7 +194,8 @@ async def test_claims_that_were_there_before_an_upgrade_are_found_by_each_office
     words = text("select company, claim_id, words::text from listing order by 1, 2")
     async with lists.engine.begin() as connection:
         before = [(await connection.execute(query)).all() for query in (everything, words)]
-        await connection.execute(text("drop table office_listing, kept_forms, ended_sessions, positions"))
+        await connection.execute(text("drop table office_listing, kept_forms, ended_sessions, positions, removals"))
+        await connection.execute(text("drop index media_stored_as"))
         await connection.execute(text("update alembic_version set version_num = '0002'"))
         await connection.execute(
             text(
@@ -234,7 +235,8 @@ async def test_claims_with_decomposed_texts_from_before_an_upgrade_are_found_too
             f"update listing set words = array_to_tsvector(array['{FJORD}/a', '{FJORD}/lesund', '{FJORD}/6002'])"
         )
         await connection.execute(text(taken_apart))
-        await connection.execute(text("drop table kept_forms, ended_sessions, positions"))
+        await connection.execute(text("drop table kept_forms, ended_sessions, positions, removals"))
+        await connection.execute(text("drop index media_stored_as"))
         await connection.execute(text("update alembic_version set version_num = '0003'"))
     await migrate(lists.engine, "services.portal")
     for typed_text in ("Ålesund", "6002", "ødegård", "å-7"):

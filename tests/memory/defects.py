@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy import Table
 
 import services.claims.link_rules
+import services.claims.messages
 import services.claims.store
+import services.portal.media_store
 import services.portal.read_model
+import services.suggestions.claim
 import shared.domain.office_hours
 import shared.messaging.publisher
 from services.claims.claim import Claim
 from services.claims.decisions import Accepted, RequestKey
-from services.claims.store import Remembered, Transaction
+from services.claims.store import Remembered, StoredEvent, Transaction
 from services.claims.tables import claim_events, claim_numbers, claims, follow_ups, requests
 from services.delivery.rules import Letter, addressed
 from services.portal.tables import open_tasks
@@ -162,6 +165,53 @@ class _Endless(dict[type, None]):
 
     def __missing__(self, _: type) -> None:
         return None
+
+
+def redacts_claims_alone(patch: pytest.MonkeyPatch) -> None:
+    """Have `claims` leave a redacted claim's events and steps as they were."""
+
+    async def nothing(_: Transaction, __: UUID) -> None:
+        return None
+
+    patch.setattr(Transaction, "_redact", nothing)
+
+
+def forgets_the_steps_of_the_redacted(patch: pytest.MonkeyPatch) -> None:
+    """Have `claims` leave the steps of links as they were."""
+    patch.setattr(services.claims.store, "steps_with_content", lambda _: set())
+
+
+def forgets_the_history_of_the_redacted(patch: pytest.MonkeyPatch) -> None:
+    """Have the portal leave what happened to a redacted claim as it was."""
+
+    async def nothing(_: Any, __: UUID) -> None:
+        return None
+
+    patch.setattr(services.portal.read_model, "_redact", nothing)
+
+
+def forgets_the_files_of_the_redacted(patch: pytest.MonkeyPatch) -> None:
+    """Have the portal go on giving out the files of a redacted claim."""
+    patch.setattr(services.portal.media_store, "ClaimRedacted", _Never)
+
+
+def goes_on_comparing_the_redacted(patch: pytest.MonkeyPatch) -> None:
+    """Have `suggestions` keep who a redacted claim was about."""
+    patch.setattr(services.suggestions.claim, "ClaimRedacted", _Never)
+
+
+class _Never:
+    """What no event is."""
+
+
+def publishes_the_redacted_as_it_was(patch: pytest.MonkeyPatch) -> None:
+    """Have `claims` publish a redacted claim again with something in it."""
+    again = services.claims.messages._event_again
+
+    def as_it_was(command: Any, event: StoredEvent, reader: str | None = None) -> Outgoing:
+        return again(command, replace(event, body=event.body.replace(b"[redacted]", b"Anne Berg")), reader)
+
+    patch.setattr(services.claims.messages, "_event_again", as_it_was)
 
 
 def opens_a_moment_late(patch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,15 @@ from aiokafka import TopicPartition
 from services.claims.batch import Batch
 from services.claims.store import Transaction
 from shared.contract import ids
-from shared.contract.topics import CLAIM_EVENTS, REQUEST_OUTCOMES, REQUESTS
+from shared.contract.topics import CLAIM_EVENTS, OPERATOR, REQUEST_OUTCOMES, REQUESTS
 from shared.messaging.memory import Instance
 from shared.messaging.positions import Move
 from tests.builders.requests import BODIES, FJORD, VEST, VEST_BERGEN, VEST_VOSS, creation, headers_of
 from tests.memory import defects
 from tests.memory.audited import audited
 from tests.memory.defects import Defect
-from tests.memory.road import Road
+from tests.memory.road import READERS, Road
+from tests.memory.test_redaction import SOURCE, linked, redact
 
 pytestmark = pytest.mark.promise(
     "`claimbus audit` finds each of the defects that are planted to try it.", about="running"
@@ -127,6 +128,16 @@ async def a_late_report_and_a_link_taken_back(road: Road) -> None:
     await road.run("portal", "reporting")
 
 
+async def a_redaction(road: Road) -> None:
+    """A claim with a file that was linked is redacted, when all have read it; then it is sent again."""
+    await linked(road)
+    await road.run(*READERS)
+    await redact(road, SOURCE)
+    road.ask(OPERATOR, "republish-claim", {"claim_id": str(SOURCE), "reader": "portal"}, id="again")
+    await road.run()
+    await road.run(*READERS)
+
+
 async def a_writer_that_slept(road: Road) -> None:
     """An instance of claims sleeps between loading a claim and saving it, until another has gone on with it."""
     road.ask(VEST, "create-temporary-claim", id="slept")
@@ -187,6 +198,12 @@ PLANTED: list[tuple[Defect, Provocation, set[str]]] = [
     (defects.leaves_late_reports_behind, a_late_report_and_a_link_taken_back, {"reports-conserved"}),
     (defects.keeps_tasks_listed, a_late_report_and_a_link_taken_back, {"read-models-replay"}),
     (defects.counts_what_has_ended_as_waiting, a_late_report_and_a_link_taken_back, {"read-models-replay"}),
+    (defects.redacts_claims_alone, a_redaction, {"redacted-claims-emptied"}),
+    (defects.forgets_the_steps_of_the_redacted, a_redaction, {"redacted-claims-emptied"}),
+    (defects.forgets_the_history_of_the_redacted, a_redaction, {"read-models-replay"}),
+    (defects.forgets_the_files_of_the_redacted, a_redaction, {"read-models-replay"}),
+    (defects.goes_on_comparing_the_redacted, a_redaction, {"read-models-replay"}),
+    (defects.publishes_the_redacted_as_it_was, a_redaction, {"events-recorded"}),
     (defects.opens_a_moment_late, a_request_at_opening_time, {"decisions-recomputed"}),
 ]
 

@@ -73,6 +73,7 @@ NEEDS: dict[str, tuple[str, Callable[[], Command | Step]]] = {
         "claims_by_number",
         lambda: about(CREATED, "link-claim", INSURER, "by number", target_claim_number="SK-1"),
     ),
+    "the history of a claim to redact": ("histories", lambda: about(TARGET, "redact-claim", INSURER, "redact")),
     "the history of a claim to link": (
         "histories",
         lambda: about(CREATED, "link-claim", INSURER, "l", target_claim_id=str(TARGET)),

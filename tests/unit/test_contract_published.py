@@ -140,6 +140,7 @@ SENT: list[Any] = [
         **_event, before=events.ClaimContent(policy_number="1"), after=events.ClaimContent(policy_number="2")
     ),
     events.ClaimCancelled(**_event),
+    events.ClaimRedacted(**_event, media_ids=[_task]),
     events.LinkStarted(**_event, **_two, link_id=_claim, target_claim_id=_task),
     events.LinkFailed(**_event, **_two, link_id=_claim, target_claim_id=_task, reason="The target was cancelled."),
     events.ClaimLinked(**_event, **_two, link_id=_claim, target_claim_id=_task),

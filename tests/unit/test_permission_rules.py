@@ -95,6 +95,7 @@ SENT_BY = {
     "convert-to-normal": {FJORD},
     "amend-claim": {VEST, FJORD},
     "cancel-claim": {FJORD},
+    "redact-claim": {OPERATOR, FJORD},
     "republish-claim": {OPERATOR},
     "link-claim": {FJORD},
     "unlink-claim": {FJORD},
@@ -1246,8 +1247,8 @@ def test_the_codes_are_the_contracts() -> None:
         target_not_linkable budget_missing media_missing media_mismatch media_not_allowed too_many_media
         incident_in_future
     """
-    ours = ["claim_full", "not_linked", "too_late_to_unlink", "settings_not_understood", "company_full"]
-    ours += ["too_many_changes"]
+    ours = ["claim_full", "not_linked", "too_late_to_unlink", "still_temporary", "claim_redacted"]
+    ours += ["settings_not_understood", "company_full", "too_many_changes"]
     assert [code.value for code in Code] == [*contract.split(), *ours]
 
 

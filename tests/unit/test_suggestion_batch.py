@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from services.suggestions.batch import READER, Batch, Gap, read_event
 from services.suggestions.claim import Claim, State
+from services.suggestions.particulars import blocks_of, of_nobody
 from shared.contract.envelope import Undecodable
 from shared.contract.events import CLAIM_EVENTS, ClaimEvent
+from shared.contract.redaction import redacted
 from tests.builders.commands import INSURER, NO_CLAIM
 from tests.builders.content import content
 from tests.builders.events import ClaimHistory, record
@@ -24,6 +26,7 @@ CHANGING = {
         "claim-amended",
         "claim-cancelled",
         "claim-linked",
+        "claim-redacted",
         "claim-unlinked",
     )
 }
@@ -64,6 +67,16 @@ def test_what_is_amended_is_replaced_and_what_is_left_out_stays() -> None:
     moved_claim = claim_after(moved.created(), moved.amended(incident=other.incident, policy_number="77"))
     assert (moved_claim.particulars.place.number, moved_claim.particulars.policy_number) == ("5", "77")
     assert moved_claim.particulars.name == ("anne", "berg")
+
+
+def test_a_redacted_claim_is_nobodys_and_is_compared_with_nothing() -> None:
+    claim = ClaimHistory()
+    registered, amended = claim.registered(content(policy_number="8123456")), claim.amended(policy_number="77")
+    before = claim_after(registered, amended)
+    after = claim_after(registered, amended, claim.redacted())
+    assert after.particulars == of_nobody(before.particulars.incident_date, before.particulars.cause)
+    assert (bool(blocks_of(INSURER, before.particulars)), blocks_of(INSURER, after.particulars)) == (True, [])
+    assert claim_after(redacted(registered)).particulars == after.particulars, "sent again, nor is it at first"
 
 
 @pytest.mark.parametrize("name", sorted(set(CLAIM_EVENTS) - CHANGING | {"claimbus.claim-of-next-year.v1"}))

@@ -1,4 +1,4 @@
 """How the database of portal came to be what it is, in Alembic's steps."""
 
-VERSION = "0008"
+VERSION = "0009"
 """The last step, which the service needs its database to have."""

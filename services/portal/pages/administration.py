@@ -32,6 +32,7 @@ _ONE_MORE = "one-more"
 _HERE = "/admin/selskap"
 _RIGHTS = ("may_assign_to_others", "may_define_claim_number")
 _SWITCHES = ("enhanced_function", "inspection_needs_budget")
+_NUMBERS = ("unlink_days", "forget_after_days")
 _HOURS, _DAYS, _FUNCTIONS = (f"{SHOWN}.{form}" for form in ("office_hours", "days", "functions"))
 _LOOK_AT_DAYS = marked("Se over datoene og klokkeslettene.")
 
@@ -188,15 +189,15 @@ def own_days(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSet
 
 
 async def functions(visit: Visit) -> Response:
-    """Set the enhanced function, budgets for inspections, the report's period, and how long a link can be undone."""
+    """Set the enhanced function, budgets for inspections, the report's period, and for how long something is kept."""
     return await _save(visit, lambda typed: switches(_settings(visit), typed), sent=_functions_values)
 
 
 def switches(settings: PortalSettings, typed: Mapping[str, str]) -> SetPortalSettings:
     """Make the request of what the person changed."""
     mine = changed(typed, _functions_values(settings), _FUNCTIONS)
-    if mine.get("unlink_days") == "":
-        raise WrongForm({"unlink_days": REQUIRED})
+    if empty := {name: REQUIRED for name in _NUMBERS if mine.get(name) == ""}:
+        raise WrongForm(empty)
     ticked = {name: bool(mine[name]) for name in _SWITCHES if name in mine}
     return read(SetPortalSettings, {n: v for n, v in mine.items() if n not in _SWITCHES}, **ticked)
 
@@ -340,4 +341,5 @@ def _as_lines(days: Mapping[str, str]) -> dict[str, str]:
 
 def _functions_values(settings: PortalSettings) -> dict[str, str]:
     switches = {name: "1" if getattr(settings, name) else "" for name in _SWITCHES}
-    return {"report_period": settings.report_period, "unlink_days": str(settings.unlink_days), **switches}
+    numbers = {name: str(getattr(settings, name)) for name in _NUMBERS}
+    return {"report_period": settings.report_period, **numbers, **switches}

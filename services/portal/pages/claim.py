@@ -76,6 +76,8 @@ def may(viewer: Viewer, claim: ClaimView) -> May:
     insurer = claim.insurer == viewer.company.id
     creator = claim.company == viewer.company.id
     temporary, cancelled = claim.state is State.TEMPORARY, claim.state is State.CANCELLED
+    if claim.redacted_at is not None:
+        return May(handle=False, amend=False, cancel=False, assign=False, approve_budget=False)
     return May(
         handle=insurer and temporary and not claim.is_being_linked,
         amend=not cancelled and (insurer or (creator and temporary)),
@@ -108,14 +110,15 @@ def unlinkable(visit: Visit, claim: ClaimView) -> bool:
 def can_be_unlinked(claim: ClaimView, days: int, at: datetime) -> bool:
     """Whether a link is done, and not longer ago than so many days. A read model of old does not know when it was."""
     link = claim.link
-    if claim.state is not State.CANCELLED or link is None or link.being_taken_back:
+    if claim.state is not State.CANCELLED or link is None or link.being_taken_back or claim.redacted_at is not None:
         return False
     return link.linked_at is None or at <= link.linked_at + timedelta(days=days)
 
 
 def reportable(viewer: Viewer, claim: ClaimView, task: TaskView) -> bool:
     """Whether the viewer's company can report on a task now (domain rule 11)."""
-    return task.company == viewer.company.id and claim.state is not State.CANCELLED and not task.waits_for_budget
+    is_open = claim.state is not State.CANCELLED and claim.redacted_at is None
+    return task.company == viewer.company.id and is_open and not task.waits_for_budget
 
 
 def _named(claim: ClaimView, events: list[ClaimEvent]) -> set[UUID]:
