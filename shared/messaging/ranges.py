@@ -59,6 +59,8 @@ class Ranges:
     async def read(self, ranges: Mapping[TopicPartition, range]) -> AsyncIterator[Sequence[Record]]:
         """Read ranges, a part at a time: in the order of the partitions, and of append times among them."""
         left = {at: wanted.stop for at, wanted in ranges.items() if wanted}
+        if not left:
+            return
         ahead: dict[TopicPartition, deque[Record]] = {at: deque() for at in left}
         self._consumer.assign(list(left))
         for at in left:

@@ -17,6 +17,7 @@
 | `sticky_assignor` | the sticky assignor's state is shared by all consumers of a process | aiokafka issue 1175 (0.14) |
 | `read_with` | FastStream has no option for the consumer that it reads with | FastStream 0.7 |
 | `KafkaConsumer.stop` | `stop` that is interrupted leaves tasks and a connection behind | aiokafka (0.14) |
+| `_ended` | `stop` right after a change of partitions never ends | aiokafka (0.14) |
 | `KafkaProducer.stop` | `stop` sends what is pending first, and tries that for ever | aiokafka (0.14) |
 | `Publisher` (publisher.py) | an idempotent producer is stuck after a broker's outage | aiokafka issue 1017 (0.14) |
 
@@ -388,6 +389,7 @@ class KafkaConsumer(AIOKafkaConsumer):
         if (coordinating := getattr(self._coordinator, "_coordination_task", None)) is not None:
             coordinating.cancel()
             await asyncio.wait({coordinating})
+        await _ended(getattr(self._fetcher, "_fetch_task", None))
         try:
             await asyncio.gather(super().stop(), return_exceptions=True)  # it raises what its tasks are cancelled with
         finally:
@@ -451,11 +453,15 @@ class KafkaProducer(AIOKafkaProducer):
         are newer by then, and for partitions of which another instance has the say.
         """
         self._closed = True
-        sending = self._sender.sender_task
-        while sending is not None and not sending.done():
-            sending.cancel()  # again, since it waits then for what it has under way
-            await asyncio.sleep(0)
+        await _ended(self._sender.sender_task)
         await _closed(self.client)
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task until it has ended: while it waits for what it has under way, once is taken for the end of that."""
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
 
 
 async def _closed(*parts: Any) -> None:

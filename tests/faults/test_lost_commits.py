@@ -46,6 +46,17 @@ def test_a_fail_over_that_loses_the_last_commits_loses_no_claim(stack: Stack, wo
     assert violations(stack, world, tmp_path) == []
 
 
+def test_a_database_that_is_started_again_and_has_lost_nothing_holds_nothing_up(stack: Stack, world: World) -> None:
+    assert world.create().accepted
+    wait_until_finished(world.connection)
+    stack.postgres.kill()
+    request = world.creation()
+    world.partner.send([request])
+    wait_until(lambda: "postgres" in stack.watch(), what="it to be started again")
+    wait_until(lambda: is_answered(world, request), what="an outcome")
+    stack.wait_until_ready()
+
+
 def test_an_older_database_is_told_and_recovered_when_an_operator_says_so(
     stack: Stack, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -457,6 +457,29 @@ async def test_a_consumer_that_is_stopped_leaves_nothing_though_it_hangs_and_aio
         assert not any(is_connected(reader))
 
 
+async def test_a_consumer_that_is_stopped_as_its_partitions_change_ends_and_aiokafkas_does_not(
+    connection: Connection, topic: str
+) -> None:
+    """If the last line fails, ours need not end the fetching itself."""
+
+    async def stopped(kind: Consumer) -> tuple[AIOKafkaConsumer, asyncio.Task[None]]:
+        consumer = kind(**client(connection))
+        await consumer.start()
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.getmany(timeout_ms=100)  # so that a fetch is under way
+        consumer.assign([])
+        return consumer, asyncio.create_task(consumer.stop())
+
+    _, stopping = await stopped(KafkaConsumer)
+    await asyncio.wait_for(stopping, 30)
+    plain, stopping = await stopped(AIOKafkaConsumer)
+    await asyncio.wait({stopping}, timeout=1)
+    hangs = not stopping.done()
+    plain._fetcher._fetch_task.cancel()
+    await stopping
+    assert hangs
+
+
 async def test_a_producer_that_is_stopped_sends_nothing_more_and_aiokafkas_does(
     connection: Connection, topic: str
 ) -> None:
