@@ -158,19 +158,24 @@ class Directory:
     def _remove_company(self, id: str, effective_at: datetime) -> bool:
         for user in self._users_of[id]:
             self._remove_user(user, id, effective_at)
-        for office in self._offices_of[id]:
-            self._remove_office(office, id, effective_at)
-        self._end_permissions(lambda insurer, _: insurer == id, effective_at)
+        offices = {office for office in self._offices_of[id] if self._take_office(office, id, effective_at)}
+        self._end_permissions(lambda insurer, office: insurer == id or office in offices, effective_at)
         self._settings[id].add(DEFAULT_SETTINGS, effective_at)
         return self._companies[id].add(None, effective_at)
 
     def _remove_office(self, id: str, company: str, effective_at: datetime) -> bool:
+        """Take it out with its permissions; return whether it was this company's."""
+        is_taken = self._take_office(id, company, effective_at)
+        if is_taken:
+            self._end_permissions(lambda _, office: office == id, effective_at)
+        return is_taken
+
+    def _take_office(self, id: str, company: str, effective_at: datetime) -> bool:
         """Take it out if it is still this company's; return whether it was."""
         office = self._offices[id].latest
         if office is None or office.company != company:
             return False
         self._offices_now[company] -= 1
-        self._end_permissions(lambda _, of: of == id, effective_at)
         return self._offices[id].add(None, effective_at)
 
     def _remove_user(self, id: str, company: str, effective_at: datetime) -> bool:
@@ -182,7 +187,7 @@ class Directory:
         return self._users[id].add(None, effective_at)
 
     def _end_permissions(self, ends: Callable[[str, str], bool], effective_at: datetime) -> None:
-        """Set back those of which it holds, of the insurer and the office."""
+        """Set back those of which it holds, of the insurer and the office; it looks through all that there are."""
         for insurer, office in [key for key in self._permissions if ends(*key)]:
             self._permissions[insurer, office].add(OfficePermission(), effective_at)
 
