@@ -7,6 +7,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from operations.backlog import is_of
 from operations.bus import NoAnswer
 from operations.connection import Connection
 from operations.groups import Groups, Offsets
@@ -87,7 +88,7 @@ def ends_of(admin: AdminClient, services: Collection[str]) -> dict[str, Offsets]
         for topic in TOPICS
         if topic.name != "directory" and any(service in topic.read_by for service in services)
         for name in topics
-        if (name.startswith(topic.prefix) if topic.per_company else name == topic.name)
+        if is_of(topic, name)
     }
     partitions = [TopicPartition(name, number) for name in read_by for number in topics[name].partitions]
     firsts = _offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]

@@ -4,16 +4,10 @@ import pytest
 from aiokafka import TopicPartition
 
 from shared.messaging.busy import ALL_EVERY_S, MANY, BusyPartitions
+from tests.clock import Clock
 
 FEW = [TopicPartition("requests.vest", number) for number in range(3)]
 THOUSANDS = [TopicPartition(f"requests.partner-{number}", 0) for number in range(MANY)]
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

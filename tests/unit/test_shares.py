@@ -3,19 +3,13 @@
 import pytest
 
 from shared.messaging.shares import BESIDE_MODEST, MODEST, RESTS_S, Shares
+from tests.clock import Clock
 
 FLOOD, OTHER, MODEST_ONE, OURS = "requests.flood", "requests.other", "requests.modest", "claim-commands"
 BATCH = 300
 A_SECOND_TAKES = int(MODEST) * 10
 
 pytestmark = pytest.mark.promise("What one company sends at once holds up no other for long.", about="requests")
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
